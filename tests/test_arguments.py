@@ -1,0 +1,50 @@
+"""`checked` names the nearest argument and changes nothing else about a function."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from ktlite._arguments import checked
+from ktlite.errors import ArgumentError
+
+
+@checked
+def fit(lr: float, epochs: int = 1, *, seed: int = 42) -> tuple[float, int, int]:
+    """Trains."""
+    return lr, epochs, seed
+
+
+class Learner:
+    @checked
+    def fit(self, lr: float) -> float:
+        return lr
+
+
+def test_call_with_known_arguments_goes_through() -> None:
+    assert fit(0.1, epochs=3, seed=7) == (0.1, 3, 7)
+    assert Learner().fit(lr=0.1) == 0.1
+
+
+def test_unknown_keywords_are_all_named_with_the_nearest_known_ones() -> None:
+    with pytest.raises(ArgumentError) as caught:
+        fit(0.1, epoch=2, sead=1)  # type: ignore[call-arg]
+    assert "fit: 2 problems" in str(caught.value)
+    assert "unknown argument 'epoch'. Did you mean 'epochs'?" in str(caught.value)
+    assert "unknown argument 'sead'. Did you mean 'seed'?" in str(caught.value)
+
+
+def test_self_is_no_argument_to_suggest() -> None:
+    with pytest.raises(ArgumentError, match=r"fit: unknown argument 'sel'\.$"):
+        Learner().fit(0.1, sel=1)  # type: ignore[call-arg]
+
+
+def test_missing_argument_stays_pythons_own_error() -> None:
+    with pytest.raises(TypeError, match="lr"):
+        fit()  # type: ignore[call-arg]
+
+
+def test_signature_and_docstring_are_kept() -> None:
+    assert list(inspect.signature(fit).parameters) == ["lr", "epochs", "seed"]
+    assert (fit.__name__, fit.__doc__) == ("fit", "Trains.")
