@@ -1,0 +1,1 @@
+"""The configurable transformer core that all families share."""

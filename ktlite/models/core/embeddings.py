@@ -1,0 +1,88 @@
+"""Token ids to vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import layers, ops
+
+from ktlite.models.core.init import Init, layer_norm
+from ktlite.models.core.spec import EmbeddingSpec, NormSpec
+
+
+class Embeddings(layers.Layer):
+    """Word, position and token-type embeddings, summed, normalised, dropped out.
+
+    Call arguments:
+        input_ids: int32 [batch, length].
+        token_type_ids: int32 [batch, length], or None: all of type 0. Passed over by
+            a family that has no token types, or one.
+        attention_mask: int or bool [batch, length]; 0 marks padding. Used where the
+            spec says `masked`.
+
+    Returns:
+        float [batch, length, width].
+    """
+
+    def __init__(
+        self, spec: EmbeddingSpec, norm: NormSpec, init: Init, *, dtype: Any = None
+    ) -> None:
+        super().__init__(name="embeddings", dtype=dtype)
+        policy = self.dtype_policy
+        self.spec = spec
+        self.word = init.embedding(spec.vocab_size, spec.width, name="word", dtype=policy)
+        self.position = None
+        if spec.positions != "none":
+            # Pad-aware tables start with rows that no token has (see `_pad_aware`).
+            rows = spec.max_positions + (spec.pad_id + 1 if spec.positions == "pad_aware" else 0)
+            self.position = init.embedding(rows, spec.width, name="position", dtype=policy)
+        self.token_type = (
+            init.embedding(spec.type_vocab_size, spec.width, name="token_type", dtype=policy)
+            if spec.type_vocab_size
+            else None
+        )
+        self.norm = layer_norm(norm, name="norm", dtype=policy)
+        self.dropout = init.dropout(spec.dropout, name="dropout", dtype=policy)
+        self.projection = (
+            init.dense(spec.project_to, name="projection", dtype=policy)
+            if spec.project_to
+            else None
+        )
+
+    def build(self, input_shape: Any = None) -> None:
+        for table in (self.word, self.position, self.token_type):
+            if table is not None:
+                table.build((None, None))
+        self.norm.build((None, None, self.spec.width))
+        if self.projection is not None:
+            self.projection.build((None, None, self.spec.width))
+        self.built = True
+
+    def call(
+        self,
+        input_ids: Any,
+        token_type_ids: Any = None,
+        attention_mask: Any = None,
+        training: Any = None,
+    ) -> Any:
+        x = self.word(input_ids)
+        if self.spec.positions == "learned":
+            # A slice, not a look-up: every row of the batch has the positions 0, 1, 2, ...
+            positions = self.position.embeddings[: ops.shape(input_ids)[1]]
+            x = x + ops.expand_dims(ops.cast(positions, x.dtype), 0)
+        elif self.spec.positions == "pad_aware":
+            x = x + self.position(self._pad_aware(input_ids))
+        if self.token_type is not None:
+            if token_type_ids is None or self.spec.type_vocab_size == 1:
+                token_type_ids = ops.zeros_like(input_ids)
+            x = x + self.token_type(token_type_ids)
+        x = self.norm(x)
+        if self.spec.masked:
+            x = x * ops.cast(ops.expand_dims(attention_mask, -1), x.dtype)
+        x = self.dropout(x, training=training)
+        return x if self.projection is None else self.projection(x)
+
+    def _pad_aware(self, input_ids: Any) -> Any:
+        """Counts tokens from `pad_id + 1`; padding has position `pad_id`, as fairseq does it."""
+        tokens = ops.cast(ops.not_equal(input_ids, self.spec.pad_id), "int32")
+        return ops.cumsum(tokens, axis=1) * tokens + self.spec.pad_id

@@ -1,0 +1,135 @@
+"""What a transformer is made of, as data.
+
+A family file reads a Hugging Face config into these specs; the core builds
+layers from them. Every number that changes a result stands here, none is
+assumed by the layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NormSpec:
+    """Layer normalisation: `eps` is added to the variance."""
+
+    eps: float
+    place: str = "post"  # "post": after the residual sum (BERT); "pre": before the sub-layer
+    bias: bool = True
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """Token ids to vectors: words + positions + token types, normalised."""
+
+    vocab_size: int
+    width: int
+    max_positions: int  # the longest sequence, in tokens
+    type_vocab_size: int  # 0: the family has no token types
+    positions: str = "learned"  # or "pad_aware" (RoBERTa), or "none"
+    pad_id: int = 0  # "pad_aware" counts tokens other than this one
+    dropout: float = 0.0
+    project_to: int | None = None  # a dense layer after the normalisation, to this width
+    masked: bool = False  # vectors of padding are zero
+
+
+@dataclass(frozen=True)
+class RelativeSpec:
+    """A table of relative positions that all layers share, found by `kind`."""
+
+    kind: str  # "bias": a number a head (MPNet); "vectors": one a distance (DeBERTa)
+    buckets: int  # on both sides together; the rows of the table
+    max_distance: int  # from here on, distances share the last bucket
+    log: bool = True  # far distances share buckets; if not, each has its own
+    norm: NormSpec | None = None  # of the table's rows
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """Multi-head self-attention (Vaswani et al., 2017, arXiv:1706.03762)."""
+
+    heads: int
+    head_width: int
+    kind: str = "standard"  # or "biased", "rotary", "disentangled"
+    bias: bool = True
+    dropout: float = 0.0  # on the attention probabilities
+    rotary_base: float = 10_000.0
+    window: int | None = None  # the farthest token attended to, on each side; None: all
+    content_to_position: bool = False  # the terms of disentangled attention
+    position_to_content: bool = False
+    shared_projections: bool = False  # positions go through the projections of the content
+    position_dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class FeedForwardSpec:
+    """The position-wise network of a block."""
+
+    width: int
+    activation: str
+    kind: str = "standard"  # or "gated"
+    bias: bool = True
+    dropout: float = 0.0  # between the layers of a gated network
+
+
+@dataclass(frozen=True)
+class ConvolutionSpec:
+    """A convolution beside the first block (DeBERTa-v2)."""
+
+    kernel_size: int
+    activation: str
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """A stack of blocks."""
+
+    layers: int
+    width: int
+    attention: AttentionSpec
+    feed_forward: FeedForwardSpec
+    norm: NormSpec
+    attention_dropout: float = 0.0  # on what attention adds to the residual stream
+    feed_forward_dropout: float = 0.0  # the same of the feed-forward network
+    groups: int | None = None  # of layers that share a block (ALBERT); None: each has its own
+    local_attention: AttentionSpec | None = None
+    local_layers: tuple[int, ...] = ()  # those that have `local_attention`
+    relative: RelativeSpec | None = None
+    convolution: ConvolutionSpec | None = None
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks with weights of their own."""
+        return self.groups or self.layers
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """What stands before a head's last layer: dropout, dense, activation, norm, dropout."""
+
+    activation: str | None = None  # None: there is no dense layer
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    bias: bool = True
+    norm: NormSpec | None = None
+    pooling: str = "first"  # or "mean": how a text's vector comes of its tokens' vectors
+    output_bias: bool = True
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A whole model: what `TransformerModel` is built from."""
+
+    embeddings: EmbeddingSpec
+    encoder: EncoderSpec
+    heads: Mapping[str, HeadSpec]  # by Hugging Face task name
+    initializer_range: float = 0.02
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the model's int32 inputs, each of shape [batch, length]."""
+        names = ("input_ids", "attention_mask")
+        return (*names, "token_type_ids") if self.embeddings.type_vocab_size > 1 else names

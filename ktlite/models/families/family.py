@@ -1,0 +1,35 @@
+"""What a family file declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ktlite.models.config import ConfigReader
+from ktlite.models.core.spec import ModelSpec
+from ktlite.models.mapping import Rule
+
+
+@dataclass(frozen=True)
+class Family:
+    """Everything that ktlite knows of one Hugging Face architecture.
+
+    Args:
+        model_types: The `model_type` values of configs that belong to it.
+        spec: Reads a config into a `ModelSpec`.
+        prefixes: Backbone prefixes in checkpoints; the first is written where the
+            model has a head.
+        names: The table of the backbone's tensors.
+        heads: By Hugging Face task name, the table of the head's tensors.
+        architectures: By task name (`None`: bare backbone), the PyTorch class that
+            opens the checkpoint.
+        ignore: Patterns of tensors that a checkpoint may hold and that no model uses.
+    """
+
+    model_types: tuple[str, ...]
+    spec: Callable[[ConfigReader], ModelSpec]
+    prefixes: tuple[str, ...]
+    names: tuple[Rule, ...]
+    heads: Mapping[str, tuple[Rule, ...]]
+    architectures: Mapping[str | None, str]
+    ignore: tuple[str, ...] = field(default=())

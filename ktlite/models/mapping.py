@@ -1,0 +1,139 @@
+"""Hugging Face tensor names <-> our variables, from one table, in both directions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Op:
+    """How one variable of ours is made of theirs, and the way back. No op loses anything.
+
+    Args:
+        name: For messages.
+        join: Theirs, in the rule's order, to ours.
+        split: Ours and the number of theirs, to theirs.
+        shapes: As `split`, of shapes: what theirs must have for ours to come out right.
+    """
+
+    name: str
+    join: Callable[[Sequence[np.ndarray]], np.ndarray]
+    split: Callable[[np.ndarray, int], list[np.ndarray]]
+    shapes: Callable[[Shape, int], list[Shape]]
+
+
+SAME = Op(
+    "same",
+    join=lambda theirs: theirs[0],
+    split=lambda ours, count: [ours],
+    shapes=lambda ours, count: [ours],
+)
+# PyTorch keeps dense kernels as [out, in], Keras as [in, out].
+TRANSPOSE = Op(
+    "transpose",
+    join=lambda theirs: theirs[0].T,
+    split=lambda ours, count: [ours.T],
+    shapes=lambda ours, count: [ours[::-1]],
+)
+# Several dense layers of one size over one input, side by side as one: kernels, then biases.
+CONCAT_TRANSPOSE = Op(
+    "concat_transpose",
+    join=lambda theirs: np.concatenate([t.T for t in theirs], axis=1),
+    split=lambda ours, count: [part.T for part in np.split(ours, count, axis=1)],
+    shapes=lambda ours, count: [(ours[1] // count, ours[0])] * count,
+)
+CONCAT = Op(
+    "concat",
+    join=lambda theirs: np.concatenate(list(theirs)),
+    split=lambda ours, count: np.split(ours, count),
+    shapes=lambda ours, count: [(ours[0] // count,)] * count,
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a family's table.
+
+    Args:
+        ours: Attribute path of a variable below the model, such as
+            `"encoder.blocks.{i}.attention.qkv.kernel"`; `{i}` runs over the blocks.
+        theirs: The Hugging Face tensor name or names. A leading dot stands for the
+            backbone's prefix (`"bert."` in a model with a head, nothing in a bare one).
+        op: How ours is made of theirs.
+    """
+
+    ours: str
+    theirs: str | tuple[str, ...]
+    op: Op = SAME
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Returns the tensor names in a checkpoint whose backbone has this prefix."""
+        theirs = (self.theirs,) if isinstance(self.theirs, str) else self.theirs
+        return tuple(prefix + name[1:] if name.startswith(".") else name for name in theirs)
+
+    def at(self, index: int) -> Rule:
+        """Returns the rule for block `index`."""
+        theirs = (self.theirs,) if isinstance(self.theirs, str) else self.theirs
+        return Rule(
+            self.ours.replace("{i}", str(index)),
+            tuple(name.replace("{i}", str(index)) for name in theirs),
+            self.op,
+        )
+
+
+def dense(ours: str, theirs: str) -> tuple[Rule, Rule]:
+    """Rules for the kernel and bias of a dense layer."""
+    return (
+        Rule(f"{ours}.kernel", f"{theirs}.weight", TRANSPOSE),
+        Rule(f"{ours}.bias", f"{theirs}.bias"),
+    )
+
+
+def fused_dense(ours: str, theirs: Sequence[str]) -> tuple[Rule, Rule]:
+    """Rules for several of their dense layers that are one of ours."""
+    return (
+        Rule(f"{ours}.kernel", tuple(f"{t}.weight" for t in theirs), CONCAT_TRANSPOSE),
+        Rule(f"{ours}.bias", tuple(f"{t}.bias" for t in theirs), CONCAT),
+    )
+
+
+def norm(ours: str, theirs: str) -> tuple[Rule, Rule]:
+    """Rules for the scale and offset of a layer normalisation."""
+    return (Rule(f"{ours}.gamma", f"{theirs}.weight"), Rule(f"{ours}.beta", f"{theirs}.bias"))
+
+
+def embedding(ours: str, theirs: str) -> Rule:
+    """The rule for an embedding table."""
+    return Rule(f"{ours}.embeddings", f"{theirs}.weight")
+
+
+def expand(rules: Iterable[Rule], layers: int) -> Iterator[Rule]:
+    """Yields the rules with `{i}` replaced by every block number."""
+    for rule in rules:
+        if "{i}" in rule.ours:
+            yield from (rule.at(i) for i in range(layers))
+        else:
+            yield rule
+
+
+def variable_at(model: Any, path: str) -> Any:
+    """Returns the variable at an attribute path such as `"encoder.blocks.0.norm.gamma"`."""
+    found = model
+    for part in path.split("."):
+        found = found[int(part)] if part.isdigit() else getattr(found, part)
+    return found
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Says whether a tensor name is one of `patterns`; `*` stands for anything."""
+    return any(
+        re.fullmatch(re.escape(p).replace(r"\*", ".*").replace(r"\{i\}", r"\d+"), name)
+        for p in patterns
+    )

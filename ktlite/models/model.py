@@ -1,0 +1,165 @@
+"""`TransformerModel`: an encoder, with a head or bare, as a Keras model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ktlite.errors import Problems
+from ktlite.models import transfer
+from ktlite.models.checkpoint import write_config, write_weights
+from ktlite.models.config import ConfigReader, label_count
+from ktlite.models.core.embeddings import Embeddings
+from ktlite.models.core.encoder import Encoder
+from ktlite.models.core.init import Init
+from ktlite.models.families import Family, get_family
+from ktlite.models.heads import get_head
+
+Inputs = Mapping[str, Any]
+
+
+@keras.saving.register_keras_serializable(package="ktlite")
+class TransformerModel(keras.Model):
+    """A transformer encoder built from a Hugging Face config.
+
+    Every weight exists as soon as the model does. Make one with
+    `ktlite.models.from_pretrained` or `from_config`.
+
+    Call arguments:
+        inputs: Dict of int32 arrays [batch, length]: `input_ids`, and optionally
+            `attention_mask` (1 for tokens, 0 for padding; default: all 1) and
+            `token_type_ids` (default: all 0).
+
+    Returns:
+        Hidden states [batch, length, width], or float32 logits with a head
+        ([batch, outputs] for text classification).
+
+    Args:
+        config: The Hugging Face config. Fields that ktlite does not use are kept
+            and written back by `save_pretrained`.
+        task: A Hugging Face task name such as `"text-classification"`, or None for
+            the bare encoder.
+        num_labels: Outputs of the head. Default: the config's.
+        seed: Of the initial weights and of dropout.
+        blank_backbone: Leave the encoder's weights at zero, for a checkpoint to fill.
+        ignore_config_fields: Unknown config fields to accept.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        task: str | None = None,
+        num_labels: int | None = None,
+        *,
+        seed: int = 42,
+        blank_backbone: bool = False,
+        ignore_config_fields: Sequence[str] = (),
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        self.family = get_family(config.get("model_type"))
+        _check_head(self.family, task, num_labels)
+        reader = ConfigReader(config, ignore_config_fields)
+        self.spec = self.family.spec(reader)
+        reader.finish()
+        super().__init__(name=name or config["model_type"], dtype=dtype)
+        self.config = dict(config)
+        self.task_name = task
+        self.num_labels = (num_labels or label_count(config)) if task else None
+        self.seed = seed
+        self.ignore_config_fields = tuple(ignore_config_fields)
+
+        init = Init(self.spec.initializer_range, seed, blank=blank_backbone)
+        policy = self.dtype_policy
+        norm = self.spec.encoder.norm
+        self.embeddings = Embeddings(self.spec.embeddings, norm, init, dtype=policy)
+        self.encoder = Encoder(self.spec.encoder, init, dtype=policy)
+        self.head = (
+            get_head(task)(self.spec, self.num_labels, init.with_blank(False), dtype=policy)
+            if task
+            else None
+        )
+        self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        # Now, not at the first call: a variable that is born inside a traced
+        # function is not seen by the training step's gradient.
+        self.embeddings.build()
+        self.encoder.build()
+        if self.head is not None:
+            self.head.build()
+        self.built = True
+
+    def call(self, inputs: Inputs, training: Any = None) -> Any:
+        input_ids = inputs["input_ids"]
+        mask = inputs.get("attention_mask")
+        if mask is None:
+            mask = keras.ops.ones_like(input_ids)
+        x = self.embeddings(input_ids, inputs.get("token_type_ids"), training=training)
+        hidden = self.encoder(x, mask, training=training)
+        return hidden if self.head is None else self.head(hidden, training=training)
+
+    def layer_groups(self) -> list[tuple[str, list[Any]]]:
+        """Returns (name, layers) from input to output: embeddings, each block, the head's parts.
+
+        `Learner.freeze` and `print_layers` count in these.
+        """
+        groups = [("embeddings", [self.embeddings])]
+        groups += [(f"block {i}", [block]) for i, block in enumerate(self.encoder.blocks)]
+        if self.head is not None:
+            groups += [(layer.name, [layer]) for layer in self.head._layers if layer.weights]
+        return groups
+
+    def hf_config(self) -> dict[str, Any]:
+        """Returns the config to write: as it came, with this model's class and label count."""
+        config = dict(self.config, architectures=[self.family.architectures[self.task_name]])
+        if self.num_labels and label_count(config) != self.num_labels:
+            config["id2label"] = {str(i): f"LABEL_{i}" for i in range(self.num_labels)}
+            config["label2id"] = {f"LABEL_{i}": i for i in range(self.num_labels)}
+            config.pop("num_labels", None)
+        # transformers calls it dtype since 5.0, and reads the old name no more.
+        config.pop("torch_dtype", None)
+        config["dtype"] = keras.backend.standardize_dtype(self.variable_dtype)
+        return config
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Writes `config.json` and `model.safetensors`; PyTorch `transformers` opens the folder.
+
+        Example:
+            >>> model.save_pretrained("my-bert")
+        """
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        write_weights(target, transfer.collect_tensors(self))
+        write_config(target, self.hf_config())
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "config": dict(self.config),
+            "task": self.task_name,
+            "num_labels": self.num_labels,
+            "seed": self.seed,
+            "ignore_config_fields": list(self.ignore_config_fields),
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TransformerModel:
+        config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        return cls(**config)
+
+
+def _check_head(family: Family, task: str | None, num_labels: int | None) -> None:
+    problems = Problems("TransformerModel")
+    problems.choice("task", task, [None, *family.heads])
+    if num_labels is not None:
+        problems.add_unless(num_labels > 0, f"num_labels={num_labels!r}; expected at least 1.")
+        problems.add_unless(
+            task is not None, f"num_labels={num_labels!r} without a task: only a head has labels."
+        )
+    problems.raise_if_any()
