@@ -1,0 +1,120 @@
+"""Ragged encodings, and batches of like length in few shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+
+from ktlite.errors import ArgumentError
+
+# Texts are sorted by length within pools of this many batches: large enough for
+# batches of nearly equal length, small enough that an epoch is still shuffled.
+POOL_BATCHES = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Encodings:
+    """Token ids of many texts, end to end, without padding.
+
+    Args:
+        ids: int32 [tokens], all texts one after the other.
+        offsets: int64 [texts + 1]; text `i` is `ids[offsets[i]:offsets[i + 1]]`.
+        type_ids: int8 [tokens], the token types, or None where all are 0.
+        max_length: No text is longer than this many tokens.
+        pad_id: What padding is filled with.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    type_ids: np.ndarray | None
+    max_length: int
+    pad_id: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [texts]: the number of tokens of each text."""
+        return np.diff(self.offsets)
+
+    def pad(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns a batch: some texts, padded to a common length from a short list of lengths.
+
+        Args:
+            rows: int [batch], which texts, in which order.
+
+        Returns:
+            `input_ids`, `attention_mask` and `token_type_ids`, each int32 [batch, length].
+        """
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        width = padded_length(int(lengths.max()), self.max_length)
+        inside = np.arange(width) < lengths[:, None]
+        # Where a text ends its last position is read again; `inside` blanks it.
+        where = np.minimum(starts[:, None] + np.arange(width), len(self.ids) - 1)
+        types = np.zeros(inside.shape, "int32")
+        if self.type_ids is not None:
+            types = np.where(inside, self.type_ids[where], 0).astype("int32")
+        return {
+            "input_ids": np.where(inside, self.ids[where], self.pad_id).astype("int32"),
+            "attention_mask": inside.astype("int32"),
+            "token_type_ids": types,
+        }
+
+
+def padded_length(length: int, limit: int) -> int:
+    """Returns the length to pad to: at most 1/8 longer, from a list of few lengths.
+
+    Up to 32 tokens the lengths are multiples of 2, up to 64 of 4, up to 128 of 8 and
+    so on, and `limit`: below 50 in all for 512 tokens.
+
+    Example:
+        >>> padded_length(37, 128), padded_length(100, 512), padded_length(127, 128)
+        (40, 104, 128)
+    """
+    step = max(2, 1 << max(0, (length - 1).bit_length() - 4))
+    return min(-(-length // step) * step, limit)
+
+
+def plan_batches(
+    lengths: np.ndarray, batch_size: int, *, seed: Sequence[int] | None = None
+) -> list[np.ndarray]:
+    """Groups texts of like length into batches; each text is in exactly one.
+
+    Args:
+        lengths: int [texts], tokens of each text.
+        batch_size: Texts in a batch; one batch may have fewer.
+        seed: Numbers that determine the shuffle, such as `(seed, epoch)`: random pools
+            are sorted by length, cut into batches, and the batches shuffled (as
+            "bucketing" is usually done). None: no shuffle, from long to short, so that
+            too large a batch shows at once.
+
+    Returns:
+        For each batch, an int64 array of text numbers.
+
+    Raises:
+        ArgumentError: If `batch_size` is not a whole number above 0.
+
+    Example:
+        >>> plan_batches(np.array([3, 9, 4]), 2)
+        [array([1, 2]), array([0])]
+    """
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ArgumentError(f"batch_size={batch_size!r}; expected a whole number > 0.")
+    count = len(lengths)
+    if seed is None:
+        order = np.argsort(-lengths, kind="stable")
+        return [order[i : i + batch_size] for i in range(0, count, batch_size)]
+    random = np.random.default_rng(list(seed))
+    order = random.permutation(count)
+    pool = POOL_BATCHES * batch_size
+    batches = []
+    for start in range(0, count, pool):
+        rows = order[start : start + pool]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [batches[i] for i in random.permutation(len(batches))]

@@ -1,0 +1,17 @@
+"""Tasks: what a label means, from data to loss to readable predictions. One file each."""
+
+from ktlite.tasks.classification import Classification
+from ktlite.tasks.infer import TASKS, infer_task
+from ktlite.tasks.multilabel import MultiLabel
+from ktlite.tasks.regression import Regression
+from ktlite.tasks.task import Report, Task
+
+__all__ = [
+    "TASKS",
+    "Classification",
+    "MultiLabel",
+    "Regression",
+    "Report",
+    "Task",
+    "infer_task",
+]

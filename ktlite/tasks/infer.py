@@ -1,0 +1,136 @@
+"""Which task do these labels belong to? Decides where it is clear, asks where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ktlite._logging import logger
+from ktlite.errors import DataError, Problems, did_you_mean, listing
+from ktlite.tasks.classification import Classification
+from ktlite.tasks.multilabel import MultiLabel
+from ktlite.tasks.regression import Regression
+from ktlite.tasks.task import Task, plain
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task for task in (Classification, MultiLabel, Regression)
+}
+# Up to this many distinct integers are taken for class numbers; more could be a quantity.
+FEW_INTEGERS = 20
+
+
+def infer_task(
+    labels: Any,
+    task: str | None = None,
+    *,
+    class_names: Sequence[Any] = (),
+    source: str = "labels",
+) -> Task:
+    """Returns the task that labels belong to.
+
+    Args:
+        labels: [texts] strings, integers or floats, or [texts, columns] of numbers.
+        task: `"classification"`, `"multilabel"` or `"regression"`; None to infer it.
+        class_names: Names of the classes (integer labels count from 0 then), or of
+            the columns. Default: the sorted distinct labels.
+        source: What to call the labels in messages.
+
+    Raises:
+        DataError: If the labels fit no task, or more than one and `task` is None: floats
+            and many distinct integers may be quantities or classes, and ktlite does not guess.
+        ArgumentError: If `task` is not known.
+
+    Example:
+        >>> infer_task(["good", "bad", "good"]).classes
+        ['bad', 'good']
+    """
+    if task is not None:
+        problems = Problems("task")
+        problems.choice("task", task, list(TASKS))
+        problems.raise_if_any()
+    values, class_names = np.asarray(labels), plain(list(class_names))
+    if values.size == 0:
+        raise DataError(f"{source}: there are no labels.")
+    if task == "regression":
+        return Regression()
+    if values.ndim == 2:
+        return _from_matrix(values, task, class_names, source)
+    if task == "multilabel":
+        raise DataError(
+            f"{source}: task='multilabel' needs a matrix of 0 and 1, one column a class; got one "
+            "label a text."
+        )
+    return _from_column(values, task, class_names, source)
+
+
+def _from_matrix(
+    values: np.ndarray, task: str | None, class_names: Sequence[Any], source: str
+) -> Task:
+    names = list(class_names) or list(range(values.shape[1]))
+    if len(names) != values.shape[1]:
+        raise DataError(f"{source}: {len(names)} class names for {values.shape[1]} label columns.")
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise DataError(
+            f"{source}: several label columns must hold the numbers 0 and 1 only (one column a "
+            f"class); found {listing(map(repr, plain(np.unique(values)[:5].tolist())))}."
+        )
+    one_hot = bool((values.sum(axis=1) == 1).all())
+    if task == "classification" or (task is None and one_hot):
+        used = int(values.any(axis=0).sum())
+        if used < 2:
+            raise DataError(f"{source}: only one class occurs; classification needs two or more.")
+        return Classification(names, numbered=bool(class_names))
+    return MultiLabel(names)
+
+
+def _from_column(
+    values: np.ndarray, task: str | None, class_names: Sequence[Any], source: str
+) -> Task:
+    distinct = plain(np.unique(values).tolist())
+    if values.dtype.kind == "f":
+        if not np.equal(values, np.round(values)).all():
+            raise DataError(
+                f"{source}: the labels are floats such as {listing(distinct, 4)}. "
+                "Pass task='regression' to predict numbers; for classes, give strings or integers."
+            )
+        distinct = [int(d) for d in distinct]
+    if len(distinct) < 2:
+        raise DataError(
+            f"{source}: all labels are {distinct[0]!r}; classification needs at least two classes. "
+            "Check that the label column is the right one and that the data is not cut."
+        )
+    numeric = values.dtype.kind in "iuf"
+    if class_names:
+        return _from_names(distinct, list(class_names), numeric, source)
+    if numeric and task is None:
+        if len(distinct) > FEW_INTEGERS:
+            raise DataError(
+                f"{source}: {len(distinct)} distinct integers from {distinct[0]} to "
+                f"{distinct[-1]} may be classes or quantities. Pass task='classification' or "
+                "task='regression'."
+            )
+        logger.info(
+            "%s: %d distinct integers are taken for classes (task='regression' predicts numbers)",
+            source,
+            len(distinct),
+        )
+    return Classification(distinct)
+
+
+def _from_names(distinct: list[Any], names: list[Any], numeric: bool, source: str) -> Task:
+    unknown = [d for d in distinct if d not in names]
+    if not unknown:
+        return Classification(names)
+    if numeric:
+        if distinct[0] < 0 or distinct[-1] >= len(names):
+            raise DataError(
+                f"{source}: with {len(names)} class names, integer labels must be 0 to "
+                f"{len(names) - 1}; found {distinct[0]} to {distinct[-1]}."
+            )
+        return Classification(names, numbered=True)
+    raise DataError(
+        f"{source}: labels {listing(unknown)} are not among class_names {listing(names)}."
+        f"{did_you_mean(unknown[0], names)}"
+    )

@@ -1,0 +1,201 @@
+"""Batches: each row once, like lengths together, few shapes, exact padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ktlite.batching import Encodings, padded_length, plan_batches
+from ktlite.errors import ArgumentError
+
+# Three texts of 3, 1 and 5 tokens; the last one ends where the flat array ends.
+IDS = np.array([11, 12, 13, 21, 31, 32, 33, 34, 35], "int32")
+OFFSETS = np.array([0, 3, 4, 9])
+TYPES = np.array([0, 1, 1, 0, 0, 0, 1, 1, 1], "int8")
+
+
+def encodings(**changes: Any) -> Encodings:
+    return Encodings(
+        **{"ids": IDS, "offsets": OFFSETS, "type_ids": TYPES, "max_length": 5} | changes
+    )
+
+
+def skewed_lengths(count: int, seed: int = 0) -> np.ndarray:
+    """Lengths as texts have them: most short, some long, none over 512."""
+    random = np.random.default_rng(seed)
+    return np.clip(random.lognormal(4.0, 0.8, count), 3, 512).astype("int64")
+
+
+def waste(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
+    """Returns the share of padding among all positions that are computed."""
+    computed = sum(len(rows) * padded_length(int(lengths[rows].max()), 512) for rows in batches)
+    return 1 - lengths.sum() / computed
+
+
+# Padding
+
+
+def test_encodings_know_their_size_and_lengths() -> None:
+    assert len(encodings()) == 3
+    assert encodings().lengths.tolist() == [3, 1, 5]
+
+
+def test_batch_is_padded_to_its_longest_text_in_the_order_asked_for() -> None:
+    batch = encodings(max_length=8, pad_id=7).pad(np.array([1, 0]))
+    assert batch["input_ids"].tolist() == [[21, 7, 7, 7], [11, 12, 13, 7]]
+    assert batch["attention_mask"].tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
+    assert batch["token_type_ids"].tolist() == [[0, 0, 0, 0], [0, 1, 1, 0]]
+    assert {array.dtype for array in batch.values()} == {np.dtype("int32")}
+
+
+def test_text_at_the_end_of_the_flat_array_is_padded_like_any_other() -> None:
+    batch = encodings(max_length=8, pad_id=7).pad(np.array([2]))
+    assert batch["input_ids"].tolist() == [[31, 32, 33, 34, 35, 7]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0]]
+    assert batch["token_type_ids"].tolist() == [[0, 0, 1, 1, 1, 0]]
+
+
+def test_padding_never_goes_past_the_maximum_length() -> None:
+    assert encodings(max_length=5).pad(np.array([2]))["input_ids"].shape == (1, 5)
+
+
+def test_encodings_without_types_have_zeros_for_them() -> None:
+    types = encodings(type_ids=None).pad(np.array([0, 2]))["token_type_ids"]
+    assert types.tolist() == [[0] * 5, [0] * 5]
+    assert types.dtype == np.int32
+
+
+def test_row_may_be_asked_for_twice() -> None:
+    ids = encodings().pad(np.array([1, 1]))["input_ids"]
+    assert ids.tolist() == [[21, 0], [21, 0]]
+
+
+def test_random_texts_come_back_from_their_padding() -> None:
+    random = np.random.default_rng(1)
+    lengths = random.integers(1, 60, 200)
+    texts = [random.integers(1, 99, n).astype("int32") for n in lengths]
+    flat = Encodings(
+        np.concatenate(texts), np.concatenate([[0], np.cumsum(lengths)]), None, max_length=60
+    )
+    for rows in plan_batches(flat.lengths, 16, seed=(0, 0)):
+        batch = flat.pad(rows)
+        for row, ids, mask in zip(rows, batch["input_ids"], batch["attention_mask"], strict=True):
+            assert ids[mask == 1].tolist() == texts[row].tolist()
+            assert not ids[mask == 0].any()
+
+
+# Lengths
+
+
+@pytest.mark.parametrize("limit", [4, 40, 100, 128, 400, 512, 8192])
+def test_padded_length_is_near_and_within_the_limit(limit: int) -> None:
+    for length in range(1, limit + 1):
+        padded = padded_length(length, limit)
+        assert length <= padded <= limit
+        assert padded <= max(length * 1.125, length + 1)
+
+
+@pytest.mark.parametrize(("limit", "most"), [(128, 32), (512, 49), (8192, 80)])
+def test_padded_lengths_are_few(limit: int, most: int) -> None:
+    shapes = {padded_length(length, limit) for length in range(1, limit + 1)}
+    assert len(shapes) <= most
+    assert limit in shapes
+
+
+def test_padded_length_grows_with_the_length() -> None:
+    padded = [padded_length(length, 512) for length in range(1, 513)]
+    assert padded == sorted(padded)
+
+
+@pytest.mark.parametrize(
+    ("length", "limit", "expected"),
+    [(1, 512, 2), (31, 512, 32), (33, 512, 36), (65, 512, 72), (129, 512, 144), (127, 127, 127)],
+)
+def test_padded_length_steps_double_with_the_power_of_two(
+    length: int, limit: int, expected: int
+) -> None:
+    assert padded_length(length, limit) == expected
+
+
+# Plans
+
+SIZES = [(1, 1), (1, 32), (31, 32), (32, 32), (33, 32), (1000, 7), (3333, 16), (5000, 64)]
+
+
+@pytest.mark.parametrize(("count", "batch_size"), SIZES)
+@pytest.mark.parametrize("seed", [None, (42, 0), (42, 1), (7, 3)])
+def test_each_row_is_in_one_batch_and_one_batch_at_most_is_partial(
+    count: int, batch_size: int, seed: tuple[int, int] | None
+) -> None:
+    batches = plan_batches(skewed_lengths(count), batch_size, seed=seed)
+    assert sorted(np.concatenate(batches)) == list(range(count))
+    sizes = [len(rows) for rows in batches]
+    assert len(sizes) == -(-count // batch_size)
+    assert all(0 < size <= batch_size for size in sizes)
+    assert sum(size < batch_size for size in sizes) == (count % batch_size > 0)
+
+
+def test_no_rows_make_no_batches() -> None:
+    assert plan_batches(np.zeros(0, "int64"), 8) == []
+    assert plan_batches(np.zeros(0, "int64"), 8, seed=(1, 2)) == []
+
+
+def as_lists(batches: list[np.ndarray]) -> list[list[int]]:
+    return [rows.tolist() for rows in batches]
+
+
+def test_shuffle_depends_on_the_seed_and_the_epoch_and_on_nothing_else() -> None:
+    lengths = skewed_lengths(1000)
+    plan = as_lists(plan_batches(lengths, 16, seed=(42, 0)))
+    np.random.seed(123)
+    assert as_lists(plan_batches(lengths, 16, seed=(42, 0))) == plan
+    for other in [(42, 1), (43, 0), (0, 42)]:
+        assert as_lists(plan_batches(lengths, 16, seed=other)) != plan
+
+
+def test_planning_leaves_numpys_global_random_state_alone() -> None:
+    np.random.seed(5)
+    expected = np.random.random()
+    np.random.seed(5)
+    plan_batches(skewed_lengths(100), 16, seed=(42, 0))
+    assert np.random.random() == expected
+
+
+def test_texts_of_one_length_are_shuffled_across_batches() -> None:
+    batches = plan_batches(np.full(640, 9), 64, seed=(42, 0))
+    for rows in batches:
+        assert np.ptp(rows) > 300  # neighbours in the file are not neighbours in a batch
+
+
+def test_shuffled_batches_do_not_come_by_length() -> None:
+    lengths = skewed_lengths(3200)
+    longest = [lengths[rows].max() for rows in plan_batches(lengths, 32, seed=(42, 0))]
+    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("count", [2_000, 20_000])
+def test_shuffled_batches_waste_little_where_random_ones_waste_most(count: int) -> None:
+    lengths = skewed_lengths(count)
+    order = np.random.default_rng(0).permutation(count)
+    naive = [order[i : i + 32] for i in range(0, count, 32)]
+    assert waste(lengths, naive) > 0.6
+    assert waste(lengths, plan_batches(lengths, 32, seed=(42, 0))) < 0.15
+    assert waste(lengths, plan_batches(lengths, 32)) < 0.1
+
+
+def test_without_a_seed_batches_go_from_long_to_short() -> None:
+    lengths = skewed_lengths(500)
+    assert np.all(np.diff(lengths[np.concatenate(plan_batches(lengths, 16))]) <= 0)
+
+
+def test_rows_of_one_length_keep_their_order_without_a_seed() -> None:
+    assert as_lists(plan_batches(np.full(5, 9), 2)) == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "8", None])
+@pytest.mark.parametrize("count", [0, 3])
+def test_batch_size_that_is_no_size_is_refused(batch_size: Any, count: int) -> None:
+    with pytest.raises(ArgumentError, match=r"batch_size=.*expected a whole number > 0"):
+        plan_batches(np.full(count, 9), batch_size)
