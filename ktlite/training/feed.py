@@ -1,0 +1,282 @@
+"""From data to what `keras.Model.fit` takes, without `tf.data`'s stall."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from ktlite.batching import plan_batches
+from ktlite.errors import ArgumentError, DataError
+
+
+class IndexedData(Protocol):
+    """Data whose rows can be fetched by number, such as a `TextDataset`."""
+
+    @property
+    def targets(self) -> Any: ...
+    @property
+    def lengths(self) -> np.ndarray: ...
+    def __len__(self) -> int: ...
+    def inputs(self, rows: np.ndarray) -> Any: ...
+
+
+class ArrayData:
+    """Arrays in memory: inputs (one array, or a list, tuple or dict of them) and targets.
+
+    Raises:
+        DataError: If the arrays are of different length, or empty.
+    """
+
+    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
+        # As a tuple, since tf.data takes a list for one array.
+        self.x = keras.tree.map_structure(np.asarray, tuple(x) if isinstance(x, list) else x)
+        self.targets = None if y is None else np.asarray(y)
+        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)
+        columns = [*keras.tree.flatten(self.x), self.targets, self.sample_weight]
+        columns = [column for column in columns if column is not None]
+        if any(column.ndim == 0 for column in columns):
+            raise DataError(
+                "arrays must be [rows, ...]; got single values. Of raw texts, pass what "
+                "preprocess_test(texts, labels) returns."
+            )
+        sizes = {len(column) for column in columns}
+        if len(sizes) != 1 or 0 in sizes:
+            raise DataError(f"arrays must be of one length, and not empty; got {sorted(sizes)}.")
+        self._size = sizes.pop()
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.zeros(self._size, "int64")
+
+    def inputs(self, rows: np.ndarray) -> Any:
+        return keras.tree.map_structure(lambda a: a[rows], self.x)
+
+
+class Feed:
+    """Batches of indexed data, as a function of (seed, epoch, step) alone.
+
+    Every epoch visits every row once, in an order that the seed and the epoch's
+    number determine, so that any step of any run can be made again.
+
+    Args:
+        data: The data.
+        batch_size: Rows a batch; one batch of an epoch may have fewer.
+        seed: Of the shuffling.
+    """
+
+    def __init__(self, data: IndexedData, batch_size: int, seed: int) -> None:
+        self.data = data
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps = math.ceil(len(data) / batch_size)
+
+    def example(self) -> Any:
+        """Returns the inputs of one row, as a batch."""
+        return self.data.inputs(np.zeros(1, "int64"))
+
+    def training(
+        self, first_epoch: int, steps: int, class_weight: dict[int, float] | None = None
+    ) -> Any:
+        """Returns an endless shuffled `tf.data.Dataset`.
+
+        Args:
+            first_epoch: Number of the epoch to start with.
+            steps: Batches that are taken as an epoch; fewer than `self.steps` cut it short.
+            class_weight: Weight of each target class; multiplies the rows' weights.
+        """
+        weights = self._weights(class_weight)
+
+        # Of this data set alone: the thread of one that ended may still be fetching ahead.
+        @functools.lru_cache(maxsize=1)
+        def plan(epoch: int) -> list[np.ndarray]:
+            return plan_batches(self.data.lengths, self.batch_size, seed=(self.seed, epoch))
+
+        def fetch(step: np.int64) -> list[np.ndarray]:
+            epoch, position = divmod(int(step), steps)
+            return self._batch(plan(first_epoch + epoch)[position], weights)
+
+        return self._dataset(fetch, weights)
+
+    def validation(self) -> Any:
+        """Returns an endless `tf.data.Dataset` that repeats the rows by length, unshuffled."""
+        plan = plan_batches(self.data.lengths, self.batch_size)
+        weights = self._weights(None)
+
+        def fetch(step: np.int64) -> list[np.ndarray]:
+            return self._batch(plan[int(step) % len(plan)], weights)
+
+        return self._dataset(fetch, weights)
+
+    def _weights(self, class_weight: dict[int, float] | None) -> np.ndarray | None:
+        weights = getattr(self.data, "sample_weight", None)
+        if class_weight is None:
+            return weights
+        rows = class_numbers(self.data.targets)
+        by_class = np.array([class_weight[i] for i in sorted(class_weight)], "float32")
+        return by_class[rows] if weights is None else by_class[rows] * weights
+
+    def _batch(self, rows: np.ndarray, weights: np.ndarray | None) -> list[np.ndarray]:
+        columns = [*keras.tree.flatten(self.data.inputs(rows)), self.data.targets[rows]]
+        return columns if weights is None else [*columns, weights[rows].astype("float32")]
+
+    def _dataset(self, fetch: Any, weights: np.ndarray | None) -> Any:
+        import tensorflow as tf
+
+        inputs = self.example()
+        example = self._batch(np.zeros(1, "int64"), weights)
+        count = len(keras.tree.flatten(inputs))
+        # Token matrices differ in length from batch to batch; one trace must take them all.
+        ragged = bool(np.ptp(self.data.lengths)) or bool(self.data.lengths.any())
+        fixed = 2 if ragged else 1
+        shapes = [
+            (None,) * min(fixed, column.ndim) + column.shape[fixed:]
+            if i < count
+            else (None, *column.shape[1:])
+            for i, column in enumerate(example)
+        ]
+
+        def load(step: Any) -> tuple[Any, ...]:
+            columns = tf.numpy_function(fetch, [step], [tf.as_dtype(c.dtype) for c in example])
+            for column, shape in zip(columns, shapes, strict=True):
+                column.set_shape(shape)
+            packed = keras.tree.pack_sequence_as(inputs, list(columns[:count]))
+            return (packed, *columns[count:])
+
+        dataset = tf.data.Dataset.range(np.iinfo("int64").max).map(load).prefetch(2)
+        return without_autotune(dataset)
+
+
+def class_numbers(targets: Any) -> np.ndarray:
+    """Returns the class number of each row, int32 [rows].
+
+    Args:
+        targets: Class numbers of any type, [rows] or [rows, 1]; or one-hot [rows, classes].
+    """
+    targets = np.asarray(targets)
+    one_hot = targets.ndim == 2 and targets.shape[1] > 1
+    return (targets.argmax(axis=-1) if one_hot else targets.reshape(-1)).astype("int32")
+
+
+def without_autotune(dataset: Any) -> Any:
+    """Turns off `tf.data`'s autotune thread, for which `fit` would wait at its end.
+
+    The thread sleeps ever longer (10 ms * 2^k), and the end of the iteration waits for it
+    to wake up: up to a third of the wall time of a fit.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+class Stream:
+    """Data that can only be run through: a `tf.data.Dataset` or a `keras.utils.PyDataset`.
+
+    Args:
+        data: Its batches are `inputs`, `(inputs, targets)` or `(inputs, targets, weights)`.
+
+    Attributes:
+        steps: Batches in one pass; None where only running through would tell.
+        endless: Whether a pass never ends.
+    """
+
+    def __init__(self, data: Any) -> None:
+        is_tf = hasattr(data, "with_options")
+        self.data = without_autotune(data) if is_tf else data
+        count = int(data.cardinality()) if is_tf else data.num_batches
+        self.steps: int | None = None if count is None or count < 0 else count
+        self.endless = count is None or count == -1  # tf.data.INFINITE_CARDINALITY
+
+    def repeated(self) -> Any:
+        """Returns the data again and again, for epochs that are shorter than a pass.
+
+        Keras goes on where the epoch before stopped, and ends an epoch early, down to
+        no batch at all, where the data ends.
+        """
+        if hasattr(self.data, "repeat"):
+            return self.data.repeat()
+        return self.data if self.steps is None else _Repeated(self.data, self.steps)
+
+    def example(self) -> Any:
+        """Returns the inputs of one batch."""
+        return _unpacked(next(iter(self.data)))[0]
+
+    def batches(self) -> Iterator[tuple[Any, np.ndarray | None]]:
+        """Runs through the data once: (inputs, targets) of each batch.
+
+        Raises:
+            ArgumentError: If a pass never ends.
+        """
+        if self.endless:
+            raise ArgumentError(
+                "the data never ends, so there is no whole of it to look at; leave out the "
+                "repeat(), or take(n) batches."
+            )
+        return map(_unpacked, itertools.islice(self.data, self.steps))
+
+
+def _unpacked(batch: Any) -> tuple[Any, np.ndarray | None]:
+    inputs, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
+    return inputs, np.asarray(rest[0]) if rest else None
+
+
+class _Repeated(keras.utils.PyDataset):
+    """A `PyDataset` of `steps` batches, again and again."""
+
+    def __init__(self, data: Any, steps: int) -> None:
+        super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
+        self.data = data
+        self.steps = steps
+
+    @property
+    def num_batches(self) -> None:
+        return None  # endless, to Keras
+
+    def __getitem__(self, index: int) -> Any:
+        return self.data[index % self.steps]
+
+    def on_epoch_begin(self) -> None:
+        self.data.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self.data.on_epoch_end()
+
+
+def as_feed(data: Any, batch_size: int, seed: int, what: str) -> Feed | Stream | None:
+    """Wraps whatever a user passes as training or validation data.
+
+    Args:
+        data: A `TextDataset`, `(x, y)` or `(x, y, sample_weight)` arrays, a batched
+            `tf.data.Dataset`, a `PyDataset`, or None.
+        batch_size: Rows a batch; not for data that comes in batches.
+        seed: Of the shuffling.
+        what: The argument's name, for messages.
+
+    Raises:
+        ArgumentError: If the data is of another kind.
+    """
+    if data is None:
+        return None
+    if hasattr(data, "inputs") and hasattr(data, "lengths"):
+        return Feed(data, batch_size, seed)
+    if isinstance(data, (tuple, list)) and len(data) in (2, 3):
+        return Feed(ArrayData(*data), batch_size, seed)
+    if hasattr(data, "element_spec") or isinstance(data, keras.utils.PyDataset):
+        return Stream(data)
+    known: Sequence[str] = (
+        "what preprocess_train or texts_from_* return",
+        "a tuple (x, y) of arrays",
+        "a batched tf.data.Dataset",
+        "a keras.utils.PyDataset",
+    )
+    raise ArgumentError(f"{what} is of type {type(data).__name__}; expected {', or '.join(known)}.")
