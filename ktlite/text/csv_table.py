@@ -1,0 +1,197 @@
+"""The rows of a separated-values file, all of them, whatever its quotes are like.
+
+Quoting follows RFC 4180 (https://www.rfc-editor.org/rfc/rfc4180): a field that
+opens with a quote ends at the quote before the next separator or line end. In a
+file that was written without regard to it, one stray quote makes a parser
+swallow all lines up to the next one. Here such lines are found and read as they stand.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ktlite._logging import logger
+from ktlite.errors import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINE_END = r"(?:\r?\n|\Z)"
+LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+
+# Prose is full of commas and semicolons; these it hardly ever has.
+RARE_IN_PROSE = "\t|"
+
+# What pandas takes for missing (`na_values` of its `read_csv`): here only in inferred columns.
+MISSING_MARKERS = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """The wanted columns of a file.
+
+    Attributes:
+        frame: One row per record, one column per wanted field, named by its position.
+        too_long: bool [n], True for a record with more fields than there are columns; its
+            cells are missing.
+        too_long_line: The 1-based line of the first such record; 0: there is none.
+    """
+
+    frame: pd.DataFrame
+    too_long: np.ndarray
+    too_long_line: int = 0
+
+    def complete_rows(self) -> int:
+        """Returns how many rows have neither too few fields nor too many."""
+        return int((self.frame.notna() & (self.frame != "")).all(axis=1).sum())
+
+
+def split_header(text: str, sep: str) -> tuple[list[str], str]:
+    r"""Returns the fields of the first line that is not blank, and the text after it.
+
+    Example:
+        >>> split_header("text,label\nGood,1\n", ",")
+        (['text', 'label'], 'Good,1\n')
+    """
+    text = re.sub(r"\A(?: *[\r\n])+", "", text)
+    record = re.match(_record(sep), text)
+    if record is None:  # its quotes do not pair
+        line, _, rest = text.partition("\n")
+        return line.rstrip("\r").split(sep), rest
+    line = record[0].rstrip("\r\n")
+    fields = re.findall(f"({_field(sep)}){re.escape(sep)}", line + sep) if line else []
+    names = [f[1:-1].replace('""', '"') if f.startswith('"') else f for f in fields]
+    return names, text[record.end() :]
+
+
+def read_table(
+    text: str,
+    sep: str,
+    width: int,
+    *,
+    strings: Collection[int],
+    inferred: Collection[int],
+    source: str,
+) -> CsvTable:
+    """Reads columns of separated text without header, as many sound rows as there are.
+
+    Args:
+        text: The decoded file, after its header.
+        sep: The character between fields.
+        width: How many fields a record has.
+        strings: Positions of the columns to read as they stand, as str.
+        inferred: Positions of the columns whose type pandas infers.
+        source: What to call the file in the log.
+
+    Returns:
+        The table. A record with too few fields ends in missing values (an empty
+        str in a column of strings); one with too many is marked, since nobody
+        can say which of its separators is part of a text.
+    """
+    wanted = (sep, width, strings, inferred)
+    if _is_sound(text, sep, width):
+        return _parse(text, *wanted)
+    # Quotes may join lines into one record, or be stray: the reading with more rows is right.
+    whole, stray = _mend_quotes(text, sep)
+    table = _parse(whole, *wanted)
+    lines = [_mend_quotes(line, sep) for line in LINE.findall(text)]
+    by_line = "".join(line for line, _ in lines)
+    if by_line != whole:
+        other = _parse(by_line, *wanted)
+        if other.complete_rows() > table.complete_rows():
+            table, stray = other, sum(count for _, count in lines)
+    if stray:
+        logger.info(
+            "%s: quotes do not pair in %s; read as they stand.", source, plural(stray, "line")
+        )
+    return table
+
+
+def _field(sep: str) -> str:
+    """Returns the pattern of one field: quoted (with doubled quotes in it), bare or empty."""
+    s = re.escape(sep)
+    return rf'(?:"[^"]*(?:""[^"]*)*"|[^"{s}\r\n][^{s}\r\n]*|)'
+
+
+def _record(sep: str) -> str:
+    """Returns the pattern of one record, its line end included."""
+    return rf"{_field(sep)}(?:{re.escape(sep)}{_field(sep)})*{LINE_END}"
+
+
+def _is_sound(text: str, sep: str, width: int) -> bool:
+    """True if the quotes of `text` can be trusted."""
+    if '"' not in text:
+        return True
+    if sep in RARE_IN_PROSE:
+        counts = {line.count(sep) for line in LINE.findall(text) if line.strip("\r\n")}
+        if counts == {width - 1}:  # each line is a row: no quote may join two
+            return False
+    field_and_end = rf"{_field(sep)}(?:{re.escape(sep)}|{LINE_END})"
+    return not re.sub(field_and_end, "", text)
+
+
+def _mend_quotes(text: str, sep: str) -> tuple[str, int]:
+    """Makes the quotes plain characters in each line that does not begin a sound record.
+
+    Returns:
+        The text and the number of lines that were changed.
+    """
+    if '"' not in text:
+        return text, 0
+    stray = 0
+
+    def literal(match: re.Match[str]) -> str:
+        nonlocal stray
+        if match["record"] is not None:
+            return match[0]
+        stray += 1
+        cells = match["line"].replace('"', '""').split(sep)
+        return sep.join(f'"{cell}"' for cell in cells) + match["end"]
+
+    record_or_line = rf"(?P<record>{_record(sep)})|(?P<line>[^\r\n]+)(?P<end>{LINE_END})"
+    return re.sub(record_or_line, literal, text), stray
+
+
+def _parse(
+    text: str, sep: str, width: int, strings: Collection[int], inferred: Collection[int]
+) -> CsvTable:
+    import pandas as pd
+
+    def read(rows: str) -> pd.DataFrame:
+        # One column more than there should be shows which records are too long. The line of
+        # separators tells the parser that there is such a column.
+        frame = pd.read_csv(
+            io.StringIO(f"{sep * width}\n{rows}"),
+            sep=sep,
+            header=0,
+            names=[str(position) for position in range(width + 1)],
+            usecols=[*strings, *inferred, width],
+            index_col=False,
+            dtype={str(position): object for position in (*strings, width)},
+            na_values={str(position): MISSING_MARKERS for position in inferred},
+            keep_default_na=False,
+            low_memory=False,  # one type per column, not one per chunk
+        )
+        return frame.rename(columns=int)
+
+    frame = read(text)
+    too_long = (frame.pop(width) != "").to_numpy()
+    if not too_long.any():
+        return CsvTable(frame, too_long)
+    # What stands in the wrong column must not decide its type: read again without these records.
+    blank = " \t\r\n".replace(sep, "")  # pandas skips lines of these
+    records = [match for match in re.finditer(_record(sep), text) if match[0].strip(blank)]
+    kept = "".join(record[0] for record, bad in zip(records, too_long, strict=True) if not bad)
+    frame = read(kept).drop(columns=width)
+    frame = frame.set_axis(np.flatnonzero(~too_long)).reindex(range(len(too_long)))
+    before = text[: records[int(too_long.argmax())].start()]
+    return CsvTable(frame, too_long, before.count("\n") + 1)

@@ -1,0 +1,341 @@
+"""ktrain's loaders: from files, folders, frames or arrays to (train, validation, preprocessor)."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ktlite._logging import logger
+from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
+from ktlite.text.dataset import TextDataset
+from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
+from ktlite.text.split import stratified_split
+from ktlite.text.transformer import Transformer
+
+Loaded = tuple[TextDataset, TextDataset, Transformer]
+
+DEFAULT_SEED = 42
+# ktrain's names of preprocessing modes that stand for one checkpoint each.
+_MODES = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
+
+
+def texts_from_csv(
+    train_filepath: str | os.PathLike[str],
+    text_column: Any,
+    label_columns: Any = (),
+    val_filepath: str | os.PathLike[str] | None = None,
+    max_features: int = 20000,
+    maxlen: int = 400,
+    val_pct: float = 0.1,
+    ngram_range: int = 1,
+    preprocess_mode: str | os.PathLike[str] = "standard",
+    encoding: str | None = None,
+    lang: str | None = None,
+    sep: str = ",",
+    is_regression: bool = False,
+    random_state: int | None = None,
+    verbose: int = 1,
+    *,
+    names: Sequence[str] | None = None,
+    task: str | None = None,
+    missing: str = "drop",
+) -> Loaded:
+    """Loads texts and labels from CSV files.
+
+    Args:
+        train_filepath: The training file.
+        text_column: Name of the text column, or two names for pairs of texts.
+        label_columns: Name of the label column, or of several one-/multi-hot columns.
+        val_filepath: The validation file. Default: a stratified part of the training file.
+        max_features: Accepted for ktrain's sake; a checkpoint brings its vocabulary.
+        maxlen: Longest text in tokens.
+        val_pct: Share of the rows to validate on where there is no validation file.
+        ngram_range: Accepted for ktrain's sake.
+        preprocess_mode: Checkpoint folder or Hub name.
+        encoding: Of the files. Default: detected (UTF-8, GB18030, ...).
+        lang: Accepted for ktrain's sake.
+        sep: Column separator.
+        is_regression: The same as `task="regression"`.
+        random_state: Seed of the split. Default: 42.
+        verbose: 0 silences progress bars and all lines but warnings.
+        names: Column names of a file that has no header row.
+        task: `"classification"`, `"multilabel"` or `"regression"`. Default: inferred.
+        missing: `"drop"` leaves out rows without text or label and says how many;
+            `"error"` refuses them.
+
+    Returns:
+        (train, val, preproc): two `TextDataset`s and the `Transformer` that made them.
+
+    Raises:
+        DataError: If the files or labels cannot be used; the message says why.
+        CheckpointError: If the checkpoint cannot be used.
+
+    Example:
+        >>> train, val, preproc = text.texts_from_csv(
+        ...     "reviews.csv", "text", "label", preprocess_mode="bert-base-uncased", maxlen=128)
+    """
+
+    def read(path: Any) -> RawTexts:
+        return read_csv(
+            path,
+            text_column,
+            label_columns,
+            sep=sep,
+            encoding=encoding,
+            names=names,
+            missing=missing,
+        )
+
+    return _load(
+        read(train_filepath),
+        None if val_filepath is None else read(val_filepath),
+        preprocess_mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        task="regression" if is_regression else task,
+        random_state=random_state,
+        verbose=verbose,
+    )
+
+
+def texts_from_df(
+    train_df: Any,
+    text_column: Any,
+    label_columns: Any = (),
+    val_df: Any = None,
+    max_features: int = 20000,
+    maxlen: int = 400,
+    val_pct: float = 0.1,
+    ngram_range: int = 1,
+    preprocess_mode: str | os.PathLike[str] = "standard",
+    lang: str | None = None,
+    is_regression: bool = False,
+    random_state: int | None = None,
+    verbose: int = 1,
+    *,
+    task: str | None = None,
+    missing: str = "drop",
+) -> Loaded:
+    """Loads texts and labels from data frames; arguments as `texts_from_csv`."""
+    val = None
+    if val_df is not None:
+        val = read_frame(val_df, text_column, label_columns, missing=missing, source="val_df")
+    return _load(
+        read_frame(train_df, text_column, label_columns, missing=missing, source="train_df"),
+        val,
+        preprocess_mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        task="regression" if is_regression else task,
+        random_state=random_state,
+        verbose=verbose,
+    )
+
+
+def texts_from_folder(
+    datadir: str | os.PathLike[str],
+    classes: Sequence[str] | None = None,
+    max_features: int = 20000,
+    maxlen: int = 400,
+    ngram_range: int = 1,
+    train_test_names: Sequence[str] = ("train", "test"),
+    preprocess_mode: str | os.PathLike[str] = "standard",
+    encoding: str | None = None,
+    lang: str | None = None,
+    val_pct: float = 0.1,
+    random_state: int | None = None,
+    verbose: int = 1,
+    *,
+    missing: str = "drop",
+) -> Loaded:
+    """Loads text files from folders named after their class.
+
+    Expects `datadir/train/CLASS/*` and `datadir/test/CLASS/*`. Where the second of
+    `train_test_names` is missing, a stratified part of the first validates. Other
+    arguments as `texts_from_csv`.
+
+    Example:
+        >>> train, val, preproc = text.texts_from_folder("aclImdb", maxlen=256,
+        ...     train_test_names=["train", "test"], preprocess_mode="bert-base-uncased")
+    """
+    train_name, *rest = train_test_names
+    root = Path(datadir)
+
+    def read(name: str) -> RawTexts:
+        return read_folder(
+            root / name, classes, encoding=encoding, missing=missing, verbose=verbose
+        )
+
+    validates = bool(rest) and (root / rest[0]).is_dir()
+    return _load(
+        read(train_name),
+        read(rest[0]) if validates else None,
+        preprocess_mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        task="classification",
+        random_state=random_state,
+        verbose=verbose,
+    )
+
+
+def texts_from_array(
+    x_train: Any,
+    y_train: Any,
+    x_test: Any = None,
+    y_test: Any = None,
+    class_names: Sequence[Any] = (),
+    max_features: int = 20000,
+    maxlen: int = 400,
+    val_pct: float = 0.1,
+    ngram_range: int = 1,
+    preprocess_mode: str | os.PathLike[str] = "standard",
+    lang: str | None = None,
+    random_state: int | None = None,
+    verbose: int = 1,
+    *,
+    task: str | None = None,
+    missing: str = "drop",
+) -> Loaded:
+    """Loads texts and labels from lists, arrays or Series; other arguments as `texts_from_csv`.
+
+    Args:
+        x_train: Strings, or pairs of strings.
+        y_train: Labels.
+        x_test: Texts to validate on. Default: a stratified part of the training texts.
+        y_test: Their labels.
+        class_names: Names of integer labels 0, 1, 2, ...
+    """
+    if (x_test is None) != (y_test is None):
+        raise ArgumentError("texts_from_array: x_test and y_test go together; got one of them.")
+    val = None
+    if x_test is not None:
+        val = read_arrays(x_test, y_test, missing=missing, source="test data")
+    return _load(
+        read_arrays(x_train, y_train, missing=missing, source="training data"),
+        val,
+        preprocess_mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        task=task,
+        random_state=random_state,
+        verbose=verbose,
+        class_names=class_names,
+    )
+
+
+def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
+    """Reads texts from whatever `get_learner(train_data=)` is given.
+
+    Args:
+        data: Path of a CSV file or of a folder of class folders, a data frame, or
+            (texts, labels).
+        text_column: Name of the text column, or two names.
+        label_columns: Name or names of the label columns.
+        **options: `sep`, `encoding`, `names`, `missing`, `source`.
+
+    Raises:
+        DataError: If the data cannot be read.
+        ArgumentError: If it is of another kind, or columns are not named.
+    """
+    source = options.pop("source")
+    missing = options["missing"]
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return read_arrays(data[0], data[1], missing=missing, source=source)
+    is_path = isinstance(data, (str, os.PathLike))
+    if is_path and Path(data).is_dir():
+        return read_folder(data, encoding=options["encoding"], missing=missing)
+    problems = Problems("get_learner")
+    is_frame = hasattr(data, "columns") and hasattr(data, "iloc")
+    problems.add_unless(
+        is_path or is_frame,
+        f"{source} is of type {type(data).__name__}; expected the path of a CSV file or of a "
+        "folder of class folders, a DataFrame, or a tuple (texts, labels).",
+    )
+    problems.add_unless(text_column is not None, "text_column is not given: which column?")
+    problems.add_unless(label_columns is not None, "label_columns is not given: which column?")
+    problems.raise_if_any()
+    if is_path:
+        return read_csv(data, text_column, label_columns, **options)
+    return read_frame(data, text_column, label_columns, missing=missing, source=source)
+
+
+def prepare(
+    train: RawTexts,
+    val: RawTexts | None,
+    preproc: Transformer,
+    *,
+    val_pct: float,
+    seed: int,
+    verbose: int,
+) -> tuple[TextDataset, TextDataset]:
+    """Splits where needed, learns the labels, tokenises: the end of every loader.
+
+    Args:
+        train: Training texts.
+        val: Validation texts, or None to split them off.
+        preproc: Learns the task, and tokenises.
+        val_pct: Share of the rows to split off.
+        seed: Of the split.
+        verbose: 0 silences progress bars and all lines but warnings.
+    """
+    if train.labels is None:
+        raise DataError(f"{train.source}: there are no labels; name the label_columns.")
+    preproc.learn_task(train)
+    if val is None:
+        targets = preproc.task.encode(train.labels, train.source)
+        # Integers that a regression predicts are no classes to keep in proportion.
+        labels = targets if targets.dtype.kind == "f" else train.labels
+        kept, held_out = stratified_split(labels, val_pct, seed)
+        val = dataclasses.replace(train.take(held_out), source=f"{train.source} (validation)")
+        train = train.take(kept)
+    elif val.labels is None:
+        raise DataError(f"{val.source}: there are no labels; name the label_columns.")
+    # Encoded before the long work: a label that cannot be learned shows at once.
+    preproc.task.encode(val.labels, val.source)
+    if verbose:
+        kind = f"{preproc.task.name}: {listing(preproc.task.classes, 6)}".removesuffix(": ")
+        logger.info(
+            "%s to train on, %s to validate on; %s",
+            plural(len(train), "text"),
+            plural(len(val), "text"),
+            kind,
+        )
+    return preproc.dataset(train, verbose=verbose), preproc.dataset(val, verbose=verbose)
+
+
+def checkpoint_name(mode: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Returns the checkpoint that a `preprocess_mode` stands for: a folder or a Hub name."""
+    return mode if Path(mode).is_dir() else _MODES.get(os.fspath(mode), mode)
+
+
+def _load(
+    train: RawTexts,
+    val: RawTexts | None,
+    mode: str | os.PathLike[str],
+    *,
+    maxlen: int,
+    val_pct: float,
+    task: str | None,
+    random_state: int | None,
+    verbose: int,
+    class_names: Sequence[Any] = (),
+) -> Loaded:
+    if mode == "standard" or not isinstance(mode, (str, os.PathLike)):
+        raise ArgumentError(
+            f"preprocess_mode={mode!r}: name a checkpoint, as a folder or on the Hugging Face "
+            "Hub, such as preprocess_mode='bert-base-uncased'."
+        )
+    problems = Problems("texts_from_*")
+    in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
+    problems.add_unless(
+        val is not None or in_range, f"val_pct={val_pct!r}; expected more than 0, below 1."
+    )
+    problems.raise_if_any()
+    preproc = Transformer(checkpoint_name(mode), maxlen, class_names, task=task)
+    seed = DEFAULT_SEED if random_state is None else random_state
+    datasets = prepare(train, val, preproc, val_pct=val_pct, seed=seed, verbose=verbose)
+    return (*datasets, preproc)

@@ -1,0 +1,133 @@
+"""Tokenizer + task + maximum length: how texts and labels become what a model sees."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ktlite.errors import ArgumentError, DataError
+from ktlite.tasks import TASKS, Task, infer_task
+from ktlite.text.dataset import TextDataset
+from ktlite.text.readers import RawTexts, read_arrays
+from ktlite.text.tokenizer import Text, Tokenizer
+
+
+class Preprocessor:
+    """The one way from texts and labels to model inputs and targets.
+
+    Training, validation, the predictor and every export use the same object, so
+    that a text is treated the same everywhere.
+
+    Args:
+        folder: Folder with the tokenizer.
+        maxlen: Longest text in tokens.
+        task: What the labels mean; None until the first labels are seen.
+        class_names: Names for integer labels 0, 1, 2, ... or for label columns.
+        task_name: `"classification"`, `"multilabel"` or `"regression"`; None to infer.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        maxlen: int,
+        task: Task | None = None,
+        *,
+        class_names: Sequence[Any] = (),
+        task_name: str | None = None,
+    ) -> None:
+        self.tokenizer = Tokenizer(folder, maxlen)
+        self.maxlen = maxlen
+        self._task = task
+        self.class_names = list(class_names)
+        self.task_name = task_name
+
+    @property
+    def task(self) -> Task:
+        """The task.
+
+        Raises:
+            ArgumentError: If no labels have been seen yet.
+        """
+        if self._task is None:
+            raise ArgumentError(
+                "the task is not known before labels are seen: call preprocess_train(texts, y) "
+                "first."
+            )
+        return self._task
+
+    @task.setter
+    def task(self, task: Task) -> None:
+        self._task = task
+
+    def get_classes(self) -> list[Any]:
+        """Returns the class labels in the order of the model's outputs."""
+        return self.task.classes
+
+    def preprocess_train(
+        self, texts: Any, y: Any = None, mode: str = "train", verbose: int = 1
+    ) -> TextDataset:
+        """Tokenises training texts and learns from `y` what the labels are.
+
+        Args:
+            texts: Strings or pairs of strings: list, array or Series.
+            y: Labels: strings, integers, floats, one-hot or multi-hot.
+            mode: `"train"` infers the task from `y`; `"test"` keeps the one there is.
+            verbose: 0 silences the progress bar.
+
+        Raises:
+            DataError: If texts or labels cannot be used; see `ktlite.tasks.infer_task`.
+
+        Example:
+            >>> t = Transformer("bert-base-uncased", maxlen=128)
+            >>> train = t.preprocess_train(["fine film", "dull film"], ["pos", "neg"])
+        """
+        if mode not in ("train", "test"):
+            raise ArgumentError(f"preprocess_train: mode={mode!r}; expected 'train' or 'test'.")
+        return self.dataset(read_arrays(texts, y), fit=mode == "train", verbose=verbose)
+
+    def preprocess_test(self, texts: Any, y: Any = None, verbose: int = 1) -> TextDataset:
+        """Tokenises texts for validation or prediction; labels must be known ones."""
+        return self.preprocess_train(texts, y, mode="test", verbose=verbose)
+
+    def dataset(self, raw: RawTexts, *, fit: bool = False, verbose: int = 1) -> TextDataset:
+        """Tokenises texts that a reader has read.
+
+        Args:
+            raw: Texts and labels.
+            fit: Learn the task from the labels.
+            verbose: 0 silences the progress bar.
+        """
+        if not len(raw):
+            raise DataError(f"{raw.source or 'texts'}: there are no texts.")
+        if fit and raw.labels is not None:
+            self.learn_task(raw)
+        targets = None if raw.labels is None else self.task.encode(raw.labels, raw.source)
+        encodings = self.encode(raw.texts, verbose=verbose)
+        return TextDataset(raw.texts, encodings, targets, self, raw.rows)
+
+    def learn_task(self, raw: RawTexts) -> None:
+        """Infers the task from the labels of `raw`."""
+        names = self.class_names or list(raw.class_names)
+        if not names and raw.labels is not None and raw.labels.ndim == 2:
+            names = list(raw.label_columns)
+        self._task = infer_task(raw.labels, self.task_name, class_names=names, source=raw.source)
+
+    def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> Any:
+        """Returns the `Encodings` of texts."""
+        return self.tokenizer.encode(texts, verbose=verbose)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Writes the tokenizer's files; returns the rest as JSON values."""
+        self.tokenizer.save(folder)
+        return {
+            "maxlen": self.maxlen,
+            "task": {"name": self.task.name, **self.task.get_config()},
+        }
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> Preprocessor:
+        """Makes the preprocessor again from what `save` wrote and returned."""
+        task = dict(config["task"])
+        return cls(folder, config["maxlen"], TASKS[task.pop("name")].from_config(task))

@@ -1,0 +1,398 @@
+"""Texts and labels from files, folders, data frames and arrays, as `RawTexts`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ktlite._logging import logger
+from ktlite.errors import DataError, Problems, did_you_mean, listing, plural
+from ktlite.text.csv_table import read_table, split_header
+from ktlite.text.encodings import decode, detect_encoding
+from ktlite.text.raw_texts import MISSING_CHOICES, Name, RawTexts, usable_texts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["RawTexts", "detect_encoding", "read_arrays", "read_csv", "read_folder", "read_frame"]
+
+
+SHOWN_FILES = 5
+SEPARATORS = ",;|\t"
+
+
+def read_csv(
+    path: str | os.PathLike[str],
+    text_column: Name | tuple[Name, Name],
+    label_columns: Name | Sequence[Name] = (),
+    *,
+    sep: str = ",",
+    encoding: str | None = None,
+    names: Sequence[Name] | None = None,
+    missing: str = "drop",
+) -> RawTexts:
+    r"""Reads texts and labels from a CSV, TSV or similar file.
+
+    Texts are read as they stand ("NA" and "007" are texts); the type of a label
+    column is inferred as pandas does. Quotes that do not pair are read as they
+    stand and join no lines. A line with too many fields counts as missing.
+
+    Args:
+        path: The file.
+        text_column: The column of the texts, or two columns for pairs of texts.
+        label_columns: The label column, or several: then labels are [n, k].
+        sep: The one character between fields.
+        encoding: Any that Python knows; None detects it, GB18030 included.
+        names: Column names of a file that has no header line.
+        missing: "drop" leaves out rows without text or label and warns with their
+            number; "error" refuses them.
+
+    Raises:
+        DataError: With everything that is wrong: no such file or column, no rows,
+            undecodable bytes, a wrong separator, rows refused by `missing`.
+
+    Example:
+        >>> raw = read_csv("reviews.csv", "text", "label")
+        >>> raw = read_csv("sst2/train.tsv", "text", "label", sep="\t", names=["text", "label"])
+    """
+    file = Path(path)
+    texts, labels = _as_names(text_column), _as_names(label_columns)
+    problems = Problems(file.name, DataError)
+    _check_names(problems, texts, labels, missing)
+    if not isinstance(sep, str) or len(sep) != 1 or sep in '"\r\n':
+        problems.add(f"sep={sep!r} is not one character such as ',' ';' '|' or '\\t'.")
+    _check_exists(problems, file, file.is_file(), "file")
+    problems.raise_if_any()
+
+    content, used = decode(file.read_bytes(), encoding, file.name)
+    if encoding is None and not used.startswith("utf-8"):
+        logger.info("%s: read as %s.", file.name, used)
+    if "\r" in content:  # alone it ends a line, as it did on old Macs
+        content = re.sub(r"\r(?!\n)", "\n", content)
+    header, body = split_header(content, sep)
+    if not header:
+        raise DataError(f"{file.name}: the file is empty.")
+    columns: list[Name]
+    if names is None:
+        columns, sep_hint = [*header], _separator_hint(header, sep)
+    else:
+        columns, body, sep_hint = list(names), content, ""
+        problems.add_unless(
+            len(columns) == len(header),
+            f"names has {plural(len(columns), 'name')}, but the first line has "
+            f"{plural(len(header), 'field')} with sep={sep!r}.{_separator_hint(header, sep)}",
+        )
+    _check_columns(problems, columns, texts, labels, sep_hint)
+    problems.raise_if_any()
+
+    text_positions = [columns.index(name) for name in texts]
+    label_positions = [columns.index(name) for name in labels]
+    table = read_table(
+        body, sep, len(columns), strings=text_positions, inferred=label_positions, source=file.name
+    )
+    too_long = f"more than {plural(len(columns), 'field')}"
+    if table.too_long_line:
+        header_lines = content[: len(content) - len(body)].count("\n")
+        too_long += f", first on line {header_lines + table.too_long_line}"
+    return usable_texts(
+        table.frame[text_positions].set_axis(texts, axis=1),
+        table.frame[label_positions].set_axis(labels, axis=1) if labels else None,
+        source=file.name,
+        missing=missing,
+        refused={too_long: table.too_long},
+        label_columns=labels,
+    )
+
+
+def read_frame(
+    frame: pd.DataFrame,
+    text_column: Name | tuple[Name, Name],
+    label_columns: Name | Sequence[Name] = (),
+    *,
+    missing: str = "drop",
+    source: str = "DataFrame",
+) -> RawTexts:
+    """Takes texts and labels from a pandas DataFrame; its index plays no part.
+
+    Args:
+        frame: One row per text.
+        text_column: The column of the texts, or two columns for pairs of texts.
+        label_columns: The label column, or several: then labels are [n, k].
+        missing: "drop" leaves out rows without text or label and warns with their
+            number; "error" refuses them.
+        source: What to call the frame in messages.
+
+    Raises:
+        DataError: With everything that is wrong: no such column, no rows, texts
+            that are not str, labels of mixed types, rows refused by `missing`.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"text": ["Good.", "Bad."], "label": ["pos", "neg"]})
+        >>> read_frame(frame, "text", "label").labels
+        array(['pos', 'neg'], dtype=object)
+    """
+    import pandas as pd
+
+    texts, labels = _as_names(text_column), _as_names(label_columns)
+    problems = Problems(source, DataError)
+    _check_names(problems, texts, labels, missing)
+    if isinstance(frame, pd.DataFrame):
+        _check_columns(problems, list(frame.columns), texts, labels)
+    else:
+        problems.add(f"expected a pandas DataFrame, got {type(frame).__name__}.")
+    problems.raise_if_any()
+    return usable_texts(
+        frame[list(texts)],
+        frame[list(labels)] if labels else None,
+        source=source,
+        missing=missing,
+        label_columns=labels,
+    )
+
+
+def read_folder(
+    folder: str | os.PathLike[str],
+    classes: Sequence[str] | None = None,
+    *,
+    encoding: str | None = None,
+    missing: str = "drop",
+    verbose: int = 1,
+) -> RawTexts:
+    """Reads one text per file; the files of a class lie in a folder of its name.
+
+    Args:
+        folder: Holds the class folders. Hidden files and folders are skipped.
+        classes: Which class folders to read, in this order; None: all, by name.
+        encoding: Of all files; None detects it file by file.
+        missing: "drop" leaves out empty files and warns with their number;
+            "error" refuses them.
+        verbose: 0 leaves out the log line that counts files, classes and encodings.
+
+    Returns:
+        The texts with labels [n] of class names; `rows` counts the files class by
+        class, in each class by file name.
+
+    Raises:
+        DataError: With everything that is wrong: no such folder or class, class
+            folders without files, undecodable files, files refused by `missing`.
+
+    Example:
+        >>> raw = read_folder("aclImdb/train", classes=["neg", "pos"])
+    """
+    import pandas as pd
+
+    top = Path(folder)
+    problems = Problems(top.name, DataError)
+    problems.choice("missing", missing, MISSING_CHOICES)
+    _check_exists(problems, top, top.is_dir(), "folder")
+    problems.raise_if_any()
+    found = sorted(p.name for p in _visible(top) if p.is_dir())
+    names = found if classes is None else list(classes)
+    files = {
+        name: sorted(p for p in _visible(top / name) if p.is_file())
+        for name in names
+        if name in found
+    }
+    for name in names:
+        if name not in files:
+            problems.add(f"no class folder {name!r}.{did_you_mean(name, found)}")
+        elif not files[name]:
+            problems.add(f"the class folder {name!r} holds no files.")
+    problems.add_unless(
+        bool(names), "no class folders; expected one folder of text files for each class."
+    )
+    problems.raise_if_any()
+
+    places = [f"{name}/{file.name}" for name in names for file in files[name]]
+    texts: list[str] = []
+    used: Counter[str] = Counter()
+    for place in places:
+        try:
+            text, file_encoding = decode((top / place).read_bytes(), encoding, place)
+        except DataError as error:
+            problems.add(str(error))
+            continue
+        texts.append(text)
+        used[file_encoding] += 1
+    del problems.found[SHOWN_FILES:]
+    problems.raise_if_any()
+    if verbose:
+        logger.info(
+            "%s: %s of %s (%s), encodings: %s.", top.name, plural(len(places), "text"),
+            plural(len(names), "class folder"), listing(names),
+            listing(f"{name} ({count:,})" for name, count in used.most_common()),
+        )  # fmt: skip
+    return usable_texts(
+        pd.DataFrame({"text": pd.Series(texts, dtype=object)}),
+        pd.DataFrame({"label": np.repeat(np.array(names, object), [len(files[n]) for n in names])}),
+        source=top.name,
+        missing=missing,
+        places=places,
+        class_names=tuple(names),
+    )
+
+
+def read_arrays(
+    texts: Any, labels: Any = None, *, missing: str = "drop", source: str = "array"
+) -> RawTexts:
+    """Takes texts and labels from lists, NumPy arrays or pandas Series, by position.
+
+    Args:
+        texts: [n] str, or [n] tuples of two str.
+        labels: [n] str, int, float or bool; [n, k] numbers (one-hot, multi-hot or
+            k targets); None: unlabelled.
+        missing: "drop" leaves out rows without text or label and warns with their
+            number; "error" refuses them.
+        source: What to call the arrays in messages.
+
+    Raises:
+        DataError: With everything that is wrong: no rows, lengths that differ, texts
+            that are not str, labels of mixed types or ragged, rows refused by `missing`.
+
+    Example:
+        >>> raw = read_arrays(["Good.", "So so."], [[1, 0], [1, 1]])
+        >>> raw.labels.shape
+        (2, 2)
+    """
+    problems = Problems(source, DataError)
+    problems.choice("missing", missing, MISSING_CHOICES)
+    text_frame = _text_frame(texts, problems)
+    label_frame = None if labels is None else _label_frame(labels, problems)
+    if text_frame is not None and label_frame is not None:
+        problems.add_unless(
+            len(text_frame) == len(label_frame),
+            f"{plural(len(text_frame), 'text')}, but {plural(len(label_frame), 'label')}; "
+            "expected as many labels as texts.",
+        )
+    problems.raise_if_any()
+    return usable_texts(text_frame, label_frame, source=source, missing=missing)
+
+
+def _as_names(columns: Any) -> tuple[Name, ...]:
+    if columns is None:
+        return ()
+    return tuple(columns) if isinstance(columns, (list, tuple)) else (columns,)
+
+
+def _check_names(
+    problems: Problems, texts: tuple[Name, ...], labels: tuple[Name, ...], missing: str
+) -> None:
+    problems.choice("missing", missing, MISSING_CHOICES)
+    if len(texts) not in (1, 2):
+        problems.add(f"text_column must be one name or two (pairs of texts), got {list(texts)}.")
+    for name, count in Counter((*texts, *labels)).items():
+        if count > 1:
+            problems.add(f"column {name!r} is asked for {count} times, as a text or a label.")
+
+
+def _check_columns(
+    problems: Problems,
+    columns: Sequence[Name],
+    texts: tuple[Name, ...],
+    labels: tuple[Name, ...],
+    sep_hint: str = "",
+) -> None:
+    absent = []
+    for argument, names in (("text_column", texts), ("label_columns", labels)):
+        for name in names:
+            if name not in columns:
+                absent.append(f"{argument}: no column is {name!r}.{did_you_mean(name, columns)}")
+            elif columns.count(name) > 1:
+                problems.add(f"{argument}: {columns.count(name)} columns have the name {name!r}.")
+    if absent and sep_hint:
+        problems.add(f"there is only one column, {columns[0]!r}.{sep_hint}")
+    elif absent:
+        absent[-1] += f" The columns are {listing(repr(c) for c in columns)}."
+        problems.found += absent
+
+
+def _check_exists(problems: Problems, path: Path, exists: bool, kind: str) -> None:
+    if exists:
+        return
+    if path.exists():
+        other = "folder" if path.is_dir() else "file"
+        problems.add(f"expected a {kind}, but {str(path)!r} is a {other}.")
+    elif path.parent.is_dir():
+        near = did_you_mean(path.name, (p.name for p in _visible(path.parent)))
+        problems.add(f"there is no {kind} {str(path)!r}.{near}")
+    else:
+        problems.add(f"there is no folder {str(path.parent)!r}.")
+
+
+def _separator_hint(header: list[str], sep: str) -> str:
+    """Returns what `sep` should be if the header was not split and another one splits it."""
+    others = [s for s in SEPARATORS if s != sep and s in header[0]]
+    if len(header) > 1 or not others:
+        return ""
+    best = max(others, key=header[0].count)
+    return f" The separator is probably {best!r}: pass sep={best!r}."
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+
+
+def _text_frame(texts: Any, problems: Problems) -> pd.DataFrame | None:
+    """Returns one column of texts, or two of pairs; what is wrong goes into `problems`."""
+    import pandas as pd
+
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        problems.add(f"texts must be a sequence of str, got {type(texts).__name__}.")
+        return None
+    items = texts.tolist() if hasattr(texts, "tolist") else list(texts)
+    paired = [isinstance(item, (tuple, list)) for item in items]
+    if not any(paired):
+        return pd.DataFrame({"text": pd.Series(items, dtype=object)})
+    pairs = [
+        item if is_pair else (item, item) if _is_null(item) else ()
+        for item, is_pair in zip(items, paired, strict=True)
+    ]
+    wrong = [row for row, pair in enumerate(pairs) if len(pair) != 2]
+    if wrong:
+        problems.add(
+            f"row {wrong[0]} of texts is {items[wrong[0]]!r:.60}; since others are tuples, "
+            f"expected a pair of two str ({plural(len(wrong), 'such row')})."
+        )
+        return None
+    return pd.DataFrame(pairs, columns=["first text", "second text"], dtype=object)
+
+
+def _is_null(item: Any) -> bool:
+    """True for None, NaN and pd.NA."""
+    import pandas as pd
+
+    return item is None or item is pd.NA or (isinstance(item, float) and item != item)
+
+
+def _label_frame(labels: Any, problems: Problems) -> pd.DataFrame | None:
+    """Returns one column of labels or several; what is wrong goes into `problems`."""
+    import pandas as pd
+
+    if isinstance(labels, (pd.Series, pd.DataFrame)):
+        return pd.DataFrame(labels)
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        problems.add(f"labels must be a sequence, got {type(labels).__name__}.")
+        return None
+    if isinstance(labels, np.ndarray):
+        if labels.ndim in (1, 2):
+            return pd.DataFrame(labels)
+        problems.add(f"labels must be [n] or [n, k], got an array of shape {labels.shape}.")
+        return None
+    rows = list(labels)
+    if not any(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+        return pd.DataFrame({"label": pd.Series(rows, dtype=object)})
+    widths = {np.size(row) for row in rows}
+    if len(widths) > 1 or 0 in widths:
+        problems.add(
+            f"the label rows have {listing(sorted(widths))} values. Expected k in each: for "
+            "several classes per text give a 0/1 column for each class (multi-hot)."
+        )
+        return None
+    return pd.DataFrame([list(row) for row in rows])

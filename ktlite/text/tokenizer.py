@@ -1,0 +1,187 @@
+"""Texts to token ids, in batches, by the checkpoint's own tokenizer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ktlite._progress import progress
+from ktlite.batching import Encodings
+from ktlite.errors import CheckpointError, DataError, listing
+
+Text = str | tuple[str, str]
+
+FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
+# What `transformers` may want beside tokenizer.json, and what can be made into one.
+_COMPANIONS = (SETTINGS, "special_tokens_map.json", "added_tokens.json")
+_OLDER = (
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+)
+# Texts a call of the Rust tokenizer: enough to keep its threads busy, few enough
+# that the progress bar moves and the intermediate objects stay small.
+_CHUNK = 2_000
+
+
+class Tokenizer:
+    """A checkpoint's tokenizer with a maximum length.
+
+    It is the Rust tokenizer of `tokenizer.json`; a folder that has only the older
+    files (`vocab.txt`, `*.model`) is converted by `transformers` once. Everything is
+    read at once: the folder may go away afterwards.
+
+    Args:
+        folder: The checkpoint's folder.
+        maxlen: Longest encoding in tokens, special tokens included; what is longer is cut
+            at its end (of pairs, the longer member first).
+
+    Raises:
+        CheckpointError: If the folder has no tokenizer, or a damaged one.
+
+    Example:
+        >>> Tokenizer(Path("my-bert"), 128).encode(["A text."]).ids
+        array([ 101, 1037, 3793, 1012,  102], dtype=int32)
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], maxlen: int) -> None:
+        folder = Path(folder)
+        self.maxlen = maxlen
+        self._files = {
+            name: (folder / name).read_bytes()
+            for name in (FILE, *_COMPANIONS, *_OLDER)
+            if (folder / name).is_file()
+        }
+        if FILE not in self._files:
+            self._files[FILE] = _convert(folder).to_str().encode()
+        self._rust = _rust_tokenizer(self._files[FILE], folder / FILE)
+        self._rust.no_padding()
+        self._rust.enable_truncation(maxlen)
+        self.pad_id = _pad_id(folder, self._rust)
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest token id."""
+        return max(self._rust.get_vocab(with_added_tokens=True).values()) + 1
+
+    def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> Encodings:
+        """Tokenises texts.
+
+        Args:
+            texts: Strings, or pairs of strings.
+            verbose: 1 shows a progress bar for many texts.
+
+        Returns:
+            The encodings, in the order of the texts.
+
+        Raises:
+            DataError: If a text is neither a string nor a pair of strings, or not Unicode.
+        """
+        check_texts(texts)
+        lengths, ids, types = [], [], []
+        any_type = False
+        bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
+        for start in range(0, len(texts), _CHUNK):
+            chunk = self._rust.encode_batch_fast(list(texts[start : start + _CHUNK]))
+            lengths.append(np.fromiter((len(e) for e in chunk), "int64", len(chunk)))
+            ids.append(np.concatenate([np.array(e.ids, "int32") for e in chunk]))
+            type_ids = np.concatenate([np.array(e.type_ids, "int8") for e in chunk])
+            any_type = any_type or bool(type_ids.any())
+            types.append(type_ids)
+            bar.update(len(chunk))
+        bar.close()
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([[], *lengths]))]).astype("int64")
+        return Encodings(
+            ids=np.concatenate(ids) if ids else np.zeros(0, "int32"),
+            offsets=offsets,
+            type_ids=np.concatenate(types) if any_type else None,
+            max_length=self.maxlen,
+            pad_id=self.pad_id,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Writes `tokenizer.json` and what `transformers` wants beside it."""
+        for name, content in self._files.items():
+            (folder / name).write_bytes(content)
+        if SETTINGS not in self._files:
+            settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+            pad = self._rust.id_to_token(self.pad_id)
+            if pad is not None:
+                settings["pad_token"] = pad
+            (folder / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+def check_texts(texts: Sequence[Any]) -> None:
+    """Raises DataError unless every text is a string or a pair of strings, in Unicode."""
+    for row, text in enumerate(texts):
+        parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
+        if not all(isinstance(part, str) for part in parts):
+            raise DataError(
+                f"text {row} is {text!r:.60} of type {type(text).__name__}; expected a string, or "
+                "a tuple of two strings for a pair."
+            )
+        try:
+            for part in parts:
+                part.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"text {row} is not Unicode: character {error.start} is half of a surrogate pair "
+                "(an emoji that was cut in two?). Mend it with "
+                "text.encode('utf-8', 'replace').decode()."
+            ) from error
+
+
+def _rust_tokenizer(content: bytes, path: Path) -> Any:
+    from tokenizers import Tokenizer as RustTokenizer
+
+    try:
+        return RustTokenizer.from_buffer(content)
+    except Exception as error:  # the library raises plain Exception
+        raise CheckpointError(f"{path} is damaged ({error}); fetch it again.") from error
+
+
+def _convert(folder: Path) -> Any:
+    """Turns the older tokenizer files into the Rust tokenizer."""
+    if not any((folder / name).is_file() for name in _OLDER):
+        found = sorted(p.name for p in folder.iterdir())
+        raise CheckpointError(
+            f"no tokenizer in {folder}: expected {FILE}, or vocab.txt or a *.model file. "
+            f"Found: {listing(found) or 'nothing'}."
+        )
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    except (OSError, ValueError, ImportError) as error:
+        raise CheckpointError(
+            f"{folder}: its tokenizer files cannot be converted to {FILE}: {error}"
+        ) from error
+
+
+def _pad_id(folder: Path, rust: Any) -> int:
+    """Returns the id that padding is filled with: the tokenizer's, else the config's, else 0."""
+    token = _field(folder / SETTINGS, "pad_token")
+    if isinstance(token, dict):  # as transformers writes tokens with options
+        token = token.get("content")
+    number = rust.token_to_id(token) if token else None
+    if number is None:
+        number = _field(folder / "config.json", "pad_token_id")
+    return number if isinstance(number, int) else 0
+
+
+def _field(path: Path, name: str) -> Any:
+    """Returns a field of a JSON object; None where there is no such file or field."""
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_bytes())).get(name)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a JSON object ({error}); fetch it again.") from error

@@ -1,0 +1,157 @@
+"""ktrain's `Transformer`: a checkpoint's preprocessor that also makes its models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+from ktlite.errors import CheckpointError, Problems
+from ktlite.tasks import MultiLabel, Regression, Task
+from ktlite.text.preprocessor import Preprocessor
+
+SHORTEST = 4  # two special tokens and something to look at
+
+
+class Transformer(Preprocessor):
+    """A Hugging Face checkpoint, ready to preprocess texts and to be fine-tuned.
+
+    Args:
+        model_name: Checkpoint folder, or Hub name.
+        maxlen: Longest text in tokens, at most what the checkpoint has positions for.
+        class_names: Names for integer labels 0, 1, 2, ..., or for label columns.
+        classes: ktrain's older name of `class_names`.
+        batch_size: Accepted for ktrain's sake; `get_learner` takes the batch size.
+        use_with_learner: Accepted for ktrain's sake; datasets always work with a Learner.
+        task: `"classification"`, `"multilabel"` or `"regression"`. Default: inferred
+            from the labels where they leave no doubt.
+        revision: Branch, tag or commit on the Hub.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be used.
+        ArgumentError: If `maxlen` does not fit it.
+
+    Example:
+        >>> t = text.Transformer("distilbert-base-uncased", maxlen=128)
+        >>> train = t.preprocess_train(x_train, y_train)
+        >>> val = t.preprocess_test(x_test, y_test)
+        >>> learner = ktlite.get_learner(t.get_classifier(), train_data=train, val_data=val)
+    """
+
+    def __init__(
+        self,
+        model_name: str | os.PathLike[str],
+        maxlen: int = 128,
+        class_names: Sequence[Any] = (),
+        classes: Sequence[Any] = (),
+        batch_size: int | None = None,
+        use_with_learner: bool = True,
+        *,
+        task: str | None = None,
+        revision: str | None = None,
+        ignore_config_fields: Sequence[str] = (),
+    ) -> None:
+        from ktlite.models import get_family
+        from ktlite.models.checkpoint import find_checkpoint
+        from ktlite.models.config import ConfigReader, read_config
+
+        self.model_name = os.fspath(model_name)
+        self.folder = find_checkpoint(model_name, revision=revision)
+        self.ignore_config_fields = tuple(ignore_config_fields)
+        config = read_config(self.folder)
+        spec = get_family(config["model_type"]).spec(ConfigReader(config))
+        longest = spec.embeddings.max_positions
+        problems = Problems("Transformer")
+        problems.add_unless(
+            isinstance(maxlen, Integral) and SHORTEST <= maxlen <= longest,
+            f"maxlen={maxlen!r}; expected a whole number from {SHORTEST} to {longest}, the "
+            f"positions that {self.model_name} has.",
+        )
+        problems.raise_if_any()
+        names = list(class_names) or list(classes)
+        super().__init__(self.folder, int(maxlen), class_names=names, task_name=task)
+        if self.tokenizer.vocab_size > spec.embeddings.vocab_size:
+            raise CheckpointError(
+                f"{self.folder}: the tokenizer has ids up to {self.tokenizer.vocab_size - 1}, but "
+                f"config.json's vocab_size is {spec.embeddings.vocab_size}: the tokenizer belongs "
+                "to another checkpoint."
+            )
+
+    def get_classifier(
+        self,
+        fpath: str | os.PathLike[str] | None = None,
+        multilabel: bool | None = None,
+        metrics: Sequence[Any] | None = None,
+        *,
+        seed: int = 42,
+        dtype: Any = None,
+    ) -> Any:
+        """Returns the checkpoint as a compiled classifier for the labels seen.
+
+        Args:
+            fpath: A fine-tuned checkpoint folder to start from instead.
+            multilabel: Whether the labels were taken for multi-label ones; anything else
+                is an error. Default: as they were taken.
+            metrics: Keras metrics, over the head's logits. Default: the task's.
+            seed: Of the new head and of dropout.
+            dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
+
+        Returns:
+            A compiled `TransformerModel` with logits [batch, classes].
+
+        Raises:
+            ArgumentError: If no labels have been seen, or `multilabel` does not fit them.
+        """
+        problems = Problems("get_classifier")
+        problems.add_unless(
+            multilabel is None or multilabel == isinstance(self.task, MultiLabel),
+            f"multilabel={multilabel!r}, but the labels were taken for {self.task.name}; pass "
+            f"task={'multilabel' if multilabel else 'classification'!r} where they are read.",
+        )
+        problems.raise_if_any()
+        return self._model(fpath, metrics, seed, dtype)
+
+    def get_regression_model(
+        self,
+        fpath: str | os.PathLike[str] | None = None,
+        metrics: Sequence[Any] | None = None,
+        *,
+        seed: int = 42,
+        dtype: Any = None,
+    ) -> Any:
+        """Returns the checkpoint as a compiled regression model; arguments as `get_classifier`."""
+        problems = Problems("get_regression_model")
+        problems.add_unless(
+            isinstance(self.task, Regression),
+            f"the labels were taken for {self.task.name}; make the preprocessor with "
+            "task='regression'.",
+        )
+        problems.raise_if_any()
+        return self._model(fpath, metrics, seed, dtype)
+
+    def _model(self, fpath: Any, metrics: Sequence[Any] | None, seed: int, dtype: Any) -> Any:
+        from ktlite.models import from_pretrained
+
+        model = from_pretrained(
+            fpath or self.folder,
+            self.task.head,
+            num_labels=self.task.outputs,
+            seed=seed,
+            dtype=dtype,
+            ignore_config_fields=self.ignore_config_fields,
+        )
+        return compile_model(model, self.task, metrics)
+
+
+def compile_model(model: Any, task: Task, metrics: Sequence[Any] | None = None) -> Any:
+    """Compiles a model with ktlite's AdamW and the loss and metrics of its task; returns it."""
+    from ktlite.training.optimizers import AdamW
+
+    model.compile(
+        optimizer=AdamW(),
+        loss=task.loss(),
+        metrics=task.metrics() if metrics is None else list(metrics),
+    )
+    model.config.update(task.hf_config())
+    return model
