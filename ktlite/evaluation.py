@@ -1,0 +1,124 @@
+"""Runs a model over validation data and sets what it says beside what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktlite._logging import logger
+from ktlite.errors import ArgumentError
+from ktlite.inference import Forward
+from ktlite.tasks import Task
+from ktlite.training.feed import Feed, Stream
+from ktlite.training.generic import read_model
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A model's answers to a data set.
+
+    Args:
+        task: What the answers mean.
+        logits: [rows, outputs], in the order of the data.
+        targets: What is true, in the task's form; None where the data has no labels.
+        data: Where the rows come from.
+    """
+
+    task: Task
+    logits: np.ndarray
+    targets: np.ndarray | None
+    data: Any
+
+    def known_targets(self) -> np.ndarray:
+        """Returns the targets.
+
+        Raises:
+            ArgumentError: If the data has no labels.
+        """
+        if self.targets is None:
+            raise ArgumentError("the validation data has no labels to compare with.")
+        return self.targets
+
+    def top_losses(self, n: int) -> list[tuple[int, float, Any, Any]]:
+        """Returns (row, loss, true, predicted) of the `n` rows with the highest losses."""
+        targets = self.known_targets()
+        losses = self.task.example_losses(self.logits, targets)
+        worst = np.argsort(-losses, kind="stable")[:n]
+        true = self.task.decode_targets(targets[worst])
+        predicted = self.task.decode(self.logits[worst])
+        return [
+            (int(row), float(losses[row]), true[i], predicted[i]) for i, row in enumerate(worst)
+        ]
+
+
+def run_model(
+    forward: Forward,
+    feed: Feed | Stream,
+    task: Task | None,
+    *,
+    batch_size: int,
+    verbose: int = 0,
+) -> Outputs:
+    """Returns a model's outputs for all of a feed.
+
+    Args:
+        forward: The model's forward pass.
+        feed: The data.
+        task: What the outputs mean. None: read off the model's loss.
+        batch_size: Rows a batch; not for data that comes in batches.
+        verbose: 1 shows a progress bar for many batches of texts.
+
+    Raises:
+        ArgumentError: If the data never ends, or the model's loss or outputs are of no
+            known task.
+    """
+    model, data = forward.model, feed.data
+    targets: Any
+    if isinstance(feed, Stream):
+        batches = [(model.predict_on_batch(inputs), y) for inputs, y in feed.batches()]
+        outputs = _joined([output for output, _ in batches])
+        known = [y for _, y in batches if y is not None]
+        targets = np.concatenate(known) if known else None
+    else:
+        targets = data.targets
+        if hasattr(data, "encodings"):
+            outputs = forward.over(data, batch_size=batch_size, verbose=verbose)
+        else:
+            starts = range(0, len(data), batch_size)
+            rows = [np.arange(start, min(start + batch_size, len(data))) for start in starts]
+            outputs = _joined([model.predict_on_batch(data.inputs(chunk)) for chunk in rows])
+    if task is not None:
+        return Outputs(task, outputs, targets, data)
+    reading = read_model(model, outputs.shape[-1])
+    return Outputs(
+        reading.task,
+        reading.logits(outputs),
+        None if targets is None else reading.targets(targets),
+        data,
+    )
+
+
+def _joined(outputs: Sequence[Any]) -> np.ndarray:
+    """Returns the outputs of all batches, [rows, outputs]."""
+    if not outputs:
+        raise ArgumentError("the data has no batches.")
+    if not all(isinstance(output, np.ndarray) and output.ndim == 2 for output in outputs):
+        raise ArgumentError("validation reads models with one output, [rows, outputs].")
+    return np.concatenate(outputs)
+
+
+def show_top_losses(losses: Sequence[tuple[int, float, Any, Any]], data: Any) -> None:
+    """Logs the rows with the highest losses, with their texts where there are any."""
+    texts = getattr(data, "texts", None)
+    rows = getattr(data, "rows", None)
+    for number, loss, true, predicted in losses:
+        lines = [f"row {number} | loss {loss:.3f} | true: {true} | predicted: {predicted}"]
+        if rows is not None:
+            lines[0] += f" | row {int(rows[number])} of the source"
+        if texts is not None:
+            text = texts[number]
+            lines += [f"    {part}" for part in ([text] if isinstance(text, str) else text)]
+        logger.info("\n".join(lines))

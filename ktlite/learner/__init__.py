@@ -1,0 +1,116 @@
+"""`Learner`: a model and its data, and everything one does with them on the way to a predictor."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ktlite._logging import logger
+from ktlite.errors import Problems
+from ktlite.learner import weights
+from ktlite.learner.fitting import Fitting
+from ktlite.learner.judging import Judging
+from ktlite.learner.rate_finding import RateFinding
+from ktlite.training import freezing
+
+
+class Learner(Fitting, RateFinding, Judging):
+    """A model, its training data and its validation data.
+
+    Made by `ktlite.get_learner`.
+
+    Args:
+        model: A compiled Keras model.
+        train_data: What `preprocess_train` or a loader returns; `(x, y)` or
+            `(x, y, sample_weight)` arrays; a batched `tf.data.Dataset`; a `PyDataset`.
+        val_data: Likewise, to validate on.
+        batch_size: Rows a training batch.
+        eval_batch_size: Rows a batch at validation and prediction.
+        preproc: Turns raw texts into inputs. Default: the training data's.
+        task: What the labels mean. Default: the preprocessor's, or read off the loss.
+        seed: Of the order of the training data.
+
+    Attributes:
+        history: Keras' `History` of the last fit; None before the first.
+        lr_finder: The last `lr_find`'s result; None before the first.
+
+    Example:
+        >>> learner = ktlite.get_learner("bert-base-uncased", train_data="reviews.csv",
+        ...                              text_column="text", label_columns="label")
+        >>> learner.lr_find(show_plot=True)
+        >>> learner.fit_onecycle(5e-5, 2)
+        >>> learner.get_predictor().save("reviews-predictor")
+    """
+
+    def freeze(self, freeze_range: int | None = None) -> None:
+        """Keeps the first layer groups from training; `print_layers` shows the groups.
+
+        Args:
+            freeze_range: How many, from the input on; the others train. Default: all but
+                the last group, which is the classifier.
+
+        Raises:
+            ArgumentError: If there are not that many groups.
+        """
+        count = len(freezing.layer_groups(self.model))
+        self._set_frozen("freeze", count - 1 if freeze_range is None else freeze_range, count)
+
+    def unfreeze(self, exclude_range: int | None = None) -> None:
+        """Lets all layer groups train, but the first `exclude_range` (default: none).
+
+        Raises:
+            ArgumentError: If there are not that many groups.
+        """
+        count = len(freezing.layer_groups(self.model))
+        self._set_frozen("unfreeze", exclude_range or 0, count)
+
+    def _set_frozen(self, where: str, frozen: int, count: int) -> None:
+        problems = Problems(where)
+        problems.add_unless(
+            isinstance(frozen, int) and 0 <= frozen < count,
+            f"got {frozen!r}; expected a whole number from 0 to {count - 1}: the model has "
+            f"{count} layer groups, see print_layers(), and one at least must train.",
+        )
+        problems.raise_if_any()
+        freezing.set_frozen(self.model, frozen)
+
+    def print_layers(self) -> None:
+        """Shows the layer groups: number, name, whether they train, parameters."""
+        logger.info("layer groups\n%s", freezing.describe_layers(self.model))
+
+    def set_model(self, model: Any) -> None:
+        """Replaces the model; the data stays."""
+        self.model = model
+
+    def reset_weights(self) -> None:
+        """Takes all training back: the state from before the first fit, and a fresh optimizer."""
+        self._initial.restore()
+        self._epochs_done = 0
+
+    def save_model(self, path: str | os.PathLike[str]) -> None:
+        """Saves the model as a Hugging Face checkpoint folder, with its tokenizer.
+
+        Other Keras models are saved as `model.keras` inside the folder.
+
+        Args:
+            path: The folder. A saved model that is there is replaced.
+
+        Raises:
+            ArgumentError: If something else is there.
+
+        Example:
+            >>> learner.save_model("my-bert")   # AutoModelForSequenceClassification opens it
+        """
+        weights.save_model(self.model, self.preproc, path)
+
+    def load_model(self, path: str | os.PathLike[str]) -> None:
+        """Takes over the weights of a folder that `save_model` or `Predictor.save` wrote.
+
+        Raises:
+            ArgumentError: If there are none for such a model.
+            CheckpointError: If they are damaged.
+        """
+        weights.load_model(self.model, path)
+
+
+__all__ = ["Learner"]

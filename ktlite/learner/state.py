@@ -1,0 +1,158 @@
+"""What a `Learner` holds: the model, the data, and how to read the one against the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ktlite._arguments import at_least_one
+from ktlite.errors import ArgumentError, Problems
+from ktlite.inference import Forward
+from ktlite.learner.weights import InitialWeights
+from ktlite.predictor import Predictor
+from ktlite.tasks import Task
+from ktlite.training import run
+from ktlite.training.feed import Feed, Stream, as_feed
+from ktlite.training.generic import Reading, read_model
+from ktlite.training.lr_finder import LRFinderResult
+
+
+class State:
+    """The state of a `Learner`, and what all groups of its methods need."""
+
+    def __init__(
+        self,
+        model: Any,
+        train_data: Any = None,
+        val_data: Any = None,
+        *,
+        batch_size: int = 32,
+        eval_batch_size: int = 32,
+        preproc: Any = None,
+        task: Task | None = None,
+        seed: int = 42,
+    ) -> None:
+        import keras
+
+        problems = Problems("get_learner")
+        problems.add_unless(
+            isinstance(model, keras.Model),
+            f"model is of type {type(model).__name__}; expected the name of a checkpoint or a "
+            "compiled Keras model.",
+        )
+        problems.add_unless(
+            task is None or isinstance(task, Task),
+            f"task={task!r}; with a Keras model, expected a ktlite.tasks.Task such as "
+            "Classification(['no', 'yes']).",
+        )
+        at_least_one(problems, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        problems.raise_if_any()
+        self.train_data = train_data
+        self.val_data = val_data
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.seed = seed
+        found = getattr(train_data, "preproc", None) or getattr(val_data, "preproc", None)
+        self.preproc = preproc or found
+        self.task = task or (self.preproc.task if self.preproc is not None else None)
+        self._train = as_feed(train_data, batch_size, seed, "train_data")
+        self._val = as_feed(val_data, eval_batch_size, seed, "val_data")
+        self.model = model
+
+    @property
+    def model(self) -> Any:
+        """The Keras model. Another one starts anew, with the same data."""
+        return self._model
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model = model
+        self.history: Any = None
+        self.lr_finder: LRFinderResult | None = None
+        self._epochs_done = 0
+        self._initial = InitialWeights(model)
+        # Both are kept because they trace the model once.
+        self._forward = Forward(model)
+        self._predictor: Predictor | None = None
+
+    def _train_feed(self, where: str) -> Feed | Stream:
+        if self._train is None:
+            raise ArgumentError(f"{where}: the learner has no train_data; pass it to get_learner.")
+        return self._train
+
+    def _val_feed(self, where: str, data: Any = None) -> Feed | Stream:
+        """Returns the feed of `data`, or of the learner's own validation data."""
+        feed = self._val if data is None else as_feed(data, self.eval_batch_size, self.seed, where)
+        if feed is None:
+            raise ArgumentError(
+                f"{where}: there is no validation data; pass val_data here or to get_learner."
+            )
+        return feed
+
+    def _reading(self, feed: Feed | Stream) -> Reading:
+        """Returns how to read the model's outputs and the data's targets."""
+        if self.task is not None:
+            return Reading(self.task, lambda x: x, lambda y: y)
+        import keras
+
+        outputs = keras.tree.flatten(self.model(feed.example()))[0]
+        return read_model(self.model, outputs.shape[-1])
+
+    def _ready(self, where: str) -> Problems:
+        """Checks what all training methods need of model and data; returns the problems found."""
+        problems = Problems(where)
+        problems.add_unless(
+            self._train is not None, "the learner has no train_data; pass it to get_learner."
+        )
+        for name, feed in (("train_data", self._train), ("val_data", self._val)):
+            if isinstance(feed, Feed):
+                problems.add_unless(feed.data.targets is not None, f"{name} has no labels.")
+        if isinstance(self._val, Stream):
+            problems.add_unless(
+                not self._val.endless, "val_data never ends; take(n) batches of it."
+            )
+        problems.add_unless(
+            bool(self.model.compiled), "the model is not compiled; call model.compile(...) first."
+        )
+        problems.add_unless(
+            bool(self.model.built),
+            "the model has no weights yet. Give it a keras.Input as its first layer, or call it "
+            "once on a batch: model(x[:1]).",
+        )
+        return problems
+
+    def _steps(self, wanted: int | None, where: str) -> int:
+        steps = run.steps_per_epoch(self._train_feed(where), wanted)
+        if steps is None:
+            raise ArgumentError(
+                f"{where}: the training data does not say how many batches an epoch has. Give "
+                "the dataset a cardinality (tf.data.experimental.assert_cardinality); the fits "
+                "also take steps_per_epoch."
+            )
+        return steps
+
+    def _class_weight(self, weights: Any) -> dict[int, float] | None:
+        if weights is None:
+            return None
+        feed = self._train_feed("class_weight")
+        reading = self._reading(feed)
+        # Only "balanced" counts the targets, and of a stream that takes a pass.
+        counted = isinstance(weights, str)
+        targets = reading.targets(all_targets(feed)) if counted else np.zeros(0, "int32")
+        return reading.task.class_weights(weights, targets)
+
+
+def all_targets(feed: Feed | Stream) -> np.ndarray:
+    """Returns the targets of all rows.
+
+    Raises:
+        ArgumentError: If the data has no labels, or never ends.
+    """
+    targets: Any = feed.data.targets if isinstance(feed, Feed) else None
+    if isinstance(feed, Stream):
+        parts = [targets for _, targets in feed.batches() if targets is not None]
+        targets = np.concatenate(parts) if parts else None
+    if targets is None:
+        raise ArgumentError("the data has no labels.")
+    return targets

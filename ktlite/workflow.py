@@ -1,0 +1,240 @@
+"""The three lines: from a checkpoint's name and a data file to a `Learner`."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ktlite._arguments import at_least_one, checked
+from ktlite.errors import ArgumentError, Problems
+from ktlite.learner import Learner
+from ktlite.predictor import Predictor
+from ktlite.text.loaders import DEFAULT_SEED, prepare, read_any
+from ktlite.text.transformer import Transformer
+
+# Arguments that only make sense where get_learner loads the data itself.
+_LOADING = (
+    "text_column",
+    "label_columns",
+    "maxlen",
+    "val_pct",
+    "sep",
+    "encoding",
+    "names",
+    "class_names",
+    "missing",
+    "multilabel",
+    "metrics",
+    "precision",
+    "revision",
+)
+
+
+@checked
+def get_learner(
+    model: Any,
+    train_data: Any = None,
+    val_data: Any = None,
+    batch_size: int = 32,
+    eval_batch_size: int = 32,
+    workers: int = 1,
+    use_multiprocessing: bool = False,
+    *,
+    text_column: Any = None,
+    label_columns: Any = None,
+    task: Any = None,
+    maxlen: int = 128,
+    val_pct: float = 0.1,
+    sep: str = ",",
+    encoding: str | None = None,
+    names: Sequence[str] | None = None,
+    class_names: Sequence[Any] = (),
+    missing: str = "drop",
+    multilabel: bool | None = None,
+    metrics: Sequence[Any] | None = None,
+    precision: str | None = None,
+    revision: str | None = None,
+    preproc: Any = None,
+    seed: int = DEFAULT_SEED,
+    verbose: int = 1,
+) -> Learner:
+    """Brings a model and data together.
+
+    With the name of a checkpoint it does everything: reads the texts, splits off
+    validation data, tokenises, loads the model with a head for the labels. With a
+    compiled Keras model it wraps model and data as they are.
+
+    Args:
+        model: Checkpoint folder or Hub name; or a compiled Keras model.
+        train_data: With a checkpoint: the path of a CSV file or of a folder of class
+            folders, a DataFrame, or (texts, labels). With a Keras model: what
+            `preprocess_train` or a loader returned, `(x, y)` or `(x, y, sample_weight)`
+            arrays, a batched `tf.data.Dataset`, or a `PyDataset`.
+        val_data: To validate on, like `train_data`. Default with a checkpoint: a
+            stratified part of the training data.
+        batch_size: Rows a training batch.
+        eval_batch_size: Rows a batch at validation and prediction.
+        workers: Accepted for ktrain's sake.
+        use_multiprocessing: Accepted for ktrain's sake.
+        text_column: Name of the text column, or two names for pairs of texts.
+        label_columns: Name of the label column, or of several one-/multi-hot columns.
+        task: `"classification"`, `"multilabel"` or `"regression"`. Default: inferred
+            from the labels; where they leave a doubt, an error asks. With a Keras model,
+            a `ktlite.tasks.Task`; default: read off its loss.
+        maxlen: Longest text in tokens; what is longer is cut.
+        val_pct: Share of the texts to validate on.
+        sep: Column separator of the CSV file.
+        encoding: Of the files. Default: detected.
+        names: Column names of a CSV file without a header row.
+        class_names: Names of integer labels 0, 1, 2, ...
+        missing: `"drop"` leaves out rows without text or label and says how many;
+            `"error"` refuses them.
+        multilabel: True makes one-hot labels independent of each other.
+        metrics: Keras metrics over the logits. Default: the task's.
+        precision: Keras dtype policy, such as `"mixed_bfloat16"`. Default: Keras' own.
+        revision: Branch, tag or commit on the Hub.
+        preproc: With a Keras model: the preprocessor, if the data does not bring it.
+        seed: Of the split, the new head, dropout, and the order of the training data.
+        verbose: 0 silences progress bars.
+
+    Returns:
+        The `Learner`.
+
+    Raises:
+        ArgumentError: If arguments cannot work; all of them are named at once.
+        DataError: If the data cannot be used; the message says why.
+        CheckpointError: If the checkpoint cannot be used.
+
+    Example:
+        >>> learner = ktlite.get_learner("bert-base-uncased", train_data="reviews.csv",
+        ...                              text_column="text", label_columns="label")
+        >>> learner.fit_onecycle(5e-5, 2)
+    """
+    given = locals()
+    if not isinstance(model, (str, os.PathLike)):
+        _refuse_loading(given)
+        return Learner(
+            model,
+            train_data,
+            val_data,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            preproc=preproc,
+            task=task,
+            seed=seed,
+        )
+    _check_loading(given)
+    options = {"sep": sep, "encoding": encoding, "names": names, "missing": missing}
+    raw = read_any(train_data, text_column, label_columns, source="train_data", **options)
+    raw_val = None
+    if val_data is not None:
+        raw_val = read_any(val_data, text_column, label_columns, source="val_data", **options)
+    # Not before the data is read: it may take a download.
+    transformer = Transformer(model, maxlen, class_names, task=task, revision=revision)
+    train, val = prepare(raw, raw_val, transformer, val_pct=val_pct, seed=seed, verbose=verbose)
+    classifier = transformer.get_classifier(
+        multilabel=multilabel, metrics=metrics, seed=seed, dtype=precision
+    )
+    return Learner(
+        classifier,
+        train,
+        val,
+        batch_size=batch_size,
+        eval_batch_size=eval_batch_size,
+        seed=seed,
+    )
+
+
+def get_predictor(model: Any, preproc: Any, batch_size: int = 32) -> Predictor:
+    """Returns a predictor from a model and the preprocessor that it was trained with.
+
+    Example:
+        >>> predictor = ktlite.get_predictor(learner.model, preproc)
+    """
+    if not hasattr(preproc, "encode"):
+        raise ArgumentError(
+            f"get_predictor: preproc is of type {type(preproc).__name__}; expected the "
+            "preprocessor that a loader returned, or the Transformer."
+        )
+    return Predictor(model, preproc, batch_size)
+
+
+def load_model(
+    name: str | os.PathLike[str],
+    task: str | None = "text-classification",
+    *,
+    num_labels: int | None = None,
+    seed: int = DEFAULT_SEED,
+    precision: str | None = None,
+    revision: str | None = None,
+    ignore_config_fields: Sequence[str] = (),
+) -> Any:
+    """Loads a checkpoint as a Keras model, with its head as fine-tuned.
+
+    Args:
+        name: Checkpoint folder, or Hub name.
+        task: Hugging Face task name; None gives the bare encoder.
+        num_labels: Outputs of the head. Default: as in the checkpoint.
+        seed: Of new weights and of dropout.
+        precision: Keras dtype policy, such as `"mixed_bfloat16"`. Default: Keras' own.
+        revision: Branch, tag or commit on the Hub.
+        ignore_config_fields: Unknown fields of config.json to accept.
+
+    Returns:
+        A `TransformerModel`, not compiled.
+
+    Example:
+        >>> model = ktlite.load_model("my-bert")
+    """
+    from ktlite.models import from_pretrained
+
+    return from_pretrained(
+        name,
+        task,
+        num_labels=num_labels,
+        seed=seed,
+        dtype=precision,
+        revision=revision,
+        ignore_config_fields=ignore_config_fields,
+    )
+
+
+def _refuse_loading(given: Mapping[str, Any]) -> None:
+    """Raises if arguments that load data are given with a Keras model."""
+    problems = Problems("get_learner")
+    parameters = inspect.signature(get_learner).parameters
+    for name in _LOADING:
+        value, default = given[name], parameters[name].default
+        problems.add_unless(
+            type(value) is type(default) and value == default,
+            f"{name} goes with the name of a checkpoint; this model is of type "
+            f"{type(given['model']).__name__}, whose data must be loaded already.",
+        )
+    problems.raise_if_any()
+
+
+def _check_loading(given: Mapping[str, Any]) -> None:
+    """Raises if the arguments cannot work with the name of a checkpoint."""
+    problems = Problems("get_learner")
+    data, val_pct = given["train_data"], given["val_pct"]
+    problems.add_unless(
+        data is not None,
+        "train_data is not given: the path of a CSV file or of a folder of class folders, a "
+        "DataFrame, or a tuple (texts, labels).",
+    )
+    is_file = isinstance(data, (str, os.PathLike)) and not Path(data).is_dir()
+    if is_file or hasattr(data, "columns"):
+        for name in ("text_column", "label_columns"):
+            problems.add_unless(given[name] is not None, f"{name} is not given: which column?")
+    problems.add_unless(
+        given["preproc"] is None, "preproc goes with a Keras model; a checkpoint brings its own."
+    )
+    in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
+    problems.add_unless(in_range, f"val_pct={val_pct!r}; expected more than 0, below 1.")
+    problems.choice("missing", given["missing"], ("drop", "error"))
+    sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
+    at_least_one(problems, **sizes)
+    problems.raise_if_any()
