@@ -79,7 +79,7 @@ def main() -> None:
     print(found)
     print(f"The plot is in {plot}.")
 
-    lr = args.lr or found.valley
+    lr = args.lr or found.valley or 1e-4  # a rate that fits most small models
     say(f"Training {args.epochs} epochs with one-cycle up to a rate of {lr:.1e}.")
     learner.fit_onecycle(lr, args.epochs)
     learner.plot(return_fig=True).savefig(args.out / "training.png", dpi=150)

@@ -52,15 +52,13 @@ class Transformer(Preprocessor):
         revision: str | None = None,
         ignore_config_fields: Sequence[str] = (),
     ) -> None:
-        from ktlite.models import get_family
+        from ktlite.models.auto import read_spec
         from ktlite.models.checkpoint import find_checkpoint
-        from ktlite.models.config import ConfigReader, read_config
 
         self.model_name = os.fspath(model_name)
         self.folder = find_checkpoint(model_name, revision=revision)
         self.ignore_config_fields = tuple(ignore_config_fields)
-        config = read_config(self.folder)
-        spec = get_family(config["model_type"]).spec(ConfigReader(config))
+        spec = read_spec(self.folder, self.ignore_config_fields)
         longest = spec.embeddings.max_positions
         problems = Problems("Transformer")
         problems.add_unless(
@@ -152,6 +150,8 @@ def compile_model(model: Any, task: Task, metrics: Sequence[Any] | None = None) 
         optimizer=AdamW(),
         loss=task.loss(),
         metrics=task.metrics() if metrics is None else list(metrics),
+        # Keras' "auto" would compile the whole step with XLA on a GPU, anew for each shape.
+        jit_compile=False,
     )
     model.config.update(task.hf_config())
     return model

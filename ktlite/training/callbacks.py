@@ -29,7 +29,7 @@ class ScheduleCallback(keras.callbacks.Callback):
             such as a reduction on a plateau, changes it.
 
     Raises:
-        ArgumentError: At the start of training, if the optimizer's learning rate
+        ArgumentError: Before the first batch, if the optimizer's learning rate
             cannot be set.
 
     Example:

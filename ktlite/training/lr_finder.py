@@ -146,7 +146,10 @@ class LRFinderResult:
         lowest = int(self.smoothed.argmin())
         smoothed, losses = self.smoothed[: lowest + 1], self.losses[: lowest + 1]
         # Neighbours differ by noise and hardly by trend: by twice the variance of one batch.
-        noise = np.square(np.diff(losses)).mean() / 2 if lowest else 0.0
+        # The median, made to fit a normal distribution, sees past the end of the sweep,
+        # where a model that has begun to learn is right on one batch and wrong on the next.
+        typical = np.median(np.abs(np.diff(losses))) * 1.4826 if lowest else 0.0
+        noise = typical**2 / 2
         # Of that variance, the average over the first n batches has this part.
         tail = beta ** np.arange(1, lowest + 2)
         part = (1 - beta) / (1 + beta) * (1 + tail) / (1 - tail)
@@ -180,10 +183,10 @@ class LRFinderResult:
         return begin + (start + (end - start) // 2) * stride
 
     def _fall_begins(self, lowest: int) -> int:
-        """Returns the last index before which less than a tenth of the fall is done."""
+        """Returns the index where the first tenth of the fall is done."""
         curve = self.smoothed[: lowest + 1]
-        level = curve.max() - LEVEL_PART * np.ptp(curve)
-        return int(np.flatnonzero(curve >= level)[-1])
+        start = curve[: max(1, len(curve) // 10)].mean()
+        return int((curve <= start - LEVEL_PART * (start - curve[-1])).argmax())
 
     def _steepest_index(self, lowest: int) -> int:
         """Returns the middle of the window before `lowest` whose regression line falls most."""

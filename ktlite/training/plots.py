@@ -48,8 +48,8 @@ def plot_lr_finder(
 
     Args:
         result: What `find_lr` returned.
-        n_skip_beginning: Batches to leave out at the start. Of a short curve, at least half
-            is shown.
+        n_skip_beginning: Batches to leave out at the start, but none from the lowest
+            marked rate on. Of a short curve, at least half is shown.
         n_skip_end: Batches to leave out at the end.
         suggest: Whether to mark the suggested rates.
 
@@ -57,7 +57,11 @@ def plot_lr_finder(
         >>> plot_lr_finder(result).savefig("lr.png")
     """
     figure, axes = _figure("Learning rate", "Loss")
+    marks = {n: rate for n, rate in result.suggestions.items() if suggest and rate is not None}
     shown = _shown(len(result.lrs), n_skip_beginning, n_skip_end)
+    if marks:  # the curve is shown wherever something on it is marked
+        first = int(np.searchsorted(result.lrs, min(marks.values())))
+        shown = slice(min(shown.start, max(0, first - 1)), shown.stop)
     lrs, losses, smoothed = result.lrs[shown], result.losses[shown], result.smoothed[shown]
     axes.set_xscale("log")
     dots: dict[str, Any] = (
@@ -66,13 +70,14 @@ def plot_lr_finder(
     axes.plot(lrs, losses, ".", color=BLUE, markeredgewidth=0, **dots)
     axes.plot(lrs, smoothed, color=BLUE, linewidth=2.4, solid_capstyle="round")
     if len(lrs):
-        _limits(axes, lrs, losses, smoothed)
+        _limits(axes, lrs, losses, smoothed, list(marks.values()))
     _log_ticks(axes)
+    if marks:
+        _mark(axes, marks, np.log(lrs), smoothed)
     if result.problem:
         note = f"no suggestion: {result.problem.split('. ')[0].rstrip('.')}"
         axes.annotate(note, (0, 1.02), xycoords="axes fraction", color=FAINT_INK, fontsize=9.5)
-    marked = _mark_suggestions(axes, result) if suggest else False
-    pad = 44 if marked else 24 if result.problem else 14
+    pad = 44 if marks else 24 if result.problem else 14
     axes.set_title("Learning-rate finder", loc="left", pad=pad, **_title_font())
     legend = "dots: single batches    line: their moving average"
     axes.set_title(legend, loc="right", pad=pad, fontsize=9.5, color=FAINT_INK)
@@ -131,8 +136,14 @@ def _shown(count: int, n_skip_beginning: int, n_skip_end: int) -> slice:
     return slice(int(n_skip_beginning * share), count - int(n_skip_end * share))
 
 
-def _limits(axes: Axes, lrs: np.ndarray, losses: np.ndarray, smoothed: np.ndarray) -> None:
-    """Fits the axes to the plateau and the fall, and to the start of the rise."""
+def _limits(
+    axes: Axes,
+    lrs: np.ndarray,
+    losses: np.ndarray,
+    smoothed: np.ndarray,
+    marked: Sequence[float],
+) -> None:
+    """Fits the axes to the plateau, the fall, the start of the rise and the marked rates."""
     before = slice(0, int(smoothed.argmin()) + 1)
     low, high = smoothed[before].min(), smoothed[before].max()
     noise_low, noise_high = np.quantile(losses[before], [0.02, 0.98])
@@ -140,9 +151,10 @@ def _limits(axes: Axes, lrs: np.ndarray, losses: np.ndarray, smoothed: np.ndarra
     span = (high - low) or 0.1 * abs(high) or 1.0
     bottom, top = low - 0.15 * span, high + 0.5 * span
     last = int(np.flatnonzero(smoothed <= top)[-1])
-    right = lrs[min(last + 1, len(lrs) - 1)]
-    margin = (right / lrs[0]) ** 0.02 if right > lrs[0] else 1.5
-    axes.set_xlim(lrs[0] / margin, right * margin)
+    left = min([lrs[0], *marked])
+    right = max([lrs[min(last + 1, len(lrs) - 1)], *marked])
+    margin = (right / left) ** 0.02 if right > left else 1.5
+    axes.set_xlim(left / margin, right * margin)
     axes.set_ylim(bottom, top)
 
 
@@ -157,24 +169,22 @@ def _log_ticks(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _mark_suggestions(axes: Axes, result: LRFinderResult) -> bool:
-    """Marks the suggestions on the curve and names them above it; returns if there are any."""
-    low, high = axes.get_xlim()
-    visible = sorted(
-        (rate, *SUGGESTION_STYLES[name])
-        for name, rate in result.suggestions.items()
-        if rate is not None and low <= rate <= high
-    )
-    places = [float(np.log(mark[0] / low) / np.log(high / low)) for mark in visible]
-    for x, label_x, (rate, label, color, marker) in zip(
-        places, _spread(places, 0.145), visible, strict=True
-    ):
-        loss = np.interp(np.log(rate), np.log(result.lrs), result.smoothed)
+def _mark(
+    axes: Axes, rates: Mapping[str, float], log_lrs: np.ndarray, smoothed: np.ndarray
+) -> None:
+    """Marks the suggested rates on the curve, and names them above it."""
+    low, high = np.log(axes.get_xlim())
+    names = sorted(rates, key=lambda name: rates[name])
+    places = [float((np.log(rates[name]) - low) / (high - low)) for name in names]
+    for name, x, label_x in zip(names, places, _spread(places, 0.145), strict=True):
+        rate, (label, color, marker) = rates[name], SUGGESTION_STYLES[name]
+        # Not a number, and so not drawn, where the curve is not shown.
+        loss = np.interp(np.log(rate), log_lrs, smoothed, left=np.nan, right=np.nan)
         axes.axvline(rate, color=color, linewidth=1.1, linestyle=(0, (4, 3)), alpha=0.75, zorder=1)
         axes.plot(
             rate, np.clip(loss, *axes.get_ylim()), marker, color=color,
             markersize=9, markeredgecolor="white", markeredgewidth=1.4,
-            zorder=6 if label == "valley" else 5,
+            zorder=6 if name == "valley" else 5,
         )  # fmt: skip
         axes.annotate(
             f"{label}\n{_scientific(rate, 1)}",
@@ -184,7 +194,6 @@ def _mark_suggestions(axes: Axes, result: LRFinderResult) -> bool:
             arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.75, "shrinkA": 1,
                         "shrinkB": 0},
         )  # fmt: skip
-    return bool(visible)
 
 
 def _spread(places: Sequence[float], gap: float) -> list[float]:

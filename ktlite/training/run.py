@@ -53,10 +53,11 @@ def fit(
         verbose: Keras' `verbose`: 0 silent, 1 bar, 2 line an epoch.
     """
     extra = [] if schedule is None else [schedule]
+    cycles = schedule is not None and schedule.schedule.at(0)[1] is not None
     if not model.optimizer.built:
         # Variables that are born while the step is traced have it traced a second time.
         model.optimizer.build(model.trainable_variables)
-    with nullcontext() if schedule is None else momentum_variable(model):
+    with momentum_variable(model) if cycles else nullcontext():
         return model.fit(
             **_training(train, first_epoch, steps, class_weight),
             **_validation(val),

@@ -202,7 +202,7 @@ def _positive(problems: Problems, name: str, value: float) -> None:
 
 
 def _at_least_one(problems: Problems, name: str, value: Any) -> None:
-    fine = isinstance(value, numbers.Integral) and value >= 1
+    fine = isinstance(value, numbers.Integral) and int(value) >= 1
     problems.add_unless(fine, f"{name}={value!r}; expected a whole number, 1 or more.")
 
 
