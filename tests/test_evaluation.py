@@ -161,8 +161,7 @@ def test_the_worst_rows_are_shown_with_their_texts(caplog: pytest.LogCaptureFixt
         show_top_losses(losses, Source(["fine", ("left", "right")], np.array([4, 7])))
         show_top_losses(losses[:1], object())
     assert [record.getMessage() for record in caplog.records] == [
-        "row 1 | loss 2.250 | true: yes | predicted: no | row 7 of the source\n"
-        "    left\n    right",
+        "row 1 | loss 2.250 | true: yes | predicted: no | row 7 of the source\n    left\n    right",
         "row 0 | loss 0.500 | true: no | predicted: yes | row 4 of the source\n    fine",
         "row 1 | loss 2.250 | true: yes | predicted: no",
     ]

@@ -376,5 +376,6 @@ def _optional(problems: Problems, **counts: Any) -> None:
 
 def _better(monitor: str) -> str:
     """Says whether a metric is better when lower ("min") or higher ("max")."""
-    rising = ("acc", "auc", "f1", "precision", "recall", "r2", "mcc")
-    return "max" if any(part in monitor for part in rising) else "min"
+    rising = ("acc", "auc", "f1", "precision", "recall", "r2", "mcc", "similarity", "iou")
+    falls = monitor.endswith("loss") or not any(part in monitor for part in rising)
+    return "min" if falls else "max"

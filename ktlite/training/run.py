@@ -54,9 +54,7 @@ def fit(
     """
     extra = [] if schedule is None else [schedule]
     cycles = schedule is not None and schedule.schedule.at(0)[1] is not None
-    if not model.optimizer.built:
-        # Variables that are born while the step is traced have it traced a second time.
-        model.optimizer.build(model.trainable_variables)
+    _build_optimizer(model)
     with momentum_variable(model) if cycles else nullcontext():
         return model.fit(
             **_training(train, first_epoch, steps, class_weight),
@@ -66,6 +64,17 @@ def fit(
             verbose=verbose,
             shuffle=False,
         )
+
+
+def _build_optimizer(model: Any) -> None:
+    """Makes the optimizer's variables.
+
+    Those that are born while the step is traced have all of it traced a second time.
+    """
+    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's models have one
+    with nullcontext() if strategy is None else strategy.scope():
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
 
 
 def _training(

@@ -74,7 +74,12 @@ def small_learner(arrays: Arrays, small_model: Callable[..., Any]) -> Callable[.
     """Makes a learner of the small model and the arrays; batches of 8: three an epoch."""
 
     def make(
-        optimizer: Any = None, *, val: bool = True, batch_size: int = 8, seed: int = 42, **model: Any
+        optimizer: Any = None,
+        *,
+        val: bool = True,
+        batch_size: int = 8,
+        seed: int = 42,
+        **model: Any,
     ) -> Learner:
         return ktlite.get_learner(
             small_model(optimizer, **model),

@@ -286,7 +286,7 @@ def test_a_checkpoint_folder_that_cannot_be_written_is_refused_before_training(
 
 
 def test_autofit_reduces_the_rate_on_a_plateau_and_stops(small_learner: Make) -> None:
-    """Nothing improves after the first epoch: halved after the 3rd and the 5th, ended by the 6th."""
+    """Nothing improves after epoch 1: the rate is halved after 3 and 5, and 6 is the last."""
     history = small_learner().autofit(STILL, verbose=0).history
     peaks = np.array(history["lr"]).reshape(-1, STEPS).max(axis=1) / STILL
     np.testing.assert_allclose(peaks, [1, 1, 1, 1 / 2, 1 / 2, 1 / 4])

@@ -1,0 +1,336 @@
+"""A learner as a whole: layer groups, other models, and every kind of Keras model and data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from sklearn import metrics
+
+import ktlite
+from ktlite.errors import ArgumentError, DataError
+from ktlite.learner import Learner
+
+Make = Callable[..., Learner]
+ROWS = 21  # in batches of 8: the last one has 5
+RNG = np.random.default_rng(0)
+LEFT, RIGHT = RNG.normal(size=(2, ROWS, 3))
+TOTAL = LEFT.sum(axis=1) + 0.3 * RNG.normal(size=ROWS)
+CLASSES = np.digitize(TOTAL, [-1, 1])  # 0, 1, 2
+BITS = (TOTAL > 0).astype("float32")
+
+
+# ------------------------------------------------------------------------------ freezing
+
+
+def test_layer_groups_of_a_text_model_reach_its_blocks(
+    text_learner: Learner, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "ktlite"):
+        text_learner.print_layers()
+    rows = [line.split() for line in caplog.records[-1].getMessage().splitlines()[2:]]
+    assert [row[:-2] for row in rows] == [
+        ["0", "embeddings"],
+        ["1", "block", "0"],
+        ["2", "block", "1"],
+        ["3", "pooler"],
+        ["4", "classifier"],
+    ]
+    assert sum(int(row[-1].replace(",", "")) for row in rows) == text_learner.model.count_params()
+
+
+def test_frozen_blocks_of_a_text_model_do_not_train(still_checkpoint: Any, texts: Any) -> None:
+    learner = ktlite.get_learner(
+        still_checkpoint, texts, maxlen=24, batch_size=16, val_pct=0.3, verbose=0
+    )
+    learner.freeze(2)
+    before = {w.path: w.numpy() for w in learner.model.weights}
+    learner.fit_onecycle(0.01, 1, verbose=0)
+    moved = {
+        w.path.split("/", 1)[1]
+        for w in learner.model.weights
+        if (w.numpy() != before[w.path]).any()
+    }
+    assert not [name for name in moved if name.startswith(("embeddings/", "encoder/block_0"))]
+    for name in ("encoder/block_1/feed_forward/up/kernel", "head/pooler/kernel"):
+        assert name in moved
+    assert "head/classifier/bias" in moved
+
+
+@pytest.mark.parametrize(
+    ("act", "trains"),
+    [
+        (lambda learner: learner.freeze(), [False, True]),
+        (lambda learner: learner.freeze(0), [True, True]),
+        (lambda learner: learner.freeze(1), [False, True]),
+        (lambda learner: learner.unfreeze(1), [False, True]),
+        (lambda learner: (learner.freeze(), learner.unfreeze()), [True, True]),
+    ],
+)
+def test_frozen_layers_do_not_train_and_the_others_do(
+    small_learner: Make, act: Callable[[Learner], Any], trains: list[bool]
+) -> None:
+    learner = small_learner()
+    learner.fit(0.05, 1, verbose=0)
+    learner.set_lr(0.125)
+    act(learner)
+    assert float(learner.model.optimizer.learning_rate) == 0.125
+    layers = [layer for layer in learner.model.layers if layer.weights]
+    before = [layer.kernel.numpy() for layer in layers]
+    logs = learner.fit_onecycle(0.05, 1, verbose=0).history
+    moved = [(layer.kernel.numpy() != was).any() for layer, was in zip(layers, before, strict=True)]
+    assert moved == trains
+    assert sorted(logs) == sorted(
+        ["accuracy", "iterations", "loss", "lr", "momentum", "val_accuracy", "val_loss"]
+    )
+
+
+@pytest.mark.parametrize("count", [2, -1, 1.5, "hidden"])
+def test_one_group_at_least_must_train(small_learner: Make, count: Any) -> None:
+    learner = small_learner()
+    for name in ("freeze", "unfreeze"):
+        with pytest.raises(ArgumentError, match=f"{name}: got .*from 0 to 1.*2 layer groups"):
+            getattr(learner, name)(count)
+    assert all(layer.trainable for layer in learner.model.layers)
+
+
+def test_training_goes_on_after_freezing_and_unfreezing(small_learner: Make) -> None:
+    learner = small_learner()
+    losses = learner.fit_onecycle(0.05, 3, verbose=0).history["loss"]
+    learner.freeze()
+    losses += learner.fit_onecycle(0.05, 3, verbose=0).history["loss"]
+    learner.unfreeze()
+    losses += learner.fit_onecycle(0.05, 3, verbose=0).history["loss"]
+    assert losses[-1] < losses[3] < losses[0]
+
+
+# --------------------------------------------------------------------------- other models
+
+
+@pytest.mark.parametrize("by_assignment", [False, True])
+def test_another_model_takes_the_place_of_the_first(
+    small_learner: Make, arrays: Any, by_assignment: bool
+) -> None:
+    learner = small_learner()
+    learner.fit(0.05, 1, verbose=0)
+    first = learner.model
+    second = keras.models.clone_model(first)
+    second.compile("sgd", loss=first.loss, run_eagerly=True)
+    if by_assignment:
+        learner.model = second
+    else:
+        learner.set_model(second)
+    assert learner.model is second
+    assert learner.history is None
+    expected = metrics.confusion_matrix(
+        arrays.y_val, second.predict(arrays.x_val, verbose=0).argmax(axis=1), labels=[0, 1, 2]
+    )
+    np.testing.assert_array_equal(learner.validate(), expected)
+    before = [w.copy() for w in second.get_weights()]
+    trained = [w.copy() for w in first.get_weights()]
+    learner.fit(0.05, 1, verbose=0)
+    learner.reset_weights()
+    for found, was in zip(second.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, was)
+    for found, was in zip(first.get_weights(), trained, strict=True):
+        np.testing.assert_array_equal(found, was)
+
+
+# ------------------------------------------------------- any Keras model, with any data
+
+
+class Pieces(keras.utils.PyDataset):
+    def __init__(self, *columns: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return -(-ROWS // 8)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rows = slice(8 * index, 8 * index + 8)
+        return tuple(keras.tree.map_structure(lambda a: a[rows], c) for c in self.columns)
+
+
+def tf_data(*columns: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(columns).batch(8)
+
+
+# How the two inputs are packed, and how inputs and targets become data.
+BOTH = np.concatenate([LEFT, RIGHT], axis=1)
+KINDS: dict[str, tuple[Any, Callable[..., Any]]] = {
+    "array": (BOTH, lambda x, y: (x, y)),
+    "list of arrays": ([LEFT, RIGHT], lambda x, y: (x, y)),
+    "tuple of arrays": ((LEFT, RIGHT), lambda x, y: (x, y)),
+    "dict of arrays": ({"left": LEFT, "right": RIGHT}, lambda x, y: (x, y)),
+    "sample weights": (BOTH, lambda x, y: (x, y, np.linspace(0.5, 2, ROWS))),
+    "tf.data": (BOTH, tf_data),
+    "tf.data of dicts": ({"left": LEFT, "right": RIGHT}, tf_data),
+    "PyDataset": (BOTH, Pieces),
+    "PyDataset of dicts": ({"left": LEFT, "right": RIGHT}, Pieces),
+    "PyDataset with workers": (BOTH, lambda x, y: Pieces(x, y, workers=2)),
+}
+LOSSES = keras.losses
+# Loss, outputs, last activation, targets: as they may be in the data.
+CASES: dict[str, tuple[Any, int, str | None, np.ndarray]] = {
+    "classes, logits": (
+        LOSSES.SparseCategoricalCrossentropy(from_logits=True), 3, None, CLASSES),
+    "classes, probabilities": ("sparse_categorical_crossentropy", 3, "softmax", CLASSES[:, None]),
+    "one-hot, logits": (
+        LOSSES.CategoricalCrossentropy(from_logits=True), 3, None, np.eye(3)[CLASSES]),
+    "one-hot, probabilities": ("categorical_crossentropy", 3, "softmax", np.eye(3)[CLASSES]),
+    "binary, logit": (LOSSES.BinaryCrossentropy(from_logits=True), 1, None, BITS),
+    "binary, probability": ("binary_crossentropy", 1, "sigmoid", BITS[:, None]),
+    "number": ("mse", 1, None, TOTAL),
+}  # fmt: skip
+
+
+def model_of(x: Any, loss: Any, outputs: int, activation: str | None) -> Any:
+    if isinstance(x, np.ndarray):
+        inputs = joined = keras.Input((6,))
+    else:
+        inputs = keras.tree.map_structure(lambda _: keras.Input((3,)), x)
+        joined = keras.layers.Concatenate()(keras.tree.flatten(inputs))
+    initializer = keras.initializers.GlorotUniform(0)
+    dense = keras.layers.Dense(outputs, activation=activation, kernel_initializer=initializer)
+    model = keras.Model(inputs, dense(joined))
+    model.compile(keras.optimizers.SGD(), loss=loss, run_eagerly=True)
+    return model
+
+
+def check(learner: Learner, x: Any, outputs: int, activation: str | None, y: np.ndarray) -> None:
+    """Trains, looks for a rate, validates; compares with scikit-learn on `model.predict`."""
+    assert len(learner.lr_find(max_epochs=4, verbose=0).lrs) > 1
+    history = learner.fit_onecycle(0.05, 3, verbose=0).history
+    assert len(history["lr"]) == 3 * -(-ROWS // 8)
+    assert history["loss"][-1] < history["loss"][0]
+    raw = learner.model.predict(x, verbose=0)
+    if learner.model.loss == "mse":
+        np.testing.assert_allclose(learner.predict(), raw[:, 0], rtol=1e-5)
+        error = metrics.mean_absolute_error(y, raw[:, 0])
+        assert dict(learner.validate())["mae"] == pytest.approx(error, rel=1e-5)
+        losses = (raw[:, 0] - y) ** 2
+    else:
+        if outputs == 1:
+            p = raw if activation else 1 / (1 + np.exp(-raw))
+            p = np.hstack([1 - p, p])
+        else:
+            p = raw if activation else np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
+        true = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1).astype(int)
+        np.testing.assert_allclose(learner.predict(), p, rtol=1e-4, atol=1e-6)
+        expected = metrics.confusion_matrix(true, p.argmax(axis=1))
+        np.testing.assert_array_equal(learner.validate(), expected)
+        losses = -np.log(p[np.arange(ROWS), true])
+    found = learner.top_losses(5)
+    order = np.argsort(-losses)[:5]
+    assert [row for row, *_ in found] == order.tolist()
+    np.testing.assert_allclose([loss for _, loss, *_ in found], losses[order], rtol=1e-3)
+    np.testing.assert_array_equal(learner.ground_truth(), y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_data_works_with_any_model(kind: str) -> None:
+    x, pack = KINDS[kind]
+    loss, outputs, activation, y = CASES["classes, logits"]
+    learner = ktlite.get_learner(
+        model_of(x, loss, outputs, activation), pack(x, y), pack(x, y), batch_size=8
+    )
+    check(learner, x, outputs, activation, y)
+
+
+@pytest.mark.parametrize("case", list(CASES)[1:])
+def test_any_loss_works_with_any_model(case: str) -> None:
+    loss, outputs, activation, y = CASES[case]
+    learner = ktlite.get_learner(
+        model_of(BOTH, loss, outputs, activation), (BOTH, y), (BOTH, y), batch_size=8
+    )
+    check(learner, BOTH, outputs, activation, y)
+
+
+def test_a_subclassed_model_works_once_it_has_weights() -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    loss, outputs, activation, y = CASES["classes, logits"]
+    model = Own()
+    model.compile("sgd", loss=loss, run_eagerly=True)
+    learner = ktlite.get_learner(model, (BOTH, y), (BOTH, y), batch_size=8)
+    for train in (lambda: learner.fit(0.1, 1), learner.lr_find, lambda: learner.fit_onecycle(1, 1)):
+        with pytest.raises(ArgumentError, match=r"no weights yet.*model\(x\[:1\]\)"):
+            train()
+    model(BOTH[:1])
+    check(learner, BOTH, outputs, activation, y)
+    assert learner.fit(0.1, 1, class_weight="balanced", verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras, of an unknown length
+def test_a_stream_of_unknown_length_needs_steps_for_a_schedule() -> None:
+    loss, outputs, activation, y = CASES["classes, logits"]
+    data = tf_data(BOTH, y).filter(lambda x, y: True)
+    learner = ktlite.get_learner(model_of(BOTH, loss, outputs, activation), data, data)
+    for train in (
+        lambda: learner.fit_onecycle(0.05, 1),
+        lambda: learner.autofit(0.05, 1),
+        lambda: learner.fit(0.05, 1, cycle_len=1),
+    ):
+        with pytest.raises(ArgumentError, match="how many batches.*steps_per_epoch"):
+            train()
+    history = learner.fit_onecycle(0.05, 3, steps_per_epoch=2, verbose=0).history
+    assert len(history["lr"]) == 6
+    assert history["lr"][-1] == pytest.approx(0.05 / 1000)
+    assert len(learner.fit(0.05, 2, verbose=0).history["lr"]) == 6
+    expected = metrics.confusion_matrix(
+        y, learner.model.predict(BOTH, verbose=0).argmax(axis=1), labels=[0, 1, 2]
+    )
+    np.testing.assert_array_equal(learner.validate(), expected)
+
+
+def test_an_endless_stream_trains_and_cannot_be_validated_on() -> None:
+    loss, outputs, activation, y = CASES["classes, logits"]
+    data = tf_data(BOTH, y).repeat()
+    model = model_of(BOTH, loss, outputs, activation)
+    learner = ktlite.get_learner(model, data)
+    assert len(learner.fit_onecycle(0.05, 2, steps_per_epoch=4, verbose=0).history["lr"]) == 8
+    with pytest.raises(ArgumentError, match="never ends"):
+        learner.validate(data)
+    with pytest.raises(ArgumentError, match=r"val_data never ends; take\(n\)"):
+        ktlite.get_learner(model, (BOTH, y), data).fit(0.05, 1)
+
+
+def test_class_weights_work_with_streams() -> None:
+    loss, outputs, activation, y = CASES["classes, logits"]
+    histories = []
+    for data in ((BOTH, y), tf_data(BOTH, y), Pieces(BOTH, y)):
+        model = model_of(BOTH, loss, outputs, activation)
+        learner = ktlite.get_learner(model, data, batch_size=8)
+        histories += [
+            learner.fit(1e-30, 1, class_weight=weights, verbose=0).history["loss"]
+            for weights in ("balanced", {0: 2.0})
+        ]
+    np.testing.assert_allclose(histories, histories[:2] * 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ((BOTH, CLASSES[:-1]), DataError, "one length, and not empty"),
+        ((BOTH[:0], CLASSES[:0]), DataError, "one length, and not empty"),
+        ("reviews.csv", ArgumentError, "train_data is of type str; expected what"),
+        (BOTH, ArgumentError, r"type ndarray.*a tuple \(x, y\) of arrays"),
+    ],
+)
+def test_data_that_cannot_be_used_is_refused(data: Any, error: type, message: str) -> None:
+    loss, outputs, activation, _ = CASES["classes, logits"]
+    with pytest.raises(error, match=message):
+        ktlite.get_learner(model_of(BOTH, loss, outputs, activation), data)
