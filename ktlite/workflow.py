@@ -26,11 +26,14 @@ _LOADING = (
     "names",
     "class_names",
     "missing",
-    "multilabel",
     "metrics",
     "precision",
     "revision",
+    "ignore_config_fields",
 )
+
+# Weights stay float32: half-precision ones lose small updates, and AdamW's clipping with them.
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @checked
@@ -53,10 +56,10 @@ def get_learner(
     names: Sequence[str] | None = None,
     class_names: Sequence[Any] = (),
     missing: str = "drop",
-    multilabel: bool | None = None,
     metrics: Sequence[Any] | None = None,
     precision: str | None = None,
     revision: str | None = None,
+    ignore_config_fields: Sequence[str] = (),
     preproc: Any = None,
     seed: int = DEFAULT_SEED,
     verbose: int = 1,
@@ -92,10 +95,11 @@ def get_learner(
         class_names: Names of integer labels 0, 1, 2, ...
         missing: `"drop"` leaves out rows without text or label and says how many;
             `"error"` refuses them.
-        multilabel: True makes one-hot labels independent of each other.
         metrics: Keras metrics over the logits. Default: the task's.
-        precision: Keras dtype policy, such as `"mixed_bfloat16"`. Default: Keras' own.
+        precision: What to compute in: `"float32"`, `"mixed_bfloat16"` or
+            `"mixed_float16"`; weights stay float32. Default: Keras' global policy.
         revision: Branch, tag or commit on the Hub.
+        ignore_config_fields: Unknown fields of the checkpoint's config.json to accept.
         preproc: With a Keras model: the preprocessor, if the data does not bring it.
         seed: Of the split, the new head, dropout, and the order of the training data.
         verbose: 0 silences progress bars.
@@ -133,11 +137,16 @@ def get_learner(
     if val_data is not None:
         raw_val = read_any(val_data, text_column, label_columns, source="val_data", **options)
     # Not before the data is read: it may take a download.
-    transformer = Transformer(model, maxlen, class_names, task=task, revision=revision)
-    train, val = prepare(raw, raw_val, transformer, val_pct=val_pct, seed=seed, verbose=verbose)
-    classifier = transformer.get_classifier(
-        multilabel=multilabel, metrics=metrics, seed=seed, dtype=precision
+    transformer = Transformer(
+        model,
+        maxlen,
+        class_names,
+        task=task,
+        revision=revision,
+        ignore_config_fields=ignore_config_fields,
     )
+    train, val = prepare(raw, raw_val, transformer, val_pct=val_pct, seed=seed, verbose=verbose)
+    classifier = transformer.get_classifier(metrics=metrics, seed=seed, dtype=precision)
     return Learner(
         classifier,
         train,
@@ -235,6 +244,8 @@ def _check_loading(given: Mapping[str, Any]) -> None:
     in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
     problems.add_unless(in_range, f"val_pct={val_pct!r}; expected more than 0, below 1.")
     problems.choice("missing", given["missing"], ("drop", "error"))
+    if given["precision"] is not None:
+        problems.choice("precision", given["precision"], PRECISIONS)
     sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
     at_least_one(problems, **sizes)
     problems.raise_if_any()

@@ -268,7 +268,7 @@ def test_a_seed_makes_a_training_again_to_the_last_bit(make: Make, tiny_checkpoi
         ({"train_data": "nowhere.csv", **COLUMNS}, ["nowhere.csv"]),
         ({"train_data": (TEXTS, LABELS), "task": "clasification"}, ["mean 'classification'"]),
         ({"train_data": (TEXTS, LABELS), "maxlen": 1000}, ["maxlen=1000"]),
-        ({"train_data": (TEXTS, LABELS), "multilabel": True}, ["multilabel=True"]),
+        ({"train_data": (TEXTS, LABELS), "precision": "half"}, ["precision='half'", "mixed_"]),
     ],
 )
 def test_everything_that_is_wrong_is_named(
@@ -300,7 +300,7 @@ def test_data_is_read_before_the_checkpoint_is_fetched(
         {"text_column": "body", "label_columns": "kind"},
         {"maxlen": 64, "val_pct": 0.2, "sep": ";", "encoding": "utf-8"},
         {"class_names": np.array(["a", "b"]), "names": ["a"], "missing": "error"},
-        {"multilabel": False, "metrics": [], "precision": "float32", "revision": "main"},
+        {"metrics": [], "precision": "float32", "revision": "main"},
     ],
 )
 def test_loading_arguments_do_not_go_with_a_keras_model(arguments: dict[str, Any]) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import ArgumentError
+from ktlite.models.checkpoint import WEIGHTS
 from ktlite.storage import atomic_folder
+from ktlite.text.tokenizer import FILES
 
 CHECKPOINT, KERAS = "config.json", "model.keras"
 
@@ -65,7 +67,8 @@ def save_model(model: Any, preproc: Any, path: str | os.PathLike[str]) -> None:
     Args:
         model: The model.
         preproc: Its tokenizer goes into the checkpoint folder; None: no tokenizer.
-        path: The folder. A saved model that is there is replaced, anything else refused.
+        path: The folder. A model that this function saved there is replaced, anything
+            else refused, such as the original checkpoint with its readme.
     """
     with atomic_folder(path, replace=_is_model) as folder:
         if not hasattr(model, "save_pretrained"):
@@ -98,7 +101,7 @@ def load_model(model: Any, path: str | os.PathLike[str]) -> None:
     from ktlite.models.transfer import load_weights
 
     with CheckpointReader(folder) as reader:
-        load_weights(model, reader)
+        load_weights(model, reader, new_head=False)
 
 
 def _load_keras(model: Any, file: Path) -> None:
@@ -111,4 +114,6 @@ def _load_keras(model: Any, file: Path) -> None:
 
 
 def _is_model(folder: Path) -> bool:
-    return (folder / CHECKPOINT).is_file() or (folder / KERAS).is_file()
+    """Says whether a folder holds what `save_model` writes, and nothing else."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return bool(names & {CHECKPOINT, KERAS}) and names <= {CHECKPOINT, WEIGHTS, KERAS, *FILES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +90,12 @@ def texts_from_csv(
         )
 
     return _load(
-        read(train_filepath),
-        None if val_filepath is None else read(val_filepath),
+        lambda: read(train_filepath),
+        None if val_filepath is None else lambda: read(val_filepath),
         preprocess_mode,
         maxlen=maxlen,
         val_pct=val_pct,
-        task="regression" if is_regression else task,
+        task=_regression(is_regression, task),
         random_state=random_state,
         verbose=verbose,
     )
@@ -120,16 +120,17 @@ def texts_from_df(
     missing: str = "drop",
 ) -> Loaded:
     """Loads texts and labels from data frames; arguments as `texts_from_csv`."""
-    val = None
-    if val_df is not None:
-        val = read_frame(val_df, text_column, label_columns, missing=missing, source="val_df")
+
+    def read(frame: Any, source: str) -> RawTexts:
+        return read_frame(frame, text_column, label_columns, missing=missing, source=source)
+
     return _load(
-        read_frame(train_df, text_column, label_columns, missing=missing, source="train_df"),
-        val,
+        lambda: read(train_df, "train_df"),
+        None if val_df is None else lambda: read(val_df, "val_df"),
         preprocess_mode,
         maxlen=maxlen,
         val_pct=val_pct,
-        task="regression" if is_regression else task,
+        task=_regression(is_regression, task),
         random_state=random_state,
         verbose=verbose,
     )
@@ -171,8 +172,8 @@ def texts_from_folder(
 
     validates = bool(rest) and (root / rest[0]).is_dir()
     return _load(
-        read(train_name),
-        read(rest[0]) if validates else None,
+        lambda: read(train_name),
+        (lambda: read(rest[0])) if validates else None,
         preprocess_mode,
         maxlen=maxlen,
         val_pct=val_pct,
@@ -211,12 +212,13 @@ def texts_from_array(
     """
     if (x_test is None) != (y_test is None):
         raise ArgumentError("texts_from_array: x_test and y_test go together; got one of them.")
-    val = None
-    if x_test is not None:
-        val = read_arrays(x_test, y_test, missing=missing, source="test data")
+
+    def read(x: Any, y: Any, source: str) -> RawTexts:
+        return read_arrays(x, y, missing=missing, source=source)
+
     return _load(
-        read_arrays(x_train, y_train, missing=missing, source="training data"),
-        val,
+        lambda: read(x_train, y_train, "training data"),
+        None if x_test is None else lambda: read(x_test, y_test, "test data"),
         preprocess_mode,
         maxlen=maxlen,
         val_pct=val_pct,
@@ -312,9 +314,16 @@ def checkpoint_name(mode: str | os.PathLike[str]) -> str | os.PathLike[str]:
     return mode if Path(mode).is_dir() else _MODES.get(os.fspath(mode), mode)
 
 
+def _regression(is_regression: bool, task: str | None) -> str | None:
+    """Returns the task that ktrain's `is_regression` and our `task` say."""
+    if is_regression and task not in (None, "regression"):
+        raise ArgumentError(f"is_regression=True and task={task!r} contradict each other.")
+    return "regression" if is_regression else task
+
+
 def _load(
-    train: RawTexts,
-    val: RawTexts | None,
+    read_train: Callable[[], RawTexts],
+    read_val: Callable[[], RawTexts] | None,
     mode: str | os.PathLike[str],
     *,
     maxlen: int,
@@ -324,17 +333,19 @@ def _load(
     verbose: int,
     class_names: Sequence[Any] = (),
 ) -> Loaded:
-    if mode == "standard" or not isinstance(mode, (str, os.PathLike)):
-        raise ArgumentError(
-            f"preprocess_mode={mode!r}: name a checkpoint, as a folder or on the Hugging Face "
-            "Hub, such as preprocess_mode='bert-base-uncased'."
-        )
     problems = Problems("texts_from_*")
+    problems.add_unless(
+        mode != "standard" and isinstance(mode, (str, os.PathLike)),
+        f"preprocess_mode={mode!r}: name a checkpoint, as a folder or on the Hugging Face "
+        "Hub, such as preprocess_mode='bert-base-uncased'.",
+    )
     in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
     problems.add_unless(
-        val is not None or in_range, f"val_pct={val_pct!r}; expected more than 0, below 1."
+        read_val is not None or in_range, f"val_pct={val_pct!r}; expected more than 0, below 1."
     )
     problems.raise_if_any()
+    train, val = read_train(), None if read_val is None else read_val()
+    # Not before the data is read: it may take a download.
     preproc = Transformer(checkpoint_name(mode), maxlen, class_names, task=task)
     seed = DEFAULT_SEED if random_state is None else random_state
     datasets = prepare(train, val, preproc, val_pct=val_pct, seed=seed, verbose=verbose)

@@ -27,6 +27,7 @@ _OLDER = (
     "spiece.model",
     "spm.model",
 )
+FILES = (FILE, *_COMPANIONS, *_OLDER)
 # Texts a call of the Rust tokenizer: enough to keep its threads busy, few enough
 # that the progress bar moves and the intermediate objects stay small.
 _CHUNK = 2_000
@@ -56,9 +57,7 @@ class Tokenizer:
         folder = Path(folder)
         self.maxlen = maxlen
         self._files = {
-            name: (folder / name).read_bytes()
-            for name in (FILE, *_COMPANIONS, *_OLDER)
-            if (folder / name).is_file()
+            name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()
         }
         if FILE not in self._files:
             self._files[FILE] = _convert(folder).to_str().encode()

@@ -8,10 +8,10 @@ learning rate and the momentum (`None`: leave it alone) for the batch number
 from __future__ import annotations
 
 import math
-import numbers
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from ktlite._arguments import at_least_one, positive
 from ktlite.errors import Problems
 
 # The peak of a triangle over the rate where it starts, and over that where a one-cycle ends.
@@ -47,7 +47,7 @@ class Constant:
 
     def __post_init__(self) -> None:
         problems = Problems("Constant")
-        _positive(problems, "lr", self.lr)
+        positive(problems, lr=self.lr)
         problems.raise_if_any()
 
     def at(self, step: int) -> tuple[float, float | None]:
@@ -82,8 +82,8 @@ class OneCycle:
 
     def __post_init__(self) -> None:
         problems = Problems("OneCycle")
-        _positive(problems, "max_lr", self.max_lr)
-        _at_least_one(problems, "steps", self.steps)
+        positive(problems, max_lr=self.max_lr)
+        at_least_one(problems, steps=self.steps)
         _pair(problems, self.momentum)
         problems.raise_if_any()
 
@@ -125,8 +125,8 @@ class Triangular:
 
     def __post_init__(self) -> None:
         problems = Problems("Triangular")
-        _positive(problems, "max_lr", self.max_lr)
-        _at_least_one(problems, "steps_per_cycle", self.steps_per_cycle)
+        positive(problems, max_lr=self.max_lr)
+        at_least_one(problems, steps_per_cycle=self.steps_per_cycle)
         _pair(problems, self.momentum)
         problems.raise_if_any()
 
@@ -169,8 +169,8 @@ class CosineRestarts:
 
     def __post_init__(self) -> None:
         problems = Problems("CosineRestarts")
-        _positive(problems, "lr", self.lr)
-        _at_least_one(problems, "steps_per_cycle", self.steps_per_cycle)
+        positive(problems, lr=self.lr)
+        at_least_one(problems, steps_per_cycle=self.steps_per_cycle)
         problems.add_unless(
             1 <= self.cycle_mult < math.inf, f"cycle_mult={self.cycle_mult!r}; expected 1 or more."
         )
@@ -195,15 +195,6 @@ def _line(start: float, end: float, part: float) -> float:
 
 def _momentum(pair: tuple[float, float] | None, height: float) -> float | None:
     return None if pair is None else _line(*pair, height)
-
-
-def _positive(problems: Problems, name: str, value: float) -> None:
-    problems.add_unless(0 < value < math.inf, f"{name}={value!r}; expected a number above 0.")
-
-
-def _at_least_one(problems: Problems, name: str, value: Any) -> None:
-    fine = isinstance(value, numbers.Integral) and int(value) >= 1
-    problems.add_unless(fine, f"{name}={value!r}; expected a whole number, 1 or more.")
 
 
 def _pair(problems: Problems, momentum: tuple[float, float] | None) -> None:

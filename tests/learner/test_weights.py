@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -185,3 +186,25 @@ def test_weights_of_another_shape_are_refused(
     with pytest.raises(CheckpointError, match="model.safetensors"):
         text_learner.load_model(tmp_path / "cut")
     assert_equal(weights_of(text_learner.model), before)
+
+
+def test_a_checkpoint_with_other_labels_is_refused_as_a_whole(
+    text_learner: Learner, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Its head cannot be taken over, and half a model is none."""
+    ktlite.load_model(tiny_checkpoint, num_labels=5).save_pretrained(tmp_path)
+    before = weights_of(text_learner.model)
+    with pytest.raises(CheckpointError, match=r"classifier.weight has shape \[5, 32\]"):
+        text_learner.load_model(tmp_path)
+    assert_equal(weights_of(text_learner.model), before)
+
+
+def test_a_checkpoint_that_ktlite_did_not_save_is_not_replaced(
+    text_learner: Learner, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    original = tmp_path / "original"
+    shutil.copytree(tiny_checkpoint, original)
+    (original / "README.md").write_text("The model card.")
+    with pytest.raises(ArgumentError, match=r"README\.md"):
+        text_learner.save_model(original)
+    assert (original / "README.md").is_file()
