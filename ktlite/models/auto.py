@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ktlite.errors import CheckpointError
 from ktlite.models.checkpoint import CheckpointReader, find_checkpoint
-from ktlite.models.config import read_config
+from ktlite.models.config import ConfigReader, read_config
+from ktlite.models.core.spec import ModelSpec
+from ktlite.models.families import get_family
 from ktlite.models.model import TransformerModel
 from ktlite.models.transfer import load_weights
 
@@ -65,6 +68,26 @@ def from_pretrained(
             raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
         load_weights(model, reader)
     return model
+
+
+def read_spec(folder: Path, ignore_config_fields: Sequence[str] = ()) -> ModelSpec:
+    """Returns what a checkpoint folder's config.json says of its model.
+
+    Args:
+        folder: The checkpoint's folder.
+        ignore_config_fields: Unknown fields to accept.
+
+    Raises:
+        CheckpointError: If config.json is missing or not understood; it names file and field.
+    """
+    config = read_config(folder)
+    try:
+        reader = ConfigReader(config, ignore_config_fields)
+        spec = get_family(config["model_type"]).spec(reader)
+        reader.finish()
+    except CheckpointError as error:  # knows the field, not the file
+        raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
+    return spec
 
 
 def from_config(

@@ -35,7 +35,8 @@ SAME = Op(
     split=lambda ours, count: [ours],
     shapes=lambda ours, count: [ours],
 )
-# PyTorch keeps dense kernels as [out, in], Keras as [in, out].
+# PyTorch keeps dense kernels as [out, in] and those of a convolution as [out, in, size],
+# Keras as [in, out] and [size, in, out].
 TRANSPOSE = Op(
     "transpose",
     join=lambda theirs: theirs[0].T,
@@ -124,10 +125,14 @@ def expand(rules: Iterable[Rule], layers: int) -> Iterator[Rule]:
 
 
 def variable_at(model: Any, path: str) -> Any:
-    """Returns the variable at an attribute path such as `"encoder.blocks.0.norm.gamma"`."""
+    """Returns the variable at an attribute path such as `"encoder.blocks.0.norm.gamma"`.
+
+    None where the model does not have it: a dense layer without bias, a layer that
+    the config leaves out.
+    """
     found = model
     for part in path.split("."):
-        found = found[int(part)] if part.isdigit() else getattr(found, part)
+        found = found[int(part)] if part.isdigit() else getattr(found, part, None)
     return found
 
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import keras
 
-from ktlite.errors import Problems
+from ktlite.errors import CheckpointError, Problems, listing
 from ktlite.models import transfer
 from ktlite.models.checkpoint import write_config, write_weights
 from ktlite.models.config import ConfigReader, label_count
 from ktlite.models.core.embeddings import Embeddings
 from ktlite.models.core.encoder import Encoder
 from ktlite.models.core.init import Init
+from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families import Family, get_family
-from ktlite.models.heads import get_head
+from ktlite.models.heads import MaskedLMHead, get_head
 
 Inputs = Mapping[str, Any]
 
@@ -32,11 +33,13 @@ class TransformerModel(keras.Model):
     Call arguments:
         inputs: Dict of int32 arrays [batch, length]: `input_ids`, and optionally
             `attention_mask` (1 for tokens, 0 for padding; default: all 1) and
-            `token_type_ids` (default: all 0).
+            `token_type_ids` (default: all 0; passed over if the family has none).
 
     Returns:
-        Hidden states [batch, length, width], or float32 logits with a head
-        ([batch, outputs] for text classification).
+        Hidden states [batch, length, width], or float32 logits with a head: [batch,
+        outputs] for text classification, [batch, length, outputs] for token
+        classification, [batch, length, 2] (start, end) for question answering, [batch,
+        length, vocab_size] for the masked language model.
 
     Args:
         config: The Hugging Face config. Fields that ktlite does not use are kept
@@ -66,10 +69,11 @@ class TransformerModel(keras.Model):
         reader = ConfigReader(config, ignore_config_fields)
         self.spec = self.family.spec(reader)
         reader.finish()
+        _check_decoder(self.spec, config, task)
         super().__init__(name=name or config["model_type"], dtype=dtype)
         self.config = dict(config)
         self.task_name = task
-        self.num_labels = (num_labels or label_count(config)) if task else None
+        self.num_labels = _count_labels(config, task, num_labels)
         self.seed = seed
         self.ignore_config_fields = tuple(ignore_config_fields)
 
@@ -77,9 +81,10 @@ class TransformerModel(keras.Model):
         policy = self.dtype_policy
         norm = self.spec.encoder.norm
         self.embeddings = Embeddings(self.spec.embeddings, norm, init, dtype=policy)
-        self.encoder = Encoder(self.spec.encoder, init, dtype=policy)
+        longest = self.spec.embeddings.max_positions
+        self.encoder = Encoder(self.spec.encoder, longest, init, dtype=policy)
         self.head = (
-            get_head(task)(self.spec, self.num_labels, init.with_blank(False), dtype=policy)
+            get_head(task)(self.spec, self.num_labels or 0, init.with_blank(False), dtype=policy)
             if task
             else None
         )
@@ -99,17 +104,22 @@ class TransformerModel(keras.Model):
         mask = inputs.get("attention_mask")
         if mask is None:
             mask = keras.ops.ones_like(input_ids)
-        x = self.embeddings(input_ids, inputs.get("token_type_ids"), training=training)
+        x = self.embeddings(input_ids, inputs.get("token_type_ids"), mask, training=training)
         hidden = self.encoder(x, mask, training=training)
-        return hidden if self.head is None else self.head(hidden, training=training)
+        if self.head is None:
+            return hidden
+        if isinstance(self.head, MaskedLMHead):
+            words = self.embeddings.word.embeddings
+            return self.head(hidden, mask, words=words, training=training)
+        return self.head(hidden, mask, training=training)
 
     def layer_groups(self) -> list[tuple[str, list[Any]]]:
         """Returns (name, layers) from input to output: embeddings, each block, the head's parts.
 
         `Learner.freeze` and `print_layers` count in these.
         """
-        groups = [("embeddings", [self.embeddings])]
-        groups += [(f"block {i}", [block]) for i, block in enumerate(self.encoder.blocks)]
+        relative = [self.encoder.relative] if self.encoder.relative is not None else []
+        groups = [("embeddings", [self.embeddings, *relative]), *self.encoder.layer_groups()]
         if self.head is not None:
             groups += [(layer.name, [layer]) for layer in self.head._layers if layer.weights]
         return groups
@@ -162,4 +172,33 @@ def _check_head(family: Family, task: str | None, num_labels: int | None) -> Non
         problems.add_unless(
             task is not None, f"num_labels={num_labels!r} without a task: only a head has labels."
         )
+        known = task is not None and task in family.heads
+        fixed = get_head(str(task)).fixed_outputs if known else None
+        problems.add_unless(
+            fixed in (None, num_labels),
+            f"num_labels={num_labels!r} for {task}, whose outputs are not those of labels.",
+        )
     problems.raise_if_any()
+
+
+def _check_decoder(spec: ModelSpec, config: Mapping[str, Any], task: str | None) -> None:
+    if task is not None and task not in spec.heads:
+        raise CheckpointError(
+            f"a {config['model_type']} model with this config has no head for {task} that ktlite "
+            f"supports; it has {listing(spec.heads)}."
+        )
+    if task == MaskedLMHead.task and config.get("tie_word_embeddings") is False:
+        raise CheckpointError(
+            "config field tie_word_embeddings=False is not supported for masked-lm, where the "
+            "decoder is the table of word embeddings."
+        )
+
+
+def _count_labels(
+    config: Mapping[str, Any], task: str | None, num_labels: int | None
+) -> int | None:
+    """Returns the outputs of a head that has labels, or a fixed number of outputs; else None."""
+    if task is None:
+        return None
+    fixed = get_head(task).fixed_outputs
+    return (fixed or None) if fixed is not None else num_labels or label_count(config)

@@ -26,7 +26,7 @@ class _Planned:
     names: tuple[str, ...]
 
 
-def load_weights(model: Any, reader: CheckpointReader) -> list[str]:
+def load_weights(model: Any, reader: CheckpointReader, *, new_head: bool = True) -> list[str]:
     """Fills a model from a checkpoint. Everything is checked before anything is assigned.
 
     The backbone must be there in full. A head that the checkpoint lacks, or has
@@ -35,6 +35,7 @@ def load_weights(model: Any, reader: CheckpointReader) -> list[str]:
     Args:
         model: A `TransformerModel`.
         reader: The open checkpoint.
+        new_head: False makes a head that does not fit an error too.
 
     Returns:
         The attribute paths of variables that keep their initial values.
@@ -49,8 +50,8 @@ def load_weights(model: Any, reader: CheckpointReader) -> list[str]:
     head = _plan(model, family.heads.get(model.task_name, ()), prefix)
     _check_cover(model, [*backbone, *head])
 
-    _check_backbone(backbone, reader, problems)
-    _check_extra(reader, family, prefix, model.spec.encoder.layers, problems)
+    _check_present(backbone if new_head else [*backbone, *head], reader, problems)
+    _check_extra(model, backbone, reader, prefix, problems)
     problems.raise_if_any()
 
     for planned in (*backbone, *(p for p in head if not _faults(p, reader))):
@@ -59,7 +60,7 @@ def load_weights(model: Any, reader: CheckpointReader) -> list[str]:
     fresh = [planned.rule.ours for planned in head if _faults(planned, reader)]
     if fresh:
         logger.warning(
-            "the checkpoint has no fitting %s: these start from random values and need training",
+            "%s: not in the checkpoint, or of another shape; new, and in need of training",
             listing(fresh),
         )
     return fresh
@@ -79,8 +80,13 @@ def collect_tensors(model: Any) -> dict[str, np.ndarray]:
 
 
 def _plan(model: Any, rules: Sequence[Rule], prefix: str) -> list[_Planned]:
-    expanded = expand(rules, model.spec.encoder.layers)
-    return [_Planned(rule, variable_at(model, rule.ours), rule.names(prefix)) for rule in expanded]
+    # A table covers all that a family can have; which variables there are, the config says.
+    planned = []
+    for rule in expand(rules, model.spec.encoder.blocks):
+        variable = variable_at(model, rule.ours)
+        if variable is not None:
+            planned.append(_Planned(rule, variable, rule.names(prefix)))
+    return planned
 
 
 def _find_prefix(reader: CheckpointReader, family: Family) -> str:
@@ -110,10 +116,10 @@ def _faults(planned: _Planned, reader: CheckpointReader) -> dict[str, str]:
     return faults
 
 
-def _check_backbone(
-    backbone: Sequence[_Planned], reader: CheckpointReader, problems: Problems
+def _check_present(
+    planned: Sequence[_Planned], reader: CheckpointReader, problems: Problems
 ) -> None:
-    faults = {name: text for p in backbone for name, text in _faults(p, reader).items()}
+    faults = {name: text for p in planned for name, text in _faults(p, reader).items()}
     for name, text in islice(faults.items(), _SHOWN):
         hint = did_you_mean(name, reader.names()) if name not in reader else ""
         problems.add(f"tensor {name} {text}.{hint}")
@@ -134,11 +140,17 @@ def _check_cover(model: Any, planned: Sequence[_Planned]) -> None:
 
 
 def _check_extra(
-    reader: CheckpointReader, family: Family, prefix: str, layers: int, problems: Problems
+    model: Any,
+    backbone: Sequence[_Planned],
+    reader: CheckpointReader,
+    prefix: str,
+    problems: Problems,
 ) -> None:
     """Finds tensors that neither the backbone nor any head of the family knows."""
-    rules = [*family.names, *(rule for head in family.heads.values() for rule in head)]
-    known = {name for rule in expand(rules, layers) for name in rule.names(prefix)}
+    family: Family = model.family
+    heads = [rule for rules in family.heads.values() for rule in rules]
+    known = {name for planned in backbone for name in planned.names}
+    known |= {name for rule in heads for name in rule.names(prefix)}
     extra = [
         name for name in reader.names() if name not in known and not matches(name, family.ignore)
     ]

@@ -111,6 +111,12 @@ def test_variable_is_found_through_attributes_and_numbers() -> None:
     assert variable_at(model, "encoder.blocks.1.kernel") == "second"
 
 
+def test_variable_that_the_model_lacks_is_none() -> None:
+    model = SimpleNamespace(encoder=SimpleNamespace(norm=None))
+    assert variable_at(model, "encoder.norm.gamma") is None
+    assert variable_at(model, "head.decoder.bias") is None
+
+
 @pytest.mark.parametrize(
     ("name", "patterns", "expected"),
     [

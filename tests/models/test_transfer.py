@@ -146,7 +146,7 @@ def test_missing_head_is_drawn_from_the_seed_and_said(
     folder = write_checkpoint(config, without(tensors, "pooler", "classifier"))
     first = from_pretrained(folder, TASK, seed=7)
     assert [(r.name, r.levelno) for r in caplog.records] == [("ktlite", logging.WARNING)]
-    for part in ("pooler.kernel", "pooler.bias", "classifier.kernel", "classifier.bias"):
+    for part in ("dense.kernel", "dense.bias", "classifier.kernel", "classifier.bias"):
         assert f"head.{part}" in caplog.messages[0]
     assert "training" in caplog.messages[0]
 
@@ -178,10 +178,10 @@ def test_other_number_of_labels_keeps_the_pooler(
     model = from_pretrained(write_checkpoint(config, tensors), TASK, num_labels=5)
     assert len(caplog.messages) == 1
     assert "head.classifier.kernel, head.classifier.bias" in caplog.messages[0]
-    assert "pooler" not in caplog.messages[0]
+    assert "dense" not in caplog.messages[0]
     assert model.head.classifier.kernel.shape == (32, 5)
     np.testing.assert_array_equal(
-        model.head.pooler.kernel.numpy(), tensors["bert.pooler.dense.weight"].T
+        model.head.dense.kernel.numpy(), tensors["bert.pooler.dense.weight"].T
     )
 
 
@@ -193,7 +193,7 @@ def test_checkpoint_of_the_backbone_alone_keeps_its_pooler(
 ) -> None:
     backbone = renamed(without(tensors, "classifier"), ("bert.", ""))
     model = from_pretrained(write_checkpoint(config, backbone), TASK)
-    assert "pooler" not in caplog.text
+    assert "dense" not in caplog.text
     assert "head.classifier.kernel" in caplog.text
     saved = collect_tensors(model)
     assert_equal(without(saved, "classifier"), without(tensors, "classifier"))

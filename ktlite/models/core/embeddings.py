@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import layers, ops
+import numpy as np
+from keras import initializers, layers, ops
 
 from ktlite.models.core.init import Init, layer_norm
 from ktlite.models.core.spec import EmbeddingSpec, NormSpec
@@ -31,11 +32,14 @@ class Embeddings(layers.Layer):
         policy = self.dtype_policy
         self.spec = spec
         self.word = init.embedding(spec.vocab_size, spec.width, name="word", dtype=policy)
-        self.position = None
+        self.position: Any = None
         if spec.positions != "none":
             # Pad-aware tables start with rows that no token has (see `_pad_aware`).
             rows = spec.max_positions + (spec.pad_id + 1 if spec.positions == "pad_aware" else 0)
             self.position = init.embedding(rows, spec.width, name="position", dtype=policy)
+            if spec.positions == "sinusoidal" and not init.blank:
+                table = sinusoids(rows, spec.width)
+                self.position.embeddings_initializer = initializers.Constant(table)
         self.token_type = (
             init.embedding(spec.type_vocab_size, spec.width, name="token_type", dtype=policy)
             if spec.type_vocab_size
@@ -66,7 +70,7 @@ class Embeddings(layers.Layer):
         training: Any = None,
     ) -> Any:
         x = self.word(input_ids)
-        if self.spec.positions == "learned":
+        if self.spec.positions in ("learned", "sinusoidal"):
             # A slice, not a look-up: every row of the batch has the positions 0, 1, 2, ...
             positions = self.position.embeddings[: ops.shape(input_ids)[1]]
             x = x + ops.expand_dims(ops.cast(positions, x.dtype), 0)
@@ -86,3 +90,10 @@ class Embeddings(layers.Layer):
         """Counts tokens from `pad_id + 1`; padding has position `pad_id`, as fairseq does it."""
         tokens = ops.cast(ops.not_equal(input_ids, self.spec.pad_id), "int32")
         return ops.cumsum(tokens, axis=1) * tokens + self.spec.pad_id
+
+
+def sinusoids(rows: int, width: int) -> np.ndarray:
+    """Returns the positions of Vaswani et al. (2017), sine and cosine in turn: [rows, width]."""
+    pair = np.arange(width) // 2
+    angle = np.arange(rows)[:, None] / 10_000 ** (2 * pair / width)
+    return np.where(np.arange(width) % 2, np.cos(angle), np.sin(angle)).astype(np.float32)

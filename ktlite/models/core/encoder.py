@@ -29,8 +29,7 @@ class Block(layers.Layer):
         policy = self.dtype_policy
         self.spec = spec
         self.number = number
-        local = number in spec.local_layers and spec.local_attention is not None
-        attention = spec.local_attention if local else spec.attention
+        attention = spec.attention_of(number)
         self.attention = ATTENTION[attention.kind](attention, spec.width, init, dtype=policy)
         self.attention_norm = self.first_norm()
         self.feed_forward = FEED_FORWARD[spec.feed_forward.kind](
@@ -44,7 +43,7 @@ class Block(layers.Layer):
             spec.feed_forward_dropout, name="feed_forward_dropout", dtype=policy
         )
 
-    def first_norm(self) -> layers.Layer | None:
+    def first_norm(self) -> Any:
         return layer_norm(self.spec.norm, name="attention_norm", dtype=self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
@@ -73,7 +72,7 @@ class PreNormBlock(Block):
     embeddings, and so has no norm of its own before attention.
     """
 
-    def first_norm(self) -> layers.Layer | None:
+    def first_norm(self) -> Any:
         return super().first_norm() if self.number else None
 
     def call(self, x: Any, mask: Any, relative: Any = None, training: Any = None) -> Any:
@@ -130,7 +129,7 @@ class Encoder(layers.Layer):
         batch, length = ops.shape(x)[0], ops.shape(x)[1]
         # Reshape, not indexing with None: the latter leaves LiteRT's own operators.
         mask = ops.reshape(ops.cast(attention_mask, "bool"), (batch, 1, 1, length))
-        relative = None if self.relative is None else self.relative(length)
+        relative = None if self.relative is None else self.relative.at(length)
         embedded = x
         for i in range(self.spec.layers):
             block = self.blocks[i * self.spec.blocks // self.spec.layers]

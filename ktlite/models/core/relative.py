@@ -65,8 +65,7 @@ def by_pair(values: Any) -> Any:
 class RelativeTable(layers.Layer):
     """The table, and the row of each distance from -(length - 1) to length - 1.
 
-    Call arguments:
-        length: The sequences' length, a number or a scalar tensor.
+    `at(length)` gives what attention takes, for sequences of that length.
     """
 
     def __init__(
@@ -90,6 +89,9 @@ class RelativeTable(layers.Layer):
     def table_rows(self, distances: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
+    def at(self, length: Any) -> Any:
+        raise NotImplementedError
+
     def vectors(self, length: Any) -> Any:
         """Returns [2 * length - 1, width], by distance."""
         rows = ops.convert_to_tensor(self.rows)
@@ -103,7 +105,7 @@ class RelativeBias(RelativeTable):
     def table_rows(self, distances: np.ndarray) -> np.ndarray:
         return t5_rows(distances, self.spec.buckets, self.spec.max_distance)
 
-    def call(self, length: Any) -> Any:
+    def at(self, length: Any) -> Any:
         by_head = ops.expand_dims(ops.transpose(self.vectors(length)), 1)
         return by_pair(ops.broadcast_to(by_head, (self.width, length, 2 * length - 1)))
 
@@ -114,7 +116,7 @@ class RelativeVectors(RelativeTable):
     def table_rows(self, distances: np.ndarray) -> np.ndarray:
         return deberta_rows(distances, self.spec)
 
-    def call(self, length: Any) -> Any:
+    def at(self, length: Any) -> Any:
         return self.vectors(length)
 
 

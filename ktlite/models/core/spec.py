@@ -28,7 +28,7 @@ class EmbeddingSpec:
     width: int
     max_positions: int  # the longest sequence, in tokens
     type_vocab_size: int  # 0: the family has no token types
-    positions: str = "learned"  # or "pad_aware" (RoBERTa), or "none"
+    positions: str = "learned"  # or "sinusoidal" to begin with, "pad_aware" (RoBERTa), "none"
     pad_id: int = 0  # "pad_aware" counts tokens other than this one
     dropout: float = 0.0
     project_to: int | None = None  # a dense layer after the normalisation, to this width
@@ -104,6 +104,11 @@ class EncoderSpec:
     def blocks(self) -> int:
         """The number of blocks with weights of their own."""
         return self.groups or self.layers
+
+    def attention_of(self, number: int) -> AttentionSpec:
+        """Returns the attention of a block, local or not."""
+        local = self.local_attention if number in self.local_layers else None
+        return local or self.attention
 
 
 @dataclass(frozen=True)

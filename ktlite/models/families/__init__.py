@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from ktlite.errors import ArgumentError, CheckpointError, did_you_mean, listing
-from ktlite.models.families import bert
+from ktlite.models.families import (
+    albert,
+    bert,
+    deberta,
+    distilbert,
+    electra,
+    modernbert,
+    mpnet,
+    roberta,
+)
 from ktlite.models.families.family import Family
 
 __all__ = ["Family", "get_family", "register_family"]
@@ -31,13 +40,23 @@ def get_family(model_type: object) -> Family:
         CheckpointError: If ktlite has none for it; the message lists those it has.
     """
     if not isinstance(model_type, str) or model_type not in _REGISTRY:
+        known = listing(sorted(_REGISTRY), limit=100)
         raise CheckpointError(
-            f"model_type {model_type!r} is not supported; ktlite has {listing(sorted(_REGISTRY))}."
+            f"model_type {model_type!r} is not supported; ktlite has {known}."
             f"{did_you_mean(model_type, _REGISTRY)} To add one, write a Family as in "
             "ktlite/models/families/bert.py and call ktlite.models.register_family(family)."
         )
     return _REGISTRY[model_type]
 
 
-for module in (bert,):
-    register_family(module.FAMILY)
+for family in (
+    albert.FAMILY,
+    bert.FAMILY,
+    deberta.FAMILY,
+    distilbert.FAMILY,
+    electra.FAMILY,
+    modernbert.FAMILY,
+    mpnet.FAMILY,
+    *roberta.FAMILIES,
+):
+    register_family(family)

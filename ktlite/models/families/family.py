@@ -19,7 +19,8 @@ class Family:
         spec: Reads a config into a `ModelSpec`.
         prefixes: Backbone prefixes in checkpoints; the first is written where the
             model has a head.
-        names: The table of the backbone's tensors.
+        names: The table of the backbone's tensors, of all that a config can ask for: a
+            rule whose variable a model does not have is passed over.
         heads: By Hugging Face task name, the table of the head's tensors.
         architectures: By task name (`None`: bare backbone), the PyTorch class that
             opens the checkpoint.
