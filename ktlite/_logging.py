@@ -7,7 +7,8 @@ Where nobody did (a notebook, a script), they are echoed as plain lines.
 from __future__ import annotations
 
 import logging
-import sys
+
+from ktlite._progress import screen
 
 logger = logging.getLogger("ktlite")
 
@@ -18,9 +19,8 @@ class _Echo(logging.StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         if logging.getLogger().handlers:
             return
-        # A notebook paints standard error red, which makes a remark look like a failure.
         # Not setStream, which flushes the last stream: that one may be closed by now.
-        self.stream = sys.stdout if "ipykernel" in sys.modules else sys.stderr
+        self.stream = screen()
         super().emit(record)
 
 

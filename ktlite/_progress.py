@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, TextIO
 
 
 class _Silent:
@@ -19,6 +20,12 @@ def progress(total: int, what: str, unit: str, *, shown: bool | int) -> Any:
     """Returns a tqdm bar that vanishes when it is closed; a silent one unless `shown`."""
     if not shown:
         return _Silent()
-    from tqdm.auto import tqdm
+    # Not tqdm.auto: in a notebook without ipywidgets it warns in place of drawing.
+    from tqdm import tqdm
 
-    return tqdm(total=total, desc=what, unit=f" {unit}s", leave=False)
+    return tqdm(total=total, desc=what, unit=f" {unit}s", leave=False, file=screen())
+
+
+def screen() -> TextIO:
+    """Returns where bars and remarks go: a notebook paints standard error red, like a failure."""
+    return sys.stdout if "ipykernel" in sys.modules else sys.stderr

@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import logging
 import math
-import sys
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from ktlite._progress import screen
 from ktlite.errors import ArgumentError, Problems, listing, plural
 from ktlite.training.optimizers import set_learning_rate
 from ktlite.training.snapshot import Snapshot
@@ -233,8 +233,7 @@ class LRSweep(keras.callbacks.Callback):
             desc="lr_find",
             unit="batch",
             disable=not verbose,
-            # A notebook paints standard error red.
-            file=sys.stdout if "ipykernel" in sys.modules else sys.stderr,
+            file=screen(),
         )
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
