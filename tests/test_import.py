@@ -68,7 +68,7 @@ def test_the_workflow_makes_no_noise_and_changes_no_settings(tiny_checkpoint: Pa
     assert [line for line in done.stderr.splitlines() if line.startswith(noise)] == []
     # With verbose=0 only warnings are left to be shown.
     assert [
-        line for line in done.stderr.splitlines() if "these start from random" not in line
+        line for line in done.stderr.splitlines() if "new, and in need of training" not in line
     ] == []
 
 
