@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,10 @@ class Forward:
         import tensorflow as tf
 
         signature = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in names}
-        return tf.function(
-            lambda inputs: self.model(inputs, training=False),
-            input_signature=[signature],
-            autograph=False,
-        )
+        # A partial, not a lambda: TensorFlow counts the traces of one piece of code over all
+        # predictors of a process, and would warn at the fifth.
+        forward = functools.partial(self.model, training=False)
+        return tf.function(forward, input_signature=[signature], autograph=False)
 
     def over(self, data: Any, *, batch_size: int, verbose: int = 0) -> np.ndarray:
         """Returns the outputs for all of `data`, in its order.

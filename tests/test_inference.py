@@ -132,3 +132,13 @@ def test_progress_bar_is_for_long_runs_only(
 ) -> None:
     Forward(Sums()).over(random_encodings([2] * count), batch_size=1, verbose=verbose)
     assert ("Predicting" in capfd.readouterr().err) == shown
+
+
+def test_many_predictors_in_a_process_are_no_reason_to_warn(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """TensorFlow warns of "excessive tracing" when one piece of code is traced again and again."""
+    data = random_encodings([3, 5])
+    for _ in range(8):
+        Forward(Sums()).over(data, batch_size=2)
+    assert "retracing" not in caplog.text

@@ -83,7 +83,9 @@ class State:
 
     def _val_feed(self, where: str, data: Any = None) -> Feed | Stream:
         """Returns the feed of `data`, or of the learner's own validation data."""
-        feed = self._val if data is None else as_feed(data, self.eval_batch_size, self.seed, where)
+        feed = self._val
+        if data is not None:
+            feed = as_feed(data, self.eval_batch_size, self.seed, f"{where}: val_data")
         if feed is None:
             raise ArgumentError(
                 f"{where}: there is no validation data; pass val_data here or to get_learner."
