@@ -87,9 +87,11 @@ class RelativeTable(layers.Layer):
         self.built = True
 
     def table_rows(self, distances: np.ndarray) -> np.ndarray:
+        """Returns the table's row for each distance; a kind of relative positions defines it."""
         raise NotImplementedError
 
     def at(self, length: Any) -> Any:
+        """Returns what attention adds at this length; a kind of relative positions defines it."""
         raise NotImplementedError
 
     def vectors(self, length: Any) -> Any:
