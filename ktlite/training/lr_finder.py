@@ -7,7 +7,6 @@ after each batch, and look at the loss. Where it falls, the rate is useful.
 from __future__ import annotations
 
 import html
-import logging
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from ktlite._logging import logger
 from ktlite._progress import screen
 from ktlite.errors import ArgumentError, Problems, listing, plural
 from ktlite.training.optimizers import set_learning_rate
@@ -339,7 +339,7 @@ def find_lr(
         try:
             fit([sweep], epochs, 0)
         except KeyboardInterrupt:
-            logging.getLogger("ktlite").info(
+            logger.info(
                 "lr_find was interrupted after %s; the curve so far is kept, and the model is "
                 "as it was before.",
                 plural(len(sweep.lrs), "step"),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import io
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ktlite._logging import logger
 from ktlite.errors import ArgumentError, did_you_mean, listing
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def show(figure: Figure) -> None:
 
         display(figure)
     else:
-        logging.getLogger("ktlite").info(
+        logger.info(
             "there is no notebook to show the plot in; use return_fig=True and "
             'figure.savefig("plot.png").'
         )

@@ -107,8 +107,7 @@ class Encoder(layers.Layer):
         self.relative = self.convolution = self.norm = None
         if spec.relative is not None:
             table = RELATIVE[spec.relative.kind]
-            width = spec.attention.heads if spec.relative.kind == "bias" else spec.width
-            self.relative = table(spec.relative, width, longest, init, dtype=policy)
+            self.relative = table(spec.relative, spec, longest, init, dtype=policy)
         self.blocks = [
             BLOCKS[spec.norm.place](spec, i, init, dtype=policy) for i in range(spec.blocks)
         ]

@@ -14,7 +14,7 @@ import numpy as np
 from keras import layers, ops
 
 from ktlite.models.core.init import Init, layer_norm
-from ktlite.models.core.spec import RelativeSpec
+from ktlite.models.core.spec import EncoderSpec, RelativeSpec
 
 
 def t5_rows(distances: np.ndarray, buckets: int, max_distance: int) -> np.ndarray:
@@ -69,14 +69,20 @@ class RelativeTable(layers.Layer):
     """
 
     def __init__(
-        self, spec: RelativeSpec, width: int, longest: int, init: Init, *, dtype: Any = None
+        self,
+        spec: RelativeSpec,
+        encoder: EncoderSpec,
+        longest: int,
+        init: Init,
+        *,
+        dtype: Any = None,
     ) -> None:
         super().__init__(name="relative", dtype=dtype)
         policy = self.dtype_policy
         self.spec = spec
-        self.width = width
+        self.width = self.row_width(encoder)
         self.longest = longest
-        self.table = init.embedding(spec.buckets, width, name="table", dtype=policy)
+        self.table = init.embedding(spec.buckets, self.width, name="table", dtype=policy)
         self.norm = layer_norm(spec.norm, name="norm", dtype=policy) if spec.norm else None
         self.rows = self.table_rows(np.arange(-(longest - 1), longest)).astype(np.int32)
 
@@ -85,6 +91,10 @@ class RelativeTable(layers.Layer):
         if self.norm is not None:
             self.norm.build((None, self.width))
         self.built = True
+
+    def row_width(self, encoder: EncoderSpec) -> int:
+        """Returns how many numbers the table has for a distance; a kind defines it."""
+        raise NotImplementedError
 
     def table_rows(self, distances: np.ndarray) -> np.ndarray:
         """Returns the table's row for each distance; a kind of relative positions defines it."""
@@ -104,6 +114,9 @@ class RelativeTable(layers.Layer):
 class RelativeBias(RelativeTable):
     """A number a head and distance, as in T5. Returns float [heads, length, length]."""
 
+    def row_width(self, encoder: EncoderSpec) -> int:
+        return encoder.attention.heads
+
     def table_rows(self, distances: np.ndarray) -> np.ndarray:
         return t5_rows(distances, self.spec.buckets, self.spec.max_distance)
 
@@ -114,6 +127,9 @@ class RelativeBias(RelativeTable):
 
 class RelativeVectors(RelativeTable):
     """A vector a distance query - key, as in DeBERTa. Returns float [2 * length - 1, width]."""
+
+    def row_width(self, encoder: EncoderSpec) -> int:
+        return encoder.width
 
     def table_rows(self, distances: np.ndarray) -> np.ndarray:
         return deberta_rows(distances, self.spec)
