@@ -32,8 +32,8 @@ _OURS = ("schema", "ktlite_version", "files", "checksum")
 _CHUNK = 2**20
 _DAY = 86_400.0
 _KTRAIN = (
-    "it is a predictor that ktrain saved; ktlite cannot convert those yet. "
-    "Train again, or load it with the ktrain that saved it."
+    "it is a predictor that ktrain saved; ktlite cannot convert those yet. Its model alone "
+    "(config.json and tf_model.h5) loads with ktlite.load_model(folder)."
 )
 
 
@@ -84,7 +84,7 @@ def atomic_folder(
             until_the_end.enter_context(_locked(folder, wait=True))
         try:
             yield folder
-            _flush(folder)
+            flush(folder)
             with _locked(path.parent, wait=True):
                 _check_replaceable(path, replace)  # Somebody may have written there meanwhile.
                 if path.is_dir():
@@ -193,7 +193,7 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _flush(folder: Path) -> None:
+def flush(folder: Path) -> None:
     """Writes every file below `folder`, and the folders themselves, through to the disk."""
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -176,27 +176,42 @@ def load_model(
     task: str | None = "text-classification",
     *,
     num_labels: int | None = None,
+    config: Mapping[str, Any] | None = None,
+    layers: int | Sequence[int] | None = None,
+    max_positions: int | None = None,
+    ignore_mismatched_sizes: bool = False,
     seed: int = DEFAULT_SEED,
     precision: str | None = None,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
 ) -> Any:
-    """Loads a checkpoint as a Keras model, with its head as fine-tuned.
+    """Loads a checkpoint, or a part of one, as a Keras model, with its head as fine-tuned.
 
     Args:
         name: Checkpoint folder, or Hub name.
         task: Hugging Face task name; None gives the bare encoder.
         num_labels: Outputs of the head. Default: as in the checkpoint.
+        config: Fields of the config to change, such as `{"hidden_dropout_prob": 0.2}`.
+        layers: How many of the first blocks to keep, or the numbers of those to keep.
+            Default: all.
+        max_positions: The longest text in tokens. Default: as in the checkpoint.
+        ignore_mismatched_sizes: Weights of another shape than `config` asks for get new
+            values, and a warning lists them.
         seed: Of new weights and of dropout.
         precision: Keras dtype policy, such as `"mixed_bfloat16"`. Default: Keras' own.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of config.json to accept.
 
     Returns:
-        A `TransformerModel`, not compiled.
+        A `TransformerModel`, not compiled. `ktlite.models.from_pretrained` says more.
+
+    Raises:
+        CheckpointError: If the checkpoint is missing, damaged or not understood.
+        ArgumentError: If arguments make no sense.
 
     Example:
-        >>> model = ktlite.load_model("my-bert")
+        >>> model = load_model("my-bert")
+        >>> small = load_model("my-bert", layers=[0, 4, 8], config={"hidden_dropout_prob": 0.2})
     """
     from ktlite.models import from_pretrained
 
@@ -204,6 +219,10 @@ def load_model(
         name,
         task,
         num_labels=num_labels,
+        config=config,
+        layers=layers,
+        max_positions=max_positions,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
         seed=seed,
         dtype=precision,
         revision=revision,

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite.errors import CheckpointError
-from ktlite.models.checkpoint import CheckpointReader, find_checkpoint
+import keras
+
+from ktlite.errors import ArgumentError, CheckpointError
+from ktlite.models.checkpoint import CheckpointReader, TensorReader, find_checkpoint
 from ktlite.models.config import ConfigReader, read_config
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families import get_family
 from ktlite.models.model import TransformerModel
+from ktlite.models.part import PartReader, check_arguments, kept_blocks, part_config
 from ktlite.models.transfer import load_weights
 
 
@@ -21,12 +24,19 @@ def from_pretrained(
     task: str | None = None,
     *,
     num_labels: int | None = None,
+    config: Mapping[str, Any] | None = None,
+    layers: int | Sequence[int] | None = None,
+    max_positions: int | None = None,
+    ignore_mismatched_sizes: bool = False,
     seed: int = 42,
     dtype: Any = None,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
 ) -> TransformerModel:
-    """Loads a Hugging Face checkpoint as a Keras model.
+    """Loads a Hugging Face checkpoint, or a part of one, as a Keras model.
+
+    The weights come from safetensors files, or else from the `tf_model.h5` that
+    transformers' removed TensorFlow classes wrote, and so ktrain's predictors hold.
 
     Args:
         name: Checkpoint folder, or Hub name.
@@ -34,39 +44,63 @@ def from_pretrained(
             the bare encoder.
         num_labels: Outputs of the head. Default: as in the checkpoint. Another
             number gives a new classifier, and a warning.
+        config: Fields of the config to change, such as `{"hidden_dropout_prob": 0.2}`.
+        layers: How many of the first blocks to keep, or the numbers of those to keep in
+            their new order, such as `[0, 2, 4]`. Where layers share weights (ALBERT): how
+            often to apply them. Default: as in the checkpoint.
+        max_positions: The longest text in tokens. A table of learned positions that is
+            too short is continued by its own rows (Beltagy et al., 2020, arXiv:2004.05150,
+            section 5), a longer one is cut. Default: as in the checkpoint.
+        ignore_mismatched_sizes: Encoder weights that have another shape than `config` asks
+            for get new values, and a warning lists them. Missing ones stay an error.
         seed: Of new weights and of dropout.
         dtype: Keras dtype or dtype policy. Default: Keras' global policy.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of config.json to accept.
 
     Returns:
-        A `TransformerModel`, built, not compiled.
+        A `TransformerModel`, built, not compiled. Its `config` describes the part.
 
     Raises:
         CheckpointError: If the checkpoint is missing, damaged or not understood.
-        ArgumentError: If the task has no head, or `num_labels` makes no sense.
+        ArgumentError: If the task has no head, or arguments make no sense; they are checked
+            before weights are read.
 
     Example:
         >>> model = from_pretrained("bert-base-chinese", "text-classification", num_labels=3)
         >>> model({"input_ids": np.array([[101, 4638, 102]])}).shape
         TensorShape([1, 3])
+        >>> half = from_pretrained("bert-base-chinese", layers=range(0, 12, 2), max_positions=1024)
+        >>> half.config["num_hidden_layers"]
+        6
     """
+    check_arguments(config, layers, max_positions, num_labels)
     folder = find_checkpoint(name, revision=revision)
-    config = read_config(folder)
-    with CheckpointReader(folder) as reader:
+    changed = dict(config or {})
+    whole_config = {**read_config(folder), **changed}
+    where = str(folder / "config.json") + (f" with config={changed!r}" if changed else "")
+    # Variables that are made in this scope get their memory at its end, and the checkpoint's
+    # values with it: nothing is filled twice, and no second copy of the model is needed.
+    with CheckpointReader(folder) as whole, keras.StatelessScope():
+        reader: TensorReader = whole
         try:
+            spec = _spec(whole_config, ignore_config_fields)
+            family = get_family(whole_config["model_type"])
+            built = part_config(whole_config, changed, spec, family, layers, max_positions)
             model = TransformerModel(
-                config,
+                built,
                 task,
                 num_labels,
                 seed=seed,
-                blank_backbone=True,
+                blank_backbone=not ignore_mismatched_sizes,
                 ignore_config_fields=ignore_config_fields,
                 dtype=dtype,
             )
         except CheckpointError as error:  # knows the field, not the file
-            raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
-        load_weights(model, reader)
+            raise CheckpointError(f"{where}: {error}") from error
+        if layers is not None or max_positions is not None:
+            reader = PartReader(whole, family, spec, kept_blocks(spec, layers), max_positions)
+        load_weights(model, reader, ignore_mismatched_sizes=ignore_mismatched_sizes)
     return model
 
 
@@ -82,16 +116,20 @@ def read_spec(folder: Path, ignore_config_fields: Sequence[str] = ()) -> ModelSp
     """
     config = read_config(folder)
     try:
-        reader = ConfigReader(config, ignore_config_fields)
-        spec = get_family(config["model_type"]).spec(reader)
-        reader.finish()
+        return _spec(config, ignore_config_fields)
     except CheckpointError as error:  # knows the field, not the file
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
+
+
+def _spec(config: Mapping[str, Any], ignore_config_fields: Sequence[str]) -> ModelSpec:
+    reader = ConfigReader(config, ignore_config_fields)
+    spec = get_family(config["model_type"]).spec(reader)
+    reader.finish()
     return spec
 
 
 def from_config(
-    config: Mapping[str, Any],
+    config: Any,
     task: str | None = None,
     *,
     num_labels: int | None = None,
@@ -102,7 +140,8 @@ def from_config(
     """Builds a model with random weights from a Hugging Face config.
 
     Args:
-        config: A mapping such as `json.load(open("config.json"))`.
+        config: A mapping, the path of a `config.json` or of its folder, or a config of
+            `transformers` such as `AutoConfig.from_pretrained` returns.
         task: Hugging Face task name, or None for the bare encoder.
         num_labels: Outputs of the head. Default: as the config says.
         seed: Of the initial weights and of dropout.
@@ -111,14 +150,35 @@ def from_config(
 
     Raises:
         CheckpointError: If the config is not understood.
-        ArgumentError: If the task has no head, or `num_labels` makes no sense.
+        ArgumentError: If `config` is none of these, the task has no head, or `num_labels`
+            makes no sense.
 
     Example:
         >>> small = {"model_type": "bert", "hidden_size": 128, "num_hidden_layers": 2,
         ...          "num_attention_heads": 2, "intermediate_size": 512}
         >>> from_config(small, "text-classification", num_labels=2).count_params()
         4386178
+        >>> wider = from_config({**small, "hidden_size": 256})
     """
     return TransformerModel(
-        config, task, num_labels, seed=seed, dtype=dtype, ignore_config_fields=ignore_config_fields
+        _config_fields(config),
+        task,
+        num_labels,
+        seed=seed,
+        dtype=dtype,
+        ignore_config_fields=ignore_config_fields,
+    )
+
+
+def _config_fields(config: Any) -> Mapping[str, Any]:
+    if isinstance(config, Mapping):
+        return config
+    if isinstance(config, (str, os.PathLike)):
+        return read_config(Path(config).expanduser())
+    if hasattr(config, "to_dict"):
+        fields: dict[str, Any] = config.to_dict()
+        return fields
+    raise ArgumentError(
+        f"from_config: config is of type {type(config).__name__}; expected a mapping, the path of "
+        "a config.json or of its folder, or a config of transformers."
     )

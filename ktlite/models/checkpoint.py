@@ -1,19 +1,20 @@
-"""Finds, reads and writes the files of a Hugging Face checkpoint."""
+"""Finds a Hugging Face checkpoint and reads its tensors."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from ktlite.errors import CheckpointError, did_you_mean, listing
+from ktlite.models.tensor_files import TensorFile, open_tensors
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+TF_WEIGHTS, TF_INDEX = "tf_model.h5", "tf_model.h5.index.json"
 _FROM_HUB = [
     "config.json",
     "*.safetensors",
@@ -26,6 +27,8 @@ _FROM_HUB = [
     "sentence_bert_config.json",
     "1_Pooling/*",
 ]
+# Asked for only where there is no safetensors file: most old repositories have both.
+_FROM_HUB_OLD = [TF_WEIGHTS, TF_INDEX, "tf_model-*.h5"]
 # Tensor by tensor: going through a model class would drop tensors or add random ones. The
 # copies separate tensors that share memory, which safetensors refuses.
 _CONVERT = (
@@ -34,7 +37,6 @@ _CONVERT = (
     "save_file({{name: t.clone().contiguous() for name, t in tensors.items()}}, "
     "'{folder}/model.safetensors', metadata={{'format': 'pt'}})\""
 )
-_FLOATS = ("F64", "F32", "F16", "BF16")
 # Checkpoints converted from the first TensorFlow BERT call scale and offset so.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
@@ -72,45 +74,76 @@ def _download(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FROM_HUB))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FROM_HUB))
+        if not any((folder / file).is_file() for file in (WEIGHTS, INDEX)):
+            snapshot_download(name, revision=revision, allow_patterns=_FROM_HUB_OLD)
     except Exception as error:  # the client's errors and its transport's share no base
         raise CheckpointError(
             f"{name!r} is no local folder (looked in {Path.cwd()}), and the Hugging Face Hub did "
             f"not give it: {type(error).__name__}: {error} Check the spelling; offline, pass the "
             "path of a downloaded checkpoint folder."
         ) from error
+    return folder
+
+
+class TensorReader(Protocol):
+    """What weights are loaded from: a checkpoint, or a part of one."""
+
+    folder: Path
+
+    def names(self) -> list[str]:
+        """Returns all tensor names, under their present-day spelling."""
+
+    def __contains__(self, name: str) -> bool:
+        """Says whether there is a tensor of this name."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Returns a tensor's shape without reading it."""
+
+    def is_float(self, name: str) -> bool:
+        """Says whether a tensor is floating point."""
+
+    def read(self, name: str) -> np.ndarray:
+        """Returns a tensor in the precision it is stored in (bfloat16 as `ml_dtypes` has it)."""
 
 
 class CheckpointReader:
-    """Reads tensors by name from one safetensors file or its shards, each when asked for.
+    """Reads a checkpoint's tensors by name, each when it is asked for.
+
+    They come from `model.safetensors` or its shards, or else from the `tf_model.h5` of
+    transformers' removed TensorFlow classes or its shards.
 
     Args:
         folder: The checkpoint's folder.
 
     Raises:
-        CheckpointError: If there are no safetensors files, one is missing or damaged.
+        CheckpointError: If there are no such files, or one is missing or damaged.
+
+    Example:
+        >>> with CheckpointReader(Path("my-bert")) as reader:
+        ...     reader.read("bert.embeddings.word_embeddings.weight").shape
+        (30522, 768)
     """
 
     def __init__(self, folder: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
         self.folder = folder
-        self._files: list[Any] = []
-        self._where: dict[str, tuple[Any, str]] = {}
-        for path in _weight_files(folder):
-            try:
-                file = safe_open(path, framework="np").__enter__()
-            except (SafetensorError, OSError) as error:
-                self.close()
-                raise CheckpointError(
-                    f"{path} is damaged or was not copied whole ({error}); fetch it again."
-                ) from error
-            self._files.append(file)
-            for theirs in file.keys():  # noqa: SIM118 (safe_open is no mapping)
-                name = theirs
-                for old, new in _OLD_NAMES.items():
-                    name = name.replace(old, new)
-                self._where[name] = (file, theirs)
+        self._files: list[TensorFile] = []
+        self._where: dict[str, tuple[TensorFile, str]] = {}
+        try:
+            for path in _weight_files(folder):
+                self._open(path)
+        except CheckpointError:
+            self.close()
+            raise
+
+    def _open(self, path: Path) -> None:
+        file = open_tensors(path)
+        self._files.append(file)
+        for theirs in file.names():
+            name = theirs
+            for old, new in _OLD_NAMES.items():
+                name = name.replace(old, new)
+            self._where[name] = (file, theirs)
 
     def __enter__(self) -> CheckpointReader:
         return self
@@ -125,11 +158,10 @@ class CheckpointReader:
 
     def close(self) -> None:
         for file in self._files:
-            file.__exit__(None, None, None)
+            file.close()
         self._files = []
 
     def names(self) -> list[str]:
-        """Returns all tensor names, under their present-day spelling."""
         return list(self._where)
 
     def __contains__(self, name: str) -> bool:
@@ -137,36 +169,40 @@ class CheckpointReader:
 
     def shape(self, name: str) -> tuple[int, ...]:
         file, stored = self._where[name]
-        return tuple(file.get_slice(stored).get_shape())
+        return file.shape(stored)
 
     def is_float(self, name: str) -> bool:
         file, stored = self._where[name]
-        return file.get_slice(stored).get_dtype() in _FLOATS
+        return file.is_float(stored)
 
     def read(self, name: str) -> np.ndarray:
-        """Returns a tensor in the precision it is stored in (bfloat16 as `ml_dtypes` has it)."""
         file, stored = self._where[name]
-        return file.get_tensor(stored)
+        return file.read(stored)
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    index = folder / INDEX
-    if index.is_file():
-        try:
-            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            shards = sorted(set(weight_map.values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{index} is damaged ({error!r}); fetch it again.") from error
-        missing = [s for s in shards if not (folder / s).is_file()]
-        if missing:
-            raise CheckpointError(
-                f"{folder}: {INDEX} lists shards that are not there: {listing(missing)}. "
-                "Fetch the missing files."
-            )
-        return [folder / s for s in shards]
+    for whole, index in ((WEIGHTS, INDEX), (TF_WEIGHTS, TF_INDEX)):
+        if (folder / whole).is_file():
+            return [folder / whole]
+        if (folder / index).is_file():
+            return _shards(folder / index)
     raise CheckpointError(f"no {WEIGHTS} in {folder}. {_other_formats(folder)}")
+
+
+def _shards(index: Path) -> list[Path]:
+    folder = index.parent
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted(set(weight_map.values()))
+        missing = [s for s in shards if not (folder / s).is_file()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} is damaged ({error!r}); fetch it again.") from error
+    if missing:
+        raise CheckpointError(
+            f"{folder}: {index.name} lists shards that are not there: {listing(missing)}. "
+            "Fetch the missing files."
+        )
+    return [folder / s for s in shards]
 
 
 def _other_formats(folder: Path) -> str:
@@ -176,26 +212,8 @@ def _other_formats(folder: Path) -> str:
             "not open it. Convert it once where PyTorch is installed: "
             f"{_CONVERT.format(folder=folder.as_posix())}"
         )
-    if (folder / "tf_model.h5").is_file():
-        return (
-            "There is only a tf_model.h5, the format of transformers' removed TensorFlow classes; "
-            "ktlite reads safetensors."
-        )
     found = sorted(p.name for p in folder.iterdir())
     return (
         f"Found: {listing(found) or 'nothing'}. If the checkpoint is published only as "
         "pytorch_model.bin, put that file there; the error then shows how to convert it."
     )
-
-
-def write_weights(folder: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes tensors to `model.safetensors`, marked as PyTorch's for `transformers` to open."""
-    from safetensors.numpy import save_file
-
-    whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    save_file(whole, folder / WEIGHTS, metadata={"format": "pt"})
-
-
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")

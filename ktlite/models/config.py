@@ -33,12 +33,12 @@ HARMLESS = frozenset(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Returns the `config.json` of a checkpoint folder.
+    """Returns the `config.json` of a checkpoint folder; or the file itself, if that is named.
 
     Raises:
         CheckpointError: If it is missing, is not a JSON object, or names no `model_type`.
     """
-    path = folder / "config.json"
+    path = folder if folder.is_file() else folder / "config.json"
     if not path.is_file():
         raise CheckpointError(
             f"no config.json in {folder}; a Hugging Face checkpoint folder holds config.json, "

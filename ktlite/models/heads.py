@@ -40,7 +40,13 @@ class Head(layers.Layer):
         self.dense = self.norm = None
         if head.activation is not None:
             self.activation = get_activation(head.activation)
-            self.dense = init.dense(units, bias=head.bias, name=self.dense_name, dtype=policy)
+            self.dense = init.dense(
+                units,
+                bias=head.bias,
+                stddev=init.spec.out_stddev,
+                name=self.dense_name,
+                dtype=policy,
+            )
         if head.norm is not None:
             self.norm = layer_norm(head.norm, name="norm", dtype=policy)
         self.dropout = init.dropout(head.dropout, name="dropout", dtype=policy)
@@ -69,7 +75,9 @@ class TokenHead(Head):
 
     def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
         super().__init__(spec, spec.encoder.width, init, dtype=dtype)
-        self.classifier = init.dense(outputs, name="classifier", dtype="float32")
+        self.classifier = init.dense(
+            outputs, stddev=init.spec.classifier_stddev, name="classifier", dtype="float32"
+        )
 
     def build(self, input_shape: Any = None) -> None:
         super().build()
@@ -84,6 +92,22 @@ class SpanHead(TokenHead):
 
     task = "question-answering"
     fixed_outputs = 2
+
+
+class DiscriminatorHead(TokenHead):
+    """Logits that each token was replaced: [batch, length].
+
+    What ELECTRA learns in its pretraining (Clark et al., 2020, arXiv:2003.10555).
+    """
+
+    task = "pretraining"
+    fixed_outputs = 0
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, 1, init, dtype=dtype)
+
+    def call(self, hidden: Any, attention_mask: Any = None, training: Any = None) -> Any:
+        return ops.squeeze(super().call(hidden, training=training), axis=-1)
 
 
 class SequenceHead(TokenHead):
@@ -102,11 +126,27 @@ class SequenceHead(TokenHead):
         return super().call(ops.cast(mean, hidden.dtype), training=training)
 
 
+class ChoiceHead(SequenceHead):
+    """A logit for each text, to be compared with those of the other choices: [texts, 1]."""
+
+    task = "multiple-choice"
+    fixed_outputs = 0
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, 1, init, dtype=dtype)
+
+
 class MaskedLMHead(Head):
     """Logits of each vocabulary entry for each token: [batch, length, vocab_size].
 
     The decoder's kernel is the table of word embeddings (Press and Wolf, 2016,
-    arXiv:1608.05859): `words` [vocab_size, embedding width], given at each call.
+    arXiv:1608.05859).
+
+    Call arguments:
+        hidden, attention_mask: As for all heads.
+        words: The table [vocab_size, embedding width], given at each call.
+        masked_positions: int [batch, predictions], the tokens to give logits for:
+            [batch, predictions, vocab_size]. Default: all of them.
     """
 
     task = "masked-lm"
@@ -114,8 +154,7 @@ class MaskedLMHead(Head):
 
     def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
         super().__init__(spec, spec.embeddings.width, init, dtype=dtype)
-        bias = spec.heads[self.task].output_bias
-        self.decoder = OutputBias(spec.embeddings.vocab_size) if bias else None
+        self.decoder = OutputBias(spec.embeddings.vocab_size) if self.spec.output_bias else None
 
     def build(self, input_shape: Any = None) -> None:
         super().build()
@@ -123,12 +162,61 @@ class MaskedLMHead(Head):
             self.decoder.build()
 
     def call(
-        self, hidden: Any, attention_mask: Any = None, words: Any = None, training: Any = None
+        self,
+        hidden: Any,
+        attention_mask: Any = None,
+        words: Any = None,
+        masked_positions: Any = None,
+        training: Any = None,
     ) -> Any:
+        if masked_positions is not None:
+            hidden = gather_tokens(hidden, masked_positions)
         features = self.features(hidden, training)
         words = ops.cast(words, features.dtype)
         logits = ops.cast(ops.matmul(features, ops.transpose(words)), "float32")
         return logits if self.decoder is None else self.decoder(logits)
+
+
+class PretrainingHead(MaskedLMHead):
+    """The masked language model, and two logits a text for how its two sentences belong together.
+
+    BERT learns whether the second follows the first (Devlin et al., 2018,
+    arXiv:1810.04805), ALBERT whether they are in their order (Lan et al., 2019,
+    arXiv:1909.11942).
+
+    Returns:
+        Dict of float32 logits: `prediction_logits`, as of `MaskedLMHead`, and
+        [batch, 2] under the name that the spec has for it.
+    """
+
+    task = "pretraining"
+    fixed_outputs = 2
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, outputs, init, dtype=dtype)
+        policy = self.dtype_policy
+        self.pooler = init.dense(self.width, name="pooler", dtype=policy)
+        self.pair_dropout = init.dropout(self.spec.pair_dropout, name="pair_dropout", dtype=policy)
+        self.pair = init.dense(outputs, name="pair", dtype="float32")
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build()
+        self.pooler.build((None, self.width))
+        self.pair.build((None, self.width))
+
+    def call(
+        self,
+        hidden: Any,
+        attention_mask: Any = None,
+        words: Any = None,
+        masked_positions: Any = None,
+        training: Any = None,
+    ) -> Any:
+        pooled = self.pair_dropout(ops.tanh(self.pooler(hidden[:, 0])), training=training)
+        logits = super().call(
+            hidden, words=words, masked_positions=masked_positions, training=training
+        )
+        return {"prediction_logits": logits, self.spec.pair_logits: self.pair(pooled)}
 
 
 class OutputBias(layers.Layer):
@@ -146,19 +234,41 @@ class OutputBias(layers.Layer):
         return logits + self.bias
 
 
+def gather_tokens(hidden: Any, positions: Any) -> Any:
+    """Picks tokens by their positions in each text.
+
+    Args:
+        hidden: float [batch, length, width].
+        positions: int [batch, n], each at least 0 and below length.
+
+    Returns:
+        float [batch, n, width].
+    """
+    batch, length, width = ops.shape(hidden)
+    # Counted through the whole batch: one look-up in a table of all its tokens.
+    rows = ops.cast(positions, "int32") + length * ops.expand_dims(ops.arange(batch), 1)
+    return ops.take(ops.reshape(hidden, (batch * length, width)), rows, axis=0)
+
+
 HEADS: dict[str, type[Head]] = {
-    head.task: head for head in (SequenceHead, TokenHead, SpanHead, MaskedLMHead)
+    "text-classification": SequenceHead,
+    "token-classification": TokenHead,
+    "question-answering": SpanHead,
+    "multiple-choice": ChoiceHead,
+    "masked-lm": MaskedLMHead,
+    "pretraining": PretrainingHead,
+    "discriminator": DiscriminatorHead,
 }
 
 
-def get_head(task: str) -> type[Head]:
-    """Returns the head class for a Hugging Face task name.
+def get_head(kind: str) -> type[Head]:
+    """Returns the head class for a Hugging Face task name, or for the `kind` of a `HeadSpec`.
 
     Raises:
         ArgumentError: If there is none of that name.
     """
-    if task not in HEADS:
+    if kind not in HEADS:
         raise ArgumentError(
-            f"task={task!r} has no head; known are {listing(HEADS)}.{did_you_mean(task, HEADS)}"
+            f"task={kind!r} has no head; known are {listing(HEADS)}.{did_you_mean(kind, HEADS)}"
         )
-    return HEADS[task]
+    return HEADS[kind]

@@ -9,16 +9,22 @@ from typing import Any
 
 import keras
 
-from ktlite.errors import CheckpointError, Problems, listing
+from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.models import transfer
-from ktlite.models.checkpoint import write_config, write_weights
 from ktlite.models.config import ConfigReader, label_count
 from ktlite.models.core.embeddings import Embeddings
 from ktlite.models.core.encoder import Encoder
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families import Family, get_family
-from ktlite.models.heads import MaskedLMHead, get_head
+from ktlite.models.heads import ChoiceHead, Head, MaskedLMHead, get_head
+from ktlite.models.saving import (
+    cast,
+    read_options,
+    replaced_checkpoint,
+    write_config,
+    write_weights,
+)
 
 Inputs = Mapping[str, Any]
 
@@ -31,15 +37,28 @@ class TransformerModel(keras.Model):
     `ktlite.models.from_pretrained` or `from_config`.
 
     Call arguments:
-        inputs: Dict of int32 arrays [batch, length]: `input_ids`, and optionally
-            `attention_mask` (1 for tokens, 0 for padding; default: all 1) and
-            `token_type_ids` (default: all 0; passed over if the family has none).
+        inputs: Dict of int32 arrays [batch, length], for multiple choice [batch,
+            choices, length]: `input_ids`, and optionally `attention_mask` (1 for
+            tokens, 0 for padding; default: all 1) and `token_type_ids` (default: all
+            0; passed over if the family has none). For masked language models also
+            `masked_positions` [batch, predictions], each at least 0 and below length:
+            the tokens to compute logits for. Default: all of them. Pretraining masks
+            one token in seven, so this saves most of the decoder's work and memory.
 
     Returns:
-        Hidden states [batch, length, width], or float32 logits with a head: [batch,
-        outputs] for text classification, [batch, length, outputs] for token
-        classification, [batch, length, 2] (start, end) for question answering, [batch,
-        length, vocab_size] for the masked language model.
+        Hidden states [batch, length, width], or with a head float32 logits:
+
+        - `text-classification`: [batch, outputs].
+        - `token-classification`: [batch, length, outputs].
+        - `question-answering`: [batch, length, 2], that the answer starts and ends there.
+        - `multiple-choice`: [batch, choices].
+        - `masked-lm`: [batch, length, vocab_size]; with `masked_positions` [batch,
+          predictions, vocab_size].
+        - `pretraining`: for ELECTRA [batch, length], above 0 where a token was replaced.
+          For BERT and ALBERT a dict of `prediction_logits`, as of the masked language
+          model, and [batch, 2] under `seq_relationship_logits` (BERT: 0 for sentences
+          that follow each other, 1 for random ones) or `sop_logits` (ALBERT: 0 in order,
+          1 swapped).
 
     Args:
         config: The Hugging Face config. Fields that ktlite does not use are kept
@@ -65,26 +84,28 @@ class TransformerModel(keras.Model):
         dtype: Any = None,
     ) -> None:
         self.family = get_family(config.get("model_type"))
-        _check_head(self.family, task, num_labels)
         reader = ConfigReader(config, ignore_config_fields)
         self.spec = self.family.spec(reader)
         reader.finish()
+        _check_head(self.family, self.spec, task, num_labels)
         _check_decoder(self.spec, config, task)
         super().__init__(name=name or config["model_type"], dtype=dtype)
         self.config = dict(config)
         self.task_name = task
-        self.num_labels = _count_labels(config, task, num_labels)
+        self.num_labels = _count_labels(self.spec, config, task, num_labels)
         self.seed = seed
         self.ignore_config_fields = tuple(ignore_config_fields)
 
-        init = Init(self.spec.initializer_range, seed, blank=blank_backbone)
+        init = Init(self.spec.init, seed, blank=blank_backbone)
         policy = self.dtype_policy
         norm = self.spec.encoder.norm
         self.embeddings = Embeddings(self.spec.embeddings, norm, init, dtype=policy)
         longest = self.spec.embeddings.max_positions
         self.encoder = Encoder(self.spec.encoder, longest, init, dtype=policy)
         self.head = (
-            get_head(task)(self.spec, self.num_labels or 0, init.with_blank(False), dtype=policy)
+            _head_class(self.spec, task)(
+                self.spec, self.num_labels or 0, init.with_blank(False), dtype=policy
+            )
             if task
             else None
         )
@@ -100,6 +121,19 @@ class TransformerModel(keras.Model):
         self.built = True
 
     def call(self, inputs: Inputs, training: Any = None) -> Any:
+        if not isinstance(self.head, ChoiceHead):
+            return self._call_texts(inputs, training)
+        shape = keras.ops.shape(inputs["input_ids"])
+        if len(shape) != 3:
+            raise ArgumentError(
+                f"input_ids of shape {tuple(shape)} for {self.task_name}; expected [batch, "
+                "choices, length]."
+            )
+        # Every choice is a text of its own until the logits are compared.
+        texts = {name: keras.ops.reshape(x, (-1, shape[2])) for name, x in inputs.items()}
+        return keras.ops.reshape(self._call_texts(texts, training), shape[:2])
+
+    def _call_texts(self, inputs: Inputs, training: Any) -> Any:
         input_ids = inputs["input_ids"]
         mask = inputs.get("attention_mask")
         if mask is None:
@@ -109,8 +143,13 @@ class TransformerModel(keras.Model):
         if self.head is None:
             return hidden
         if isinstance(self.head, MaskedLMHead):
-            words = self.embeddings.word.embeddings
-            return self.head(hidden, mask, words=words, training=training)
+            return self.head(
+                hidden,
+                mask,
+                words=self.embeddings.word.embeddings,
+                masked_positions=inputs.get("masked_positions"),
+                training=training,
+            )
         return self.head(hidden, mask, training=training)
 
     def layer_groups(self) -> list[tuple[str, list[Any]]]:
@@ -136,16 +175,38 @@ class TransformerModel(keras.Model):
         config["dtype"] = keras.backend.standardize_dtype(self.variable_dtype)
         return config
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Writes `config.json` and `model.safetensors`; PyTorch `transformers` opens the folder.
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        dtype: str | None = None,
+        max_shard_size: int | str | None = None,
+    ) -> None:
+        """Writes a checkpoint that PyTorch `transformers` opens: `config.json` and the weights.
+
+        A checkpoint that is in the folder is replaced as a whole, other files stay.
+
+        Args:
+            folder: Where to write; made if it is missing.
+            dtype: `"float32"`, `"float16"` or `"bfloat16"`, to save in another precision.
+                Default: that of the variables.
+            max_shard_size: In bytes, or a string such as `"5GB"`: larger weights are split
+                into several files with an index. Default: one file, `model.safetensors`.
+
+        Raises:
+            ArgumentError: If an argument is not understood; nothing is written then.
+            CheckpointError: If weights are too large for `dtype`; nothing is written then.
 
         Example:
-            >>> model.save_pretrained("my-bert")
+            >>> model.save_pretrained("my-bert", dtype="float16", max_shard_size="200MB")
         """
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        write_weights(target, transfer.collect_tensors(self))
-        write_config(target, self.hf_config())
+        shard_bytes = read_options(dtype, max_shard_size)
+        tensors, config = transfer.collect_tensors(self), self.hf_config()
+        if dtype is not None:
+            tensors, config["dtype"] = cast(tensors, dtype), dtype
+        with replaced_checkpoint(Path(folder)) as new:
+            write_weights(new, tensors, shard_bytes)
+            write_config(new, config)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -164,7 +225,11 @@ class TransformerModel(keras.Model):
         return cls(**config)
 
 
-def _check_head(family: Family, task: str | None, num_labels: int | None) -> None:
+def _head_class(spec: ModelSpec, task: str) -> type[Head]:
+    return get_head(spec.heads[task].kind or task)
+
+
+def _check_head(family: Family, spec: ModelSpec, task: str | None, num_labels: int | None) -> None:
     problems = Problems("TransformerModel")
     problems.choice("task", task, [None, *family.heads])
     if num_labels is not None:
@@ -172,33 +237,34 @@ def _check_head(family: Family, task: str | None, num_labels: int | None) -> Non
         problems.add_unless(
             task is not None, f"num_labels={num_labels!r} without a task: only a head has labels."
         )
-        known = task is not None and task in family.heads
-        fixed = get_head(str(task)).fixed_outputs if known else None
+        known = task is not None and task in spec.heads
+        fixed = _head_class(spec, str(task)).fixed_outputs if known else None
         problems.add_unless(
             fixed in (None, num_labels),
             f"num_labels={num_labels!r} for {task}, whose outputs are not those of labels.",
         )
     problems.raise_if_any()
+    if task is not None and task not in spec.heads:
+        raise CheckpointError(
+            f"a {family.model_types[0]} model with this config has no head for {task} that ktlite "
+            f"supports; it has {listing(spec.heads)}."
+        )
 
 
 def _check_decoder(spec: ModelSpec, config: Mapping[str, Any], task: str | None) -> None:
-    if task is not None and task not in spec.heads:
+    decodes = task is not None and issubclass(_head_class(spec, task), MaskedLMHead)
+    if decodes and config.get("tie_word_embeddings") is False:
         raise CheckpointError(
-            f"a {config['model_type']} model with this config has no head for {task} that ktlite "
-            f"supports; it has {listing(spec.heads)}."
-        )
-    if task == MaskedLMHead.task and config.get("tie_word_embeddings") is False:
-        raise CheckpointError(
-            "config field tie_word_embeddings=False is not supported for masked-lm, where the "
+            f"config field tie_word_embeddings=False is not supported for {task}, where the "
             "decoder is the table of word embeddings."
         )
 
 
 def _count_labels(
-    config: Mapping[str, Any], task: str | None, num_labels: int | None
+    spec: ModelSpec, config: Mapping[str, Any], task: str | None, num_labels: int | None
 ) -> int | None:
     """Returns the outputs of a head that has labels, or a fixed number of outputs; else None."""
     if task is None:
         return None
-    fixed = get_head(task).fixed_outputs
+    fixed = _head_class(spec, task).fixed_outputs
     return (fixed or None) if fixed is not None else num_labels or label_count(config)

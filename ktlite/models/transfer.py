@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,36 @@ from keras import ops
 
 from ktlite._logging import logger
 from ktlite.errors import CheckpointError, Problems, did_you_mean, listing, plural
-from ktlite.models.checkpoint import CheckpointReader
+from ktlite.models.checkpoint import TensorReader
 from ktlite.models.families.family import Family
 from ktlite.models.mapping import Rule, expand, matches, variable_at
 
 _SHOWN = 10  # tensors named in an error; a wrong hidden_size makes all of them wrong
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Planned:
     rule: Rule
     variable: Any
     names: tuple[str, ...]
 
 
-def load_weights(model: Any, reader: CheckpointReader, *, new_head: bool = True) -> list[str]:
+@dataclass(frozen=True)
+class _Fault:
+    """What is wrong with a tensor."""
+
+    name: str
+    text: str
+    of_shape: bool = False
+
+
+def load_weights(
+    model: Any,
+    reader: TensorReader,
+    *,
+    new_head: bool = True,
+    ignore_mismatched_sizes: bool = False,
+) -> list[str]:
     """Fills a model from a checkpoint. Everything is checked before anything is assigned.
 
     The backbone must be there in full. A head that the checkpoint lacks, or has
@@ -34,8 +48,11 @@ def load_weights(model: Any, reader: CheckpointReader, *, new_head: bool = True)
 
     Args:
         model: A `TransformerModel`.
-        reader: The open checkpoint.
+        reader: The open checkpoint. For a model that was made in a `keras.StatelessScope` it
+            has to be open until the end of that, which is when the variables get memory.
         new_head: False makes a head that does not fit an error too.
+        ignore_mismatched_sizes: Variables of the backbone whose tensors have another shape
+            keep their initial values, and a warning gives both shapes.
 
     Returns:
         The attribute paths of variables that keep their initial values.
@@ -44,26 +61,45 @@ def load_weights(model: Any, reader: CheckpointReader, *, new_head: bool = True)
         CheckpointError: If tensors are missing, unknown, or of another shape.
     """
     family: Family = model.family
-    prefix = _find_prefix(reader, family)
+    prefix = find_prefix(reader, family)
     problems = Problems(f"checkpoint {reader.folder}", CheckpointError)
     backbone = _plan(model, family.names, prefix)
     head = _plan(model, family.heads.get(model.task_name, ()), prefix)
     _check_cover(model, [*backbone, *head])
 
-    _check_present(backbone if new_head else [*backbone, *head], reader, problems)
+    resized = [p for p in backbone if ignore_mismatched_sizes and _is_resized(p, reader)]
+    wanted = [p for p in backbone if p not in resized]
+    _check_present(wanted if new_head else [*wanted, *head], reader, problems)
     _check_extra(model, backbone, reader, prefix, problems)
     problems.raise_if_any()
 
-    for planned in (*backbone, *(p for p in head if not _faults(p, reader))):
-        tensors = [reader.read(name) for name in planned.names]
-        planned.variable.assign(planned.rule.op.join(tensors).astype(planned.variable.dtype))
-    fresh = [planned.rule.ours for planned in head if _faults(planned, reader)]
+    fresh = [p for p in head if _faults(p, reader)]
+    for planned in [*wanted, *(p for p in head if p not in fresh)]:
+        _fill(planned, reader)
+    if resized:
+        logger.warning(
+            "of another shape than in the checkpoint; new, and in need of training: %s",
+            listing(f"{f.name} {f.text}" for p in resized for f in _faults(p, reader)),
+        )
     if fresh:
         logger.warning(
             "%s: not in the checkpoint, or of another shape; new, and in need of training",
-            listing(fresh),
+            listing(planned.rule.ours for planned in fresh),
         )
-    return fresh
+    return [planned.rule.ours for planned in (*resized, *fresh)]
+
+
+def _fill(planned: _Planned, reader: TensorReader) -> None:
+    """Gives a variable its value, now or, if it has none yet, when it is made."""
+
+    def value(shape: Any = None, dtype: Any = None) -> Any:
+        ours = planned.rule.op.join([reader.read(name) for name in planned.names])
+        return ops.convert_to_tensor(ours.astype(planned.variable.dtype, copy=False))
+
+    if planned.variable._initializer is None:
+        planned.variable.assign(value())
+    else:  # made in a StatelessScope, which calls this at its end
+        planned.variable._initializer = value
 
 
 def collect_tensors(model: Any) -> dict[str, np.ndarray]:
@@ -89,7 +125,12 @@ def _plan(model: Any, rules: Sequence[Rule], prefix: str) -> list[_Planned]:
     return planned
 
 
-def _find_prefix(reader: CheckpointReader, family: Family) -> str:
+def find_prefix(reader: TensorReader, family: Family) -> str:
+    """Returns what stands before the names of the backbone's tensors.
+
+    Raises:
+        CheckpointError: If the checkpoint has no such backbone.
+    """
     anchor = family.names[0]
     for prefix in family.prefixes:
         if all(name in reader for name in anchor.names(prefix)):
@@ -101,28 +142,33 @@ def _find_prefix(reader: CheckpointReader, family: Family) -> str:
     )
 
 
-def _faults(planned: _Planned, reader: CheckpointReader) -> dict[str, str]:
-    """Returns what is wrong with the tensors for a variable, by tensor name."""
-    faults = {}
+def _faults(planned: _Planned, reader: TensorReader) -> list[_Fault]:
+    """Returns what is wrong with the tensors for a variable."""
+    faults = []
     wanted = planned.rule.op.shapes(tuple(planned.variable.shape), len(planned.names))
     for name, shape in zip(planned.names, wanted, strict=True):
         if name not in reader:
-            faults[name] = "is missing"
+            faults.append(_Fault(name, "is missing"))
         elif not reader.is_float(name):
-            faults[name] = "is not floating point; quantised files are not supported"
+            text = "is not floating point; quantised files are not supported"
+            faults.append(_Fault(name, text))
         elif reader.shape(name) != shape:
-            found = list(reader.shape(name))
-            faults[name] = f"has shape {found}; config.json asks for {list(shape)}"
+            text = f"has shape {list(reader.shape(name))}; config.json asks for {list(shape)}"
+            faults.append(_Fault(name, text, of_shape=True))
     return faults
 
 
-def _check_present(
-    planned: Sequence[_Planned], reader: CheckpointReader, problems: Problems
-) -> None:
-    faults = {name: text for p in planned for name, text in _faults(p, reader).items()}
-    for name, text in islice(faults.items(), _SHOWN):
-        hint = did_you_mean(name, reader.names()) if name not in reader else ""
-        problems.add(f"tensor {name} {text}.{hint}")
+def _is_resized(planned: _Planned, reader: TensorReader) -> bool:
+    """Says whether the shapes of a variable's tensors are wrong, and nothing else."""
+    faults = _faults(planned, reader)
+    return bool(faults) and all(fault.of_shape for fault in faults)
+
+
+def _check_present(planned: Sequence[_Planned], reader: TensorReader, problems: Problems) -> None:
+    faults = [fault for p in planned for fault in _faults(p, reader)]
+    for fault in faults[:_SHOWN]:
+        hint = did_you_mean(fault.name, reader.names()) if fault.name not in reader else ""
+        problems.add(f"tensor {fault.name} {fault.text}.{hint}")
     if len(faults) > _SHOWN:
         problems.add(f"the like for {plural(len(faults) - _SHOWN, 'more tensor')}.")
 
@@ -142,7 +188,7 @@ def _check_cover(model: Any, planned: Sequence[_Planned]) -> None:
 def _check_extra(
     model: Any,
     backbone: Sequence[_Planned],
-    reader: CheckpointReader,
+    reader: TensorReader,
     prefix: str,
     problems: Problems,
 ) -> None:

@@ -6,6 +6,8 @@ this where torch is installed:
     python tests/golden/make_golden.py            # everything
     python tests/golden/make_golden.py bert-relu  # what is named
 
+`initial_weights.json` says how PyTorch draws new weights (see `initial_weights`).
+
 Each model folder gets `config.json`, `model.safetensors` and
 `expected.safetensors`, which holds (B = 3, L = 40, W = 32, C = 3):
 
@@ -16,7 +18,12 @@ Each model folder gets `config.json`, `model.safetensors` and
                                                 for question answering, [B, L, vocabulary]
                                                 for the masked language model
 
-and the same names with the prefix `unpadded.` for rows of 11 tokens without an
+For multiple choice the rows are four, the ids, masks and types [2, 2, L] and the logits
+[2, 2]. After pretraining come the outputs under the names that PyTorch has for them:
+`prediction_logits` [B, L, vocabulary] with `sop_logits` or `seq_relationship_logits` [B, 2],
+or for ELECTRA `logits` [B, L].
+
+And the same names with the prefix `unpadded.` for rows of 11 tokens without an
 attention mask. `token_type_ids` is there for families that take it.
 """
 
@@ -24,6 +31,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +43,8 @@ from tokenizers.models import WordPiece
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -43,6 +53,7 @@ from transformers import (
 
 HERE = Path(__file__).parent
 LENGTHS = (40, 23, 6)  # of the padded rows; the first one fills every position
+CHOICES = 2  # a row, for multiple choice
 UNPADDED = 11
 
 BERT = {
@@ -131,7 +142,10 @@ HEADS = {
     "-token": AutoModelForTokenClassification,
     "-span": AutoModelForQuestionAnswering,
     "-mlm": AutoModelForMaskedLM,
+    "-choice": AutoModelForMultipleChoice,
+    "-pretraining": AutoModelForPreTraining,
 }
+PRETRAINED = ("albert", "bert", "electra")  # the families that have such a head
 for family, fields in {
     "bert": BERT,
     "roberta": ROBERTA,
@@ -143,14 +157,24 @@ for family, fields in {
     "deberta": DEBERTA,
 }.items():
     for suffix in HEADS:
+        if suffix == "-pretraining" and family not in PRETRAINED:
+            continue
         # Of these folders the heads are of interest: one block is enough.
         sizes = ("num_hidden_layers", "num_hidden_groups", "n_layers")
         fewer = {name: 1 for name in sizes if name in fields} if suffix else {}
-        labels = 2 if suffix == "-span" else 3
+        labels = 2 if suffix in ("-span", "-pretraining") else 3
         if family != "bert" or suffix:  # three of BERT's are above
             MODELS[family + suffix] = {**fields, **fewer, "num_labels": labels}
 # So long that MPNet's buckets of distances have all been used.
 LONG = {"mpnet": (140, 23, 6)}
+
+
+# Whose initial weights are told: every family, and each kind of head once.
+INITIAL = (
+    *("albert-pretraining", "bert-mlm", "bert-token", "deberta", "deberta-conv", "distilbert"),
+    *("electra", "electra-pretraining", "modernbert", "modernbert-mlm", "mpnet", "roberta"),
+    "roberta-choice",
+)
 
 
 def head_of(name: str) -> Any:
@@ -210,22 +234,34 @@ def random_batch(model: PreTrainedModel, lengths: tuple[int, ...]) -> dict[str, 
     return batch
 
 
+def as_choices(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Makes texts of `CHOICES` rows each."""
+    return {name: rows.reshape(-1, CHOICES, rows.shape[-1]) for name, rows in batch.items()}
+
+
 @torch.no_grad()
 def answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     outputs = model(**batch)
-    if hasattr(outputs, "start_logits"):
+    if "start_logits" in outputs:
         logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)
+        named = {"logits": logits}
     else:
-        logits = outputs.logits
-    return {"last_hidden_state": model.base_model(**batch).last_hidden_state, "logits": logits}
+        named = {name: value for name, value in outputs.items() if name.endswith("logits")}
+    rows = {name: value.flatten(0, -2) for name, value in batch.items()}
+    return {"last_hidden_state": model.base_model(**rows).last_hidden_state, **named}
 
 
 def write_model(name: str) -> None:
     """Writes one folder of `MODELS`, and checks that its files give the same numbers."""
     head = head_of(name)
     model = random_model(head, MODELS[name])
-    padded = random_batch(model, LONG.get(name, LENGTHS))
-    unpadded = random_batch(model, (UNPADDED,) * len(LENGTHS))
+    lengths = LONG.get(name, LENGTHS)
+    if head is AutoModelForMultipleChoice:
+        lengths = (*lengths, 17)  # an even number of rows
+    padded = random_batch(model, lengths)
+    unpadded = random_batch(model, (UNPADDED,) * len(lengths))
+    if head is AutoModelForMultipleChoice:
+        padded, unpadded = as_choices(padded), as_choices(unpadded)
     del unpadded["attention_mask"]
     expected = {**padded, **answers(model, padded)}
     for key, value in {**unpadded, **answers(model, unpadded)}.items():
@@ -235,7 +271,36 @@ def write_model(name: str) -> None:
     save_file(expected, HERE / name / "expected.safetensors")
 
     again = head.from_pretrained(HERE / name, attn_implementation="eager").eval()
-    torch.testing.assert_close(answers(again, padded)["logits"], expected["logits"])
+    for key, value in answers(again, padded).items():
+        torch.testing.assert_close(value, expected[key])
+
+
+@torch.no_grad()
+def initial_weights(name: str) -> dict[str, Any]:
+    """Tells how PyTorch draws the weights of a new model.
+
+    Returns:
+        `config`, and `tensors`: by name the mean, the standard deviation, the largest
+        absolute value, and the numbers of the rows that are zero.
+    """
+    fields = {**MODELS[name], "vocab_size": 400, "pad_token_id": 3}
+    fields["dim" if "dim" in fields else "hidden_size"] = 64
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(**fields)
+    tensors = {}
+    for key, values in head_of(name).from_config(config).named_parameters():
+        numbers = [values.mean(), values.std(correction=0), values.abs().max()]
+        zero = [i for i, row in enumerate(values) if row.ndim and not row.any()]
+        tensors[key] = [*(round(float(number), 6) for number in numbers), zero]
+    return {"config": fields, "tensors": tensors}
+
+
+def write_initial_weights() -> None:
+    found = {name: initial_weights(name) for name in INITIAL}
+    lines = json.dumps(found, indent=1)
+    # A line a tensor.
+    lines = re.sub(r"\[[^\[\]]*(\[[^\[\]]*\])?\s*\]", lambda m: re.sub(r"\s+", "", m[0]), lines)
+    (HERE / "initial_weights.json").write_text(lines + "\n", encoding="utf-8")
 
 
 def write_tokenizer(name: str) -> None:
@@ -267,9 +332,11 @@ def write_tokenizer(name: str) -> None:
 
 
 def main(names: list[str]) -> None:
-    for name in names or ["tiny-tokenizer", *MODELS]:
+    for name in names or ["tiny-tokenizer", "initial-weights", *MODELS]:
         if name == "tiny-tokenizer":
             write_tokenizer(name)
+        elif name == "initial-weights":
+            write_initial_weights()
         else:
             write_model(name)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from ktlite.errors import CheckpointError
+import ktlite
+from ktlite.errors import ArgumentError, CheckpointError
 from ktlite.models import from_config, from_pretrained
 
 TASK = "text-classification"
@@ -113,6 +118,153 @@ def test_checkpoint_of_another_size_than_its_config_is_refused(
     folder = write_checkpoint({**config, "hidden_size": 64}, tensors)
     with pytest.raises(CheckpointError, match=r"11 problems[\s\S]*for 25 more tensors\."):
         from_pretrained(folder, TASK)
+
+
+def cut(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def lose_a_shard(folder: Path) -> None:
+    from_pretrained(folder, TASK).save_pretrained(folder, max_shard_size="40KB")
+    (folder / "model-00002-of-00003.safetensors").unlink()
+
+
+def shrink_a_tensor(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["bert.pooler.dense.weight"] = np.zeros((32, 32), np.float32)
+    tensors["bert.encoder.layer.1.output.dense.bias"] = np.zeros(31, np.float32)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def change(folder: Path, **fields: Any) -> None:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, **fields}), encoding="utf-8")
+
+
+def enlarge_the_tokenizer(folder: Path) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["model"]["vocab"]["[NEW]"] = 97
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "said"),
+    [
+        (
+            lambda folder: cut(folder / "model.safetensors"),
+            "model.safetensors",
+            "is damaged or was not copied whole",
+        ),
+        (
+            lose_a_shard,
+            "model.safetensors.index.json",
+            "not there: model-00002-of-00003.safetensors",
+        ),
+        (
+            shrink_a_tensor,
+            "",
+            "tensor bert.encoder.layer.1.output.dense.bias has shape [31]; config.json asks for",
+        ),
+        (
+            lambda folder: change(folder, model_type=None),
+            "config.json",
+            "has no field 'model_type'",
+        ),
+        (
+            lambda folder: change(folder, hidden_act="gleu"),
+            "config.json",
+            "config field hidden_act='gleu' is not known",
+        ),
+        (
+            enlarge_the_tokenizer,
+            "config.json",
+            "the tokenizer has ids up to 97, but config.json's vocab_size is 97",
+        ),
+    ],
+    ids=["truncated", "missing shard", "shape", "no model_type", "activation", "tokenizer"],
+)
+def test_damage_is_named_with_its_file_before_any_weight_is_assigned(
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Path], None],
+    file: str,
+    said: str,
+) -> None:
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "damaged"))
+    damage(folder)
+
+    def assigned(*args: Any, **keywords: Any) -> None:
+        raise AssertionError("a weight was assigned")
+
+    monkeypatch.setattr("ktlite.models.transfer._fill", assigned)
+    with pytest.raises(CheckpointError) as caught:
+        ktlite.get_learner(folder, (["good", "bad", "fine"] * 8, [0, 1, 2] * 8), maxlen=16)
+    assert str(folder) in str(caught.value)
+    assert file in str(caught.value)
+    assert said in str(caught.value)
+
+
+# From a config
+
+
+def test_config_may_be_a_mapping_a_file_a_folder_or_an_object(folder: Path) -> None:
+    from transformers import AutoConfig
+
+    file = folder / "config.json"
+    mapping = json.loads(file.read_text(encoding="utf-8"))
+    wanted = from_config(mapping, TASK, seed=1)
+    for config in (file, str(file), folder, AutoConfig.from_pretrained(folder)):
+        model = from_config(config, TASK, seed=1)
+        assert (model.spec, model.num_labels) == (wanted.spec, 3)
+        for ours, theirs in zip(model.weights, wanted.weights, strict=True):
+            np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize(
+    "name", ["roberta", "distilbert", "electra", "albert", "mpnet", "modernbert", "deberta"]
+)
+def test_config_object_of_every_family_is_understood(golden: Path, name: str) -> None:
+    from transformers import AutoConfig
+
+    model = from_config(AutoConfig.from_pretrained(golden / name))
+    assert model.spec == from_config(golden / name).spec
+
+
+def test_model_of_a_config_object_survives_saving(
+    golden: Path, tmp_path: Path, batch: Tensors
+) -> None:
+    from transformers import AutoConfig
+
+    model = from_config(AutoConfig.from_pretrained(golden / "bert-gelu"), TASK)
+    model.save_pretrained(tmp_path)
+    np.testing.assert_array_equal(from_pretrained(tmp_path, TASK)(batch), model(batch))
+
+
+@pytest.mark.parametrize("config", [None, 3, ["bert"]])
+def test_config_that_is_none_is_refused(config: Any) -> None:
+    with pytest.raises(ArgumentError, match="expected a mapping, the path of a config.json"):
+        from_config(config)
+
+
+def test_missing_config_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=f"no config.json in {re.escape(str(tmp_path))}"):
+        from_config(tmp_path / "bert")
+
+
+def test_load_model_takes_a_part(folder: Path) -> None:
+    model = ktlite.load_model(
+        folder,
+        num_labels=2,
+        config={"hidden_dropout_prob": 0.2, "intermediate_size": 16},
+        layers=1,
+        max_positions=50,
+        ignore_mismatched_sizes=True,
+    )
+    fields = ("hidden_dropout_prob", "num_hidden_layers", "max_position_embeddings")
+    assert [model.config[field] for field in fields] == [0.2, 1, 50]
+    assert model.num_labels == 2
 
 
 # A real checkpoint

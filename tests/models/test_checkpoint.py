@@ -1,4 +1,4 @@
-"""Finding, reading and writing a checkpoint's files."""
+"""Finding and reading a checkpoint's files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ktlite.errors import CheckpointError
-from ktlite.models.checkpoint import (
-    INDEX,
-    WEIGHTS,
-    CheckpointReader,
-    find_checkpoint,
-    write_config,
-    write_weights,
-)
+from ktlite.models.checkpoint import INDEX, TF_INDEX, WEIGHTS, CheckpointReader, find_checkpoint
+from ktlite.models.saving import write_weights
 
 Tensors = dict[str, np.ndarray]
 
@@ -112,21 +105,25 @@ def test_file_is_no_folder(tmp_path: Path, no_hub: None) -> None:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the Hub's client was asked for; it answers with `tmp_path`."""
-    arguments: dict[str, Any] = {}
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the Hub's client was asked for, call by call; it answers with `tmp_path`."""
+    calls: list[dict[str, Any]] = []
 
     def download(name: str, **kwargs: Any) -> str:
-        arguments.update(kwargs, name=name)
+        calls.append({"name": name, **kwargs})
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    return arguments
+    return calls
 
 
-def test_hub_name_is_downloaded(tmp_path: Path, asked: dict[str, Any]) -> None:
+def test_hub_name_is_downloaded(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    (tmp_path / WEIGHTS).touch()
     assert find_checkpoint("org/model", revision="v1") == tmp_path
-    assert (asked["name"], asked["revision"]) == ("org/model", "v1")
+    assert [(call["name"], call["revision"]) for call in asked] == [("org/model", "v1")]
+
+
+OLD = ["tf_model.h5", "tf_model.h5.index.json", "tf_model-00001-of-00002.h5"]
 
 
 @pytest.mark.parametrize(
@@ -141,15 +138,30 @@ def test_hub_name_is_downloaded(tmp_path: Path, asked: dict[str, Any]) -> None:
         ("vocab.txt", True),
         ("sentencepiece.bpe.model", True),
         ("pytorch_model.bin", False),
-        ("tf_model.h5", False),
+        *((file, False) for file in OLD),
         ("flax_model.msgpack", False),
         ("onnx/model.onnx", False),
         ("training_args.bin", False),
     ],
 )
-def test_only_needed_files_are_downloaded(asked: dict[str, Any], file: str, wanted: bool) -> None:
+def test_only_needed_files_are_downloaded(
+    tmp_path: Path, asked: list[dict[str, Any]], file: str, wanted: bool
+) -> None:
+    (tmp_path / INDEX).touch()
     find_checkpoint("org/model")
-    assert any(fnmatch(file, pattern) for pattern in asked["allow_patterns"]) is wanted
+    (call,) = asked
+    assert any(fnmatch(file, pattern) for pattern in call["allow_patterns"]) is wanted
+
+
+@pytest.mark.parametrize("file", OLD)
+def test_old_tensorflow_files_are_downloaded_where_there_are_no_others(
+    tmp_path: Path, asked: list[dict[str, Any]], file: str
+) -> None:
+    assert find_checkpoint("org/model", revision="v1") == tmp_path
+    first, second = asked
+    assert (second["name"], second["revision"]) == ("org/model", "v1")
+    assert any(fnmatch(file, pattern) for pattern in second["allow_patterns"])
+    assert not any(fnmatch("pytorch_model.bin", p) for p in second["allow_patterns"])
 
 
 class ProxyError(Exception):
@@ -280,22 +292,20 @@ def test_missing_shards_are_listed(tmp_path: Path, tensors: Tensors) -> None:
     assert f"not there: {first.name}, {third.name}." in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"weight_map": []}', '{"weight_map": null}'])
-def test_damaged_index_is_named(tmp_path: Path, content: str) -> None:
-    (tmp_path / INDEX).write_text(content)
-    with pytest.raises(CheckpointError, match=f"{re.escape(str(tmp_path / INDEX))} is damaged"):
+@pytest.mark.parametrize("file", [INDEX, TF_INDEX])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", '{"weight_map": []}', '{"weight_map": null}', '{"weight_map": {"a": 1}}'],
+)
+def test_damaged_index_is_named(tmp_path: Path, file: str, content: str) -> None:
+    (tmp_path / file).write_text(content)
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(tmp_path / file))} is damaged"):
         CheckpointReader(tmp_path)
 
 
 def test_no_weights_at_all_lists_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     with pytest.raises(CheckpointError, match=r"no model\.safetensors in .*Found: config\.json\."):
-        CheckpointReader(tmp_path)
-
-
-def test_old_tensorflow_file_is_recognised(tmp_path: Path) -> None:
-    (tmp_path / "tf_model.h5").touch()
-    with pytest.raises(CheckpointError, match="only a tf_model.h5"):
         CheckpointReader(tmp_path)
 
 
@@ -323,22 +333,3 @@ def test_conversion_that_is_shown_keeps_every_tensor(tmp_path: Path) -> None:
     command = conversion_command(tmp_path).replace("python", f'"{sys.executable}"', 1)
     subprocess.run(command, shell=True, check=True)
     assert_equal(read_all(tmp_path), {name: t.numpy() for name, t in state.items()})
-
-
-# Writing
-
-
-def test_written_tensors_are_whole_and_marked_for_pytorch(tmp_path: Path) -> None:
-    kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
-    write_weights(tmp_path, {"kernel": kernel.T, "part": kernel[:, 1:]})
-    with safe_open(tmp_path / WEIGHTS, framework="np") as file:
-        assert file.metadata() == {"format": "pt"}
-    assert_equal(read_all(tmp_path), {"kernel": kernel.T, "part": kernel[:, 1:]})
-
-
-def test_written_config_is_read_back_and_legible(tmp_path: Path) -> None:
-    config = {"model_type": "bert", "id2label": {"0": "好"}, "layer_norm_eps": 1e-12, "none": None}
-    write_config(tmp_path, config)
-    text = (tmp_path / "config.json").read_text(encoding="utf-8")
-    assert json.loads(text) == config
-    assert "好" in text

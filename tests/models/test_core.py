@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,8 +13,11 @@ import pytest
 from ktlite.models import from_config
 from ktlite.models.core.attention import rotate, within
 from ktlite.models.core.embeddings import sinusoids
+from ktlite.models.core.init import TruncatedNormal
 from ktlite.models.core.relative import by_pair, deberta_rows, t5_rows
 from ktlite.models.core.spec import RelativeSpec
+from ktlite.models.families import get_family
+from ktlite.models.transfer import collect_tensors
 
 DISTILBERT = {
     "model_type": "distilbert",
@@ -137,3 +142,70 @@ def test_number_of_parameters_is_that_of_published_models() -> None:
         "intermediate_size": 3072,
     }
     assert from_config(albert).count_params() == 11_683_584 - 768 * 769
+
+
+# New weights
+
+
+INITIAL = json.loads(
+    (Path(__file__).parents[1] / "golden" / "initial_weights.json").read_text(encoding="utf-8")
+)
+TASKS = {  # by the last part of a golden folder's name
+    "choice": "multiple-choice",
+    "mlm": "masked-lm",
+    "pretraining": "pretraining",
+    "token": "token-classification",
+}
+
+
+@pytest.mark.parametrize("name", INITIAL)
+def test_new_weights_are_drawn_as_pytorch_draws_them(name: str) -> None:
+    config, expected = INITIAL[name]["config"], INITIAL[name]["tensors"]
+    task = TASKS.get(name.rpartition("-")[2], "text-classification")
+    tensors = collect_tensors(from_config(config, task))
+    # ktlite has no pooler, nor a decoder's bias, where nothing takes what they give.
+    assert set(tensors) <= set(expected)
+    for key, tensor in tensors.items():
+        mean, stddev, largest, zero_rows = expected[key]
+        if stddev == 0:
+            np.testing.assert_array_equal(tensor, np.full_like(tensor, mean), err_msg=key)
+            continue
+        # Both are estimates; five times the standard error of their difference.
+        assert tensor.std() == pytest.approx(stddev, rel=5 / math.sqrt(tensor.size)), key
+        assert abs(tensor.mean()) < 5 * stddev / math.sqrt(tensor.size), key
+        if tensor.size > 1000:  # a thousand normal numbers go beyond, those cut off do not
+            limit = 2.5 * stddev
+            assert (np.abs(tensor).max() > limit) == (largest > limit), key
+        assert [i for i, row in enumerate(tensor) if not row.any()] == zero_rows, key
+
+
+def test_every_family_is_in_the_table_of_initial_weights() -> None:
+    """XLM-RoBERTa and CamemBERT are RoBERTa by another name."""
+    shown = {get_family(entry["config"]["model_type"]).spec for entry in INITIAL.values()}
+    known = ("albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet",
+             "roberta")  # fmt: skip
+    assert shown == {get_family(model_type).spec for model_type in known}
+
+
+@pytest.mark.parametrize("cutoff", [1.0, 2.0, 8.0])
+def test_truncated_normal_has_the_moments_of_its_distribution(cutoff: float) -> None:
+    found = keras.ops.convert_to_numpy(TruncatedNormal(0.5, cutoff, seed=3)((200, 200)))
+    density = math.exp(-(cutoff**2) / 2) / math.sqrt(2 * math.pi)
+    inside = math.erf(cutoff / math.sqrt(2))
+    expected = 0.5 * math.sqrt(1 - 2 * cutoff * density / inside)
+    assert found.std() == pytest.approx(expected, rel=0.02)
+    assert abs(found.mean()) < 0.01
+    assert np.abs(found).max() <= 0.5 * cutoff
+
+
+def test_cutoff_of_modernbert_is_read() -> None:
+    config = {**INITIAL["modernbert"]["config"], "initializer_cutoff_factor": 1.0}
+    words = keras.ops.convert_to_numpy(from_config(config).embeddings.word.embeddings)
+    assert np.abs(words).max() == pytest.approx(0.02, rel=1e-3)
+
+
+def test_vector_of_padding_is_zero_in_every_precision() -> None:
+    for dtype in ("float32", "bfloat16", "float16"):
+        words = from_config({**DISTILBERT, "pad_token_id": 2}, dtype=dtype).embeddings.word
+        zero = ~np.any(keras.ops.convert_to_numpy(words.embeddings).astype("float32"), axis=1)
+        assert np.flatnonzero(zero).tolist() == [2]

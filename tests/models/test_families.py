@@ -31,7 +31,10 @@ TASKS = {  # by the last part of a folder's name; the others are text classifica
     "token": "token-classification",
     "span": "question-answering",
     "mlm": "masked-lm",
+    "choice": "multiple-choice",
+    "pretraining": "pretraining",
 }
+PRETRAINED = ("albert", "bert", "electra")  # the families that have such a head
 FAMILIES = {
     "albert": [""],
     "bert": ["-gelu", "-gelu_new", "-relu"],
@@ -46,6 +49,7 @@ FOLDERS = sorted(
     family + part
     for family, classifiers in FAMILIES.items()
     for part in (*classifiers, *(f"-{head}" for head in TASKS))
+    if part != "-pretraining" or family in PRETRAINED
 )
 TOLERANCE = 1e-5  # absolute
 Tensors = dict[str, np.ndarray]
@@ -66,9 +70,15 @@ class Case:
         found = {name: self.expected.get(prefix + name) for name in names}
         return {name: value for name, value in found.items() if value is not None}
 
-    def tokens(self, values: np.ndarray) -> np.ndarray:
-        """Returns what an output for the padded rows says of tokens; padding may be anything."""
-        return values if np.ndim(values) == 2 else values[self.expected["attention_mask"] == 1]
+    def outputs(self, prefix: str = "") -> Tensors:
+        """Returns what PyTorch gives with the head, by name."""
+        names = [name for name in self.expected if name.endswith("logits")]
+        chosen = (name for name in names if name.startswith("unpadded.") == bool(prefix))
+        return {name.removeprefix(prefix): self.expected[name] for name in chosen}
+
+    def tokens(self, outputs: Tensors) -> Tensors:
+        """Returns what outputs for the padded rows say of tokens; padding may be anything."""
+        return without_padding(outputs, self.expected["attention_mask"])
 
 
 @pytest.fixture(scope="module", params=FOLDERS)
@@ -84,8 +94,36 @@ def case(request: pytest.FixtureRequest, golden: Path) -> Case:
     )
 
 
+def is_by_token(output: np.ndarray, mask: np.ndarray) -> bool:
+    return output.shape[: mask.ndim] == mask.shape
+
+
+def without_padding(outputs: Tensors, mask: np.ndarray) -> Tensors:
+    return {
+        name: value[mask == 1] if is_by_token(value, mask) else value
+        for name, value in outputs.items()
+    }
+
+
+def rows(inputs: Tensors) -> Tensors:
+    """Returns the inputs of the bare encoder: every choice is a text of its own."""
+    return {name: value.reshape(-1, value.shape[-1]) for name, value in inputs.items()}
+
+
 def run(model: Any, inputs: Tensors, **kwargs: Any) -> np.ndarray:
     return np.asarray(model(inputs, **kwargs))
+
+
+def named(outputs: Any) -> Tensors:
+    """Returns a head's outputs by PyTorch's names, of which most heads have one."""
+    by_name = outputs if isinstance(outputs, dict) else {"logits": outputs}
+    return {name: np.asarray(value) for name, value in by_name.items()}
+
+
+def assert_all_near(found: Tensors, expected: Tensors, tolerance: float = 1e-5) -> None:
+    assert sorted(found) == sorted(expected)
+    for name, values in expected.items():
+        assert_near(found[name], values, tolerance)
 
 
 def assert_near(found: Any, expected: np.ndarray, tolerance: float = TOLERANCE) -> None:
@@ -114,22 +152,25 @@ def test_every_family_and_head_has_a_golden_folder(golden: Path) -> None:
 
 
 def test_logits_are_those_of_pytorch(case: Case) -> None:
-    found = run(case.classifier, case.inputs())
-    assert found.shape == case.expected["logits"].shape
-    assert_near(case.tokens(found), case.tokens(case.expected["logits"]))
+    found, expected = named(case.classifier(case.inputs())), case.outputs()
+    assert {name: v.shape for name, v in found.items()} == {
+        name: v.shape for name, v in expected.items()
+    }
+    assert_all_near(case.tokens(found), case.tokens(expected))
 
 
 def test_logits_without_padding_are_those_of_pytorch(case: Case) -> None:
-    assert_near(run(case.classifier, case.inputs("unpadded.")), case.expected["unpadded.logits"])
+    found = named(case.classifier(case.inputs("unpadded.")))
+    assert_all_near(found, case.outputs("unpadded."))
 
 
 def test_hidden_states_are_those_of_pytorch(case: Case) -> None:
-    inputs = case.inputs("unpadded.")
+    inputs = rows(case.inputs("unpadded."))
     assert_near(run(case.encoder, inputs), case.expected["unpadded.last_hidden_state"])
 
 
 def test_hidden_states_of_padded_rows_are_those_of_pytorch(case: Case) -> None:
-    inputs = case.inputs()
+    inputs = rows(case.inputs())
     tokens = inputs["attention_mask"] == 1
     found, expected = run(case.encoder, inputs), case.expected["last_hidden_state"]
     assert found.shape == expected.shape
@@ -139,27 +180,29 @@ def test_hidden_states_of_padded_rows_are_those_of_pytorch(case: Case) -> None:
 def test_mask_of_ones_is_the_default(case: Case) -> None:
     inputs = case.inputs("unpadded.")
     ones = np.ones_like(inputs["input_ids"])
-    np.testing.assert_array_equal(
-        run(case.classifier, {**inputs, "attention_mask": ones}), run(case.classifier, inputs)
-    )
+    found = named(case.classifier({**inputs, "attention_mask": ones}))
+    assert_all_near(found, named(case.classifier(inputs)), 0.0)
 
 
 def test_padding_does_not_change_a_row(case: Case) -> None:
     inputs = case.inputs()
-    together = run(case.classifier, inputs)
-    for i, length in enumerate(inputs["attention_mask"].sum(axis=1)):
-        alone = {name: value[i : i + 1, :length] for name, value in inputs.items()}
-        del alone["attention_mask"]
-        found = run(case.classifier, alone)[0]
-        assert_near(found, together[i, :length] if together.ndim == 3 else together[i])
+    together = named(case.classifier(inputs))
+    for i, mask in enumerate(inputs["attention_mask"]):
+        length = mask.sum(axis=-1).max()  # of the longest choice, where there are choices
+        alone = {name: value[i : i + 1, ..., :length] for name, value in inputs.items()}
+        if alone["attention_mask"].all():
+            del alone["attention_mask"]
+        for name, found in named(case.classifier(alone)).items():
+            by_token = is_by_token(together[name], inputs["attention_mask"])
+            assert_near(found[0], together[name][i][:length] if by_token else together[name][i])
 
 
 def test_what_stands_in_the_padding_does_not_matter(case: Case) -> None:
     inputs = case.inputs()
     noise = np.random.default_rng(0).integers(5, 97, inputs["input_ids"].shape, dtype=np.int32)
     ids = np.where(inputs["attention_mask"] == 1, inputs["input_ids"], noise)
-    found = run(case.classifier, {**inputs, "input_ids": ids})
-    assert_near(case.tokens(found), case.tokens(run(case.classifier, inputs)), 1e-6)
+    found = named(case.classifier({**inputs, "input_ids": ids}))
+    assert_all_near(case.tokens(found), case.tokens(named(case.classifier(inputs))), 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -198,11 +241,12 @@ def test_wrong_reading_of_a_field_would_show(
 
 def test_compiled_by_xla_for_any_length_gives_the_same(case: Case) -> None:
     inputs = case.inputs()
-    shapes = {name: tf.TensorSpec((None, None), tf.int32) for name in inputs}
+    shapes = {name: tf.TensorSpec((None,) * x.ndim, tf.int32) for name, x in inputs.items()}
     compiled = tf.function(
         lambda x: case.classifier(x, training=False), input_signature=[shapes], jit_compile=True
     )
-    assert_near(case.tokens(compiled(inputs)), case.tokens(run(case.classifier, inputs)))
+    found, eager = named(compiled(inputs)), named(case.classifier(inputs))
+    assert_all_near(case.tokens(found), case.tokens(eager))
 
 
 @pytest.mark.parametrize(
@@ -218,12 +262,14 @@ def test_logits_and_gradients_are_sound_in_every_precision(
     assert len(variables) == len(model.weights)
     assert {v.dtype for v in variables} == {"float32"}
     with tf.GradientTape() as tape:
-        logits = model(case.inputs(), training=False)
-        loss = tf.reduce_mean(logits**2)
-    assert logits.dtype == "float32"
-    expected = case.tokens(case.expected["logits"])
-    error = np.abs(case.tokens(np.asarray(logits)) - expected)
-    assert error.mean() < off_by * max(1.0, np.abs(expected).mean())
+        outputs = model(case.inputs(), training=False)
+        loss = sum(tf.reduce_mean(logits**2) for logits in tf.nest.flatten(outputs))
+    found, expected = case.tokens(named(outputs)), case.tokens(case.outputs())
+    assert sorted(found) == sorted(expected)
+    for name, logits in found.items():
+        assert logits.dtype == "float32"
+        error = np.abs(logits - expected[name])
+        assert error.mean() < off_by * max(1.0, np.abs(expected[name]).mean()), name
 
     gradients = tape.gradient(loss, [v.value for v in variables])
     assert [v.path for v, g in zip(variables, gradients, strict=True) if g is None] == []
@@ -235,14 +281,14 @@ def test_logits_and_gradients_are_sound_in_every_precision(
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_hidden_states_have_the_precision_of_computing(case: Case, dtype: str) -> None:
-    assert from_pretrained(case.folder, dtype=dtype)(case.inputs()).dtype == dtype[6:]
+    assert from_pretrained(case.folder, dtype=dtype)(rows(case.inputs())).dtype == dtype[6:]
 
 
 def test_keras_file_holds_the_whole_model(case: Case, tmp_path: Path) -> None:
     model = case.classifier
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(run(again, case.inputs()), run(model, case.inputs()))
+    assert_all_near(named(again(case.inputs())), named(model(case.inputs())), 0.0)
     assert again.hf_config() == model.hf_config()
 
 
@@ -268,19 +314,19 @@ def test_saved_encoder_loads_again_with_the_same_weights(case: Case, tmp_path: P
         np.testing.assert_array_equal(theirs.numpy(), ours.numpy(), err_msg=ours.path)
 
 
-def torch_outputs(model: Any, inputs: Tensors) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the logits and the hidden states of a model of PyTorch's."""
+def torch_outputs(model: Any, inputs: Tensors) -> tuple[Tensors, np.ndarray]:
+    """Returns the logits by name, and the hidden states, of a model of PyTorch's."""
     import torch
 
     with torch.no_grad():
         arguments = {name: torch.tensor(value) for name, value in inputs.items()}
         outputs = model.eval()(**arguments)
-        hidden = model.base_model(**arguments).last_hidden_state
-    if hasattr(outputs, "start_logits"):
-        logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)
-    else:
-        logits = outputs.logits
-    return logits.numpy(), hidden.numpy()
+        texts = {name: torch.tensor(value) for name, value in rows(inputs).items()}
+        hidden = model.base_model(**texts).last_hidden_state
+    if "start_logits" in outputs:
+        outputs = {"logits": torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)}
+    logits = {name: v.numpy() for name, v in outputs.items() if name.endswith("logits")}
+    return logits, hidden.numpy()
 
 
 @pytest.mark.torch
@@ -292,7 +338,7 @@ def test_transformers_opens_what_was_saved(case: Case, tmp_path: Path) -> None:
     model, info = opener.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info.values()), info
     logits, _ = torch_outputs(model, case.inputs())
-    assert_near(case.tokens(run(case.classifier, case.inputs())), case.tokens(logits))
+    assert_all_near(case.tokens(named(case.classifier(case.inputs()))), case.tokens(logits))
 
 
 @pytest.mark.torch
@@ -307,13 +353,15 @@ def test_other_inputs_give_the_numbers_of_pytorch(case: Case, shape: tuple[int, 
     inputs = {"input_ids": ids.astype(np.int32), "attention_mask": mask}
     if "token_type_ids" in case.inputs():
         inputs["token_type_ids"] = random.integers(0, 2, shape, dtype=np.int32)
+    tokens = mask == 1
+    if case.task == "multiple-choice":
+        inputs = {name: value[:, None] for name, value in inputs.items()}
     opener = getattr(transformers, case.classifier.hf_config()["architectures"][0])
     logits, hidden = torch_outputs(opener.from_pretrained(case.folder), inputs)
-    found = run(case.classifier, inputs)
-    if found.ndim == 3:
-        found, logits = found[mask == 1], logits[mask == 1]
-    assert_near(found, logits)
-    assert_near(run(case.encoder, inputs)[mask == 1], hidden[mask == 1])
+    found = named(case.classifier(inputs))
+    shown = inputs["attention_mask"]
+    assert_all_near(without_padding(found, shown), without_padding(logits, shown))
+    assert_near(run(case.encoder, rows(inputs))[tokens], hidden[tokens])
 
 
 # Families by other names, and inputs that a family does not have
@@ -336,9 +384,8 @@ def test_relatives_of_roberta_load_as_roberta(
     renamed = write_checkpoint({**config, "model_type": model_type}, tensors)
     model = from_pretrained(renamed, TASKS.get(folder.rpartition("-")[2], TASK))
     expected = load_file(golden / folder / "expected.safetensors")
-    assert_near(
-        run(model, {"input_ids": expected["unpadded.input_ids"]}), expected["unpadded.logits"]
-    )
+    found = run(model, {"input_ids": expected["unpadded.input_ids"]})
+    assert_near(found, expected["unpadded.logits"])
     assert model.hf_config()["architectures"] == [architecture]
 
 
@@ -348,7 +395,8 @@ def test_token_types_are_passed_over_by_a_family_without_them(case: Case) -> Non
         return
     inputs = case.inputs()
     types = {**inputs, "token_type_ids": np.ones_like(inputs["input_ids"])}
-    np.testing.assert_array_equal(run(case.classifier, types), run(case.classifier, inputs))
+    found, expected = named(case.classifier(types)), named(case.classifier(inputs))
+    assert_all_near(found, expected, 0.0)
 
 
 def test_freezing_counts_every_weight_once(case: Case) -> None:

@@ -232,6 +232,37 @@ def test_defaults_are_those_of_the_config_class(model_type: str) -> None:
     assert family.spec(ConfigReader({"model_type": model_type})) == spelled_out
 
 
+HIDDEN = {"hidden_dropout_prob": 0.2}
+BOTH = {**HIDDEN, "classifier_dropout": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "task", "fields", "dropout"),
+    [
+        ("albert", "multiple-choice", {**HIDDEN, "classifier_dropout_prob": 0.3}, 0.3),
+        ("bert", "multiple-choice", BOTH, 0.3),
+        ("bert", "multiple-choice", HIDDEN, 0.2),
+        ("deberta-v2", "multiple-choice", {**HIDDEN, "cls_dropout": 0.3}, 0.3),
+        ("distilbert", "multiple-choice", {"dropout": 0.2, "seq_classif_dropout": 0.3}, 0.3),
+        ("electra", "multiple-choice", {**BOTH, "summary_last_dropout": 0.4}, 0.4),
+        ("modernbert", "multiple-choice", {"classifier_dropout": 0.3}, 0.3),
+        ("mpnet", "multiple-choice", HIDDEN, 0.2),
+        ("roberta", "multiple-choice", BOTH, 0.2),  # not what its classifier has
+        ("albert", "pretraining", {**HIDDEN, "classifier_dropout_prob": 0.3}, 0.3),
+        ("bert", "pretraining", BOTH, 0.0),
+        ("electra", "pretraining", BOTH, 0.0),
+    ],
+)
+def test_dropout_of_a_head_is_that_of_pytorch(
+    model_type: str, task: str, fields: dict[str, Any], dropout: float
+) -> None:
+    """As its modelling file has it; whether it drops is no matter of the golden files."""
+    spec = get_family(model_type).spec(ConfigReader({"model_type": model_type, **fields}))
+    head = spec.heads[task]
+    assert max(head.dropout, head.pair_dropout) == dropout
+    assert head.input_dropout == 0.0
+
+
 @pytest.mark.parametrize(
     ("folder", "names"),
     [

@@ -134,6 +134,19 @@ def test_collected_tensors_are_those_of_the_checkpoint(
     assert_equal(collect_tensors(model), tensors)
 
 
+def test_weights_go_into_their_variables_without_other_values_before(
+    config: Config, tensors: Tensors, write_checkpoint: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice(*args: Any, **keywords: Any) -> None:
+        raise AssertionError("a variable had a value before")
+
+    folder = write_checkpoint(config, tensors)
+    monkeypatch.setattr(keras.Variable, "assign", twice)
+    monkeypatch.setattr(keras.initializers.Zeros, "__call__", twice)
+    monkeypatch.setattr(keras.initializers.RandomNormal, "__call__", twice)
+    assert_equal(collect_tensors(from_pretrained(folder, TASK)), tensors)
+
+
 # Heads that do not fit
 
 

@@ -42,7 +42,9 @@ class SelfAttention(layers.Layer):
         inner = spec.heads * spec.head_width
         self.qkv = init.dense(3 * inner, bias=spec.bias, name="qkv", dtype=policy)
         self.dropout = init.dropout(spec.dropout, name="dropout", dtype=policy)
-        self.out = init.dense(width, bias=spec.bias, name="out", dtype=policy)
+        self.out = init.dense(
+            width, bias=spec.bias, stddev=init.spec.out_stddev, name="out", dtype=policy
+        )
 
     def build(self, input_shape: Any = None) -> None:
         self.qkv.build((None, None, self.width))

@@ -31,12 +31,17 @@ class Embeddings(layers.Layer):
         super().__init__(name="embeddings", dtype=dtype)
         policy = self.dtype_policy
         self.spec = spec
-        self.word = init.embedding(spec.vocab_size, spec.width, name="word", dtype=policy)
+        self.word = init.embedding(
+            spec.vocab_size, spec.width, zero_row=spec.pad_id, name="word", dtype=policy
+        )
         self.position: Any = None
         if spec.positions != "none":
             # Pad-aware tables start with rows that no token has (see `_pad_aware`).
-            rows = spec.max_positions + (spec.pad_id + 1 if spec.positions == "pad_aware" else 0)
-            self.position = init.embedding(rows, spec.width, name="position", dtype=policy)
+            pad_id = spec.pad_id if spec.positions == "pad_aware" else -1
+            rows = spec.max_positions + pad_id + 1
+            self.position = init.embedding(
+                rows, spec.width, zero_row=pad_id, name="position", dtype=policy
+            )
             if spec.positions == "sinusoidal" and not init.blank:
                 table = sinusoids(rows, spec.width)
                 self.position.embeddings_initializer = initializers.Constant(table)

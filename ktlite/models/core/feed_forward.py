@@ -21,7 +21,9 @@ class FeedForward(layers.Layer):
         self.width = width
         self.activation = get_activation(spec.activation)
         self.up = init.dense(self.up_width, bias=spec.bias, name="up", dtype=policy)
-        self.down = init.dense(width, bias=spec.bias, name="down", dtype=policy)
+        self.down = init.dense(
+            width, bias=spec.bias, stddev=init.spec.out_stddev, name="down", dtype=policy
+        )
 
     @property
     def up_width(self) -> int:

@@ -29,7 +29,7 @@ class EmbeddingSpec:
     max_positions: int  # the longest sequence, in tokens
     type_vocab_size: int  # 0: the family has no token types
     positions: str = "learned"  # or "sinusoidal" to begin with, "pad_aware" (RoBERTa), "none"
-    pad_id: int = 0  # "pad_aware" counts tokens other than this one
+    pad_id: int = -1  # starts as a zero vector; "pad_aware" counts other tokens; -1: none
     dropout: float = 0.0
     project_to: int | None = None  # a dense layer after the normalisation, to this width
     masked: bool = False  # vectors of padding are zero
@@ -122,6 +122,19 @@ class HeadSpec:
     norm: NormSpec | None = None
     pooling: str = "first"  # or "mean": how a text's vector comes of its tokens' vectors
     output_bias: bool = True
+    kind: str | None = None  # a name in `heads.HEADS`; None: that of the task
+    pair_logits: str | None = None  # in pretraining, the name of the logits for two sentences
+    pair_dropout: float = 0.0  # and the dropout before them
+
+
+@dataclass(frozen=True)
+class InitSpec:
+    """The normal distributions of new kernels and tables. Biases start as zero, norms as one."""
+
+    stddev: float = 0.02  # the config's `initializer_range`
+    out_stddev: float | None = None  # of a sub-layer's last kernel, a head's first; None: `stddev`
+    classifier_stddev: float | None = None  # of a head's last kernel; None: `stddev`
+    cutoff: float | None = None  # the farthest from zero, in standard deviations; None: anywhere
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,7 @@ class ModelSpec:
     embeddings: EmbeddingSpec
     encoder: EncoderSpec
     heads: Mapping[str, HeadSpec]  # by Hugging Face task name
-    initializer_range: float = 0.02
+    init: InitSpec = InitSpec()
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -6,9 +6,16 @@ from dataclasses import replace
 
 from ktlite.errors import CheckpointError
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, ModelSpec
+from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, InitSpec, ModelSpec
 from ktlite.models.families.family import Family
-from ktlite.models.families.shared import architectures, encoder_spec, head_specs, head_tables
+from ktlite.models.families.shared import (
+    MASKED_LM,
+    PRETRAINING,
+    architectures,
+    encoder_spec,
+    head_specs,
+    head_tables,
+)
 from ktlite.models.mapping import dense, embedding, fused_dense, norm
 
 
@@ -32,23 +39,28 @@ def spec(config: ConfigReader) -> ModelSpec:
         )
     dropout = encoder.attention_dropout
     classifier_dropout = config.get("classifier_dropout_prob", 0.1)
+    heads = head_specs(
+        encoder,
+        HeadSpec("tanh", dropout=classifier_dropout),
+        token_dropout=classifier_dropout,
+        lm_activation=encoder.feed_forward.activation,
+    )
+    heads[PRETRAINING] = replace(
+        heads[MASKED_LM], pair_logits="sop_logits", pair_dropout=classifier_dropout
+    )
     return ModelSpec(
         embeddings=EmbeddingSpec(
             vocab_size=config.size("vocab_size", 30000),
             width=config.size("embedding_size", 128),
             max_positions=config.size("max_position_embeddings", 512),
             type_vocab_size=config.size("type_vocab_size", 2),
+            pad_id=config.get("pad_token_id", 0),
             dropout=dropout,
             project_to=encoder.width,
         ),
         encoder=replace(encoder, groups=groups, feed_forward_dropout=0.0),
-        heads=head_specs(
-            encoder,
-            HeadSpec("tanh", dropout=classifier_dropout),
-            token_dropout=classifier_dropout,
-            lm_activation=encoder.feed_forward.activation,
-        ),
-        initializer_range=config.get("initializer_range", 0.02),
+        heads=heads,
+        init=InitSpec(config.get("initializer_range", 0.02)),
     )
 
 
@@ -70,17 +82,24 @@ NAMES = (
     *norm(f"{OURS}.feed_forward_norm", f"{BLOCK}.full_layer_layer_norm"),
 )
 
+HEADS = head_tables(
+    (*dense("head.dense", ".pooler"), *dense("head.classifier", "classifier")),
+    transform="predictions.dense",
+    transform_norm="predictions.LayerNorm",
+    bias="predictions.bias",
+)
+HEADS[PRETRAINING] = (
+    *HEADS[MASKED_LM],
+    *dense("head.pooler", ".pooler"),
+    *dense("head.pair", "sop_classifier.classifier"),
+)
+
 FAMILY = Family(
     model_types=("albert",),
     spec=spec,
     prefixes=("albert.", ""),
     names=NAMES,
-    heads=head_tables(
-        (*dense("head.dense", ".pooler"), *dense("head.classifier", "classifier")),
-        transform="predictions.dense",
-        transform_norm="predictions.LayerNorm",
-        bias="predictions.bias",
-    ),
-    architectures=architectures("Albert"),
-    ignore=("*position_ids", "predictions.decoder.*", "sop_classifier.*"),
+    heads=HEADS,
+    architectures={**architectures("Albert"), PRETRAINING: "AlbertForPreTraining"},
+    ignore=("*position_ids", "predictions.decoder.*"),
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, ModelSpec
+from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, InitSpec, ModelSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
     BLOCK_NAMES,
+    MASKED_LM,
+    PRETRAINING,
     architectures,
     encoder_spec,
     head_specs,
@@ -20,22 +24,25 @@ def spec(config: ConfigReader) -> ModelSpec:
     encoder = encoder_spec(config)
     dropout = config.get("hidden_dropout_prob", 0.1)
     classifier_dropout = config.get("classifier_dropout", dropout)
+    heads = head_specs(
+        encoder,
+        HeadSpec(activation="tanh", dropout=classifier_dropout),
+        token_dropout=classifier_dropout,
+        lm_activation=encoder.feed_forward.activation,
+    )
+    heads[PRETRAINING] = replace(heads[MASKED_LM], pair_logits="seq_relationship_logits")
     return ModelSpec(
         embeddings=EmbeddingSpec(
             vocab_size=config.size("vocab_size", 30522),
             width=encoder.width,
             max_positions=config.size("max_position_embeddings", 512),
             type_vocab_size=config.size("type_vocab_size", 2),
+            pad_id=config.get("pad_token_id", 0),
             dropout=dropout,
         ),
         encoder=encoder,
-        heads=head_specs(
-            encoder,
-            HeadSpec(activation="tanh", dropout=classifier_dropout),
-            token_dropout=classifier_dropout,
-            lm_activation=encoder.feed_forward.activation,
-        ),
-        initializer_range=config.get("initializer_range", 0.02),
+        heads=heads,
+        init=InitSpec(config.get("initializer_range", 0.02)),
     )
 
 
@@ -47,17 +54,24 @@ NAMES = (
     *BLOCK_NAMES,
 )
 
+HEADS = head_tables(
+    (*dense("head.dense", ".pooler.dense"), *dense("head.classifier", "classifier")),
+    transform="cls.predictions.transform.dense",
+    transform_norm="cls.predictions.transform.LayerNorm",
+    bias="cls.predictions.bias",
+)
+HEADS[PRETRAINING] = (
+    *HEADS[MASKED_LM],
+    *dense("head.pooler", ".pooler.dense"),
+    *dense("head.pair", "cls.seq_relationship"),
+)
+
 FAMILY = Family(
     model_types=("bert",),
     spec=spec,
     prefixes=("bert.", ""),
     names=NAMES,
-    heads=head_tables(
-        (*dense("head.dense", ".pooler.dense"), *dense("head.classifier", "classifier")),
-        transform="cls.predictions.transform.dense",
-        transform_norm="cls.predictions.transform.LayerNorm",
-        bias="cls.predictions.bias",
-    ),
-    architectures=architectures("Bert"),
-    ignore=("*position_ids", "cls.predictions.decoder.*", "cls.seq_relationship.*"),
+    heads=HEADS,
+    architectures={**architectures("Bert"), PRETRAINING: "BertForPreTraining"},
+    ignore=("*position_ids", "cls.predictions.decoder.*"),
 )

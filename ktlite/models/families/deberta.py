@@ -12,6 +12,7 @@ from ktlite.models.core.spec import (
     EmbeddingSpec,
     EncoderSpec,
     HeadSpec,
+    InitSpec,
     ModelSpec,
     RelativeSpec,
 )
@@ -112,13 +113,14 @@ def spec(config: ConfigReader) -> ModelSpec:
             width=encoder.width,
             max_positions=longest,
             type_vocab_size=config.get("type_vocab_size", 0),
+            pad_id=config.get("pad_token_id", 0),
             positions="learned" if config.get("position_biased_input", True) else "none",
             dropout=dropout,
             masked=True,
         ),
         encoder=with_convolution(config, with_positions(config, encoder, longest)),
         heads=heads,
-        initializer_range=config.get("initializer_range", 0.02),
+        init=InitSpec(config.get("initializer_range", 0.02)),
     )
 
 

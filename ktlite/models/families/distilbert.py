@@ -10,11 +10,13 @@ from ktlite.models.core.spec import (
     EncoderSpec,
     FeedForwardSpec,
     HeadSpec,
+    InitSpec,
     ModelSpec,
     NormSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
+    CHOICE,
     MASKED_LM,
     SEQUENCE,
     SPAN,
@@ -37,12 +39,14 @@ def spec(config: ConfigReader) -> ModelSpec:
     heads = config.size("n_heads", 12)
     dropout = config.get("dropout", 0.1)
     activation = config.choice("activation", "gelu", ACTIVATIONS)
+    sequence = HeadSpec("relu", dropout=config.get("seq_classif_dropout", 0.2))
     return ModelSpec(
         embeddings=EmbeddingSpec(
             vocab_size=config.size("vocab_size", 30522),
             width=width,
             max_positions=config.size("max_position_embeddings", 512),
             type_vocab_size=0,
+            pad_id=config.get("pad_token_id", 0),
             positions="sinusoidal" if sinusoidal else "learned",
             dropout=dropout,
         ),
@@ -59,12 +63,13 @@ def spec(config: ConfigReader) -> ModelSpec:
             feed_forward_dropout=dropout,
         ),
         heads={
-            SEQUENCE: HeadSpec("relu", dropout=config.get("seq_classif_dropout", 0.2)),
+            SEQUENCE: sequence,
+            CHOICE: sequence,
             TOKEN: HeadSpec(dropout=dropout),
             SPAN: HeadSpec(dropout=config.get("qa_dropout", 0.1)),
             MASKED_LM: HeadSpec(activation, norm=NORM),
         },
-        initializer_range=config.get("initializer_range", 0.02),
+        init=InitSpec(config.get("initializer_range", 0.02)),
     )
 
 
@@ -95,4 +100,5 @@ FAMILY = Family(
     ),
     architectures=architectures("DistilBert"),
     ignore=("*position_ids", "vocab_projector.weight"),
+    layers_field="n_layers",
 )

@@ -25,6 +25,7 @@ class Family:
         architectures: By task name (`None`: bare backbone), the PyTorch class that
             opens the checkpoint.
         ignore: Patterns of tensors that a checkpoint may hold and that no model uses.
+        layers_field: The config field that counts the layers.
     """
 
     model_types: tuple[str, ...]
@@ -34,3 +35,4 @@ class Family:
     heads: Mapping[str, tuple[Rule, ...]]
     architectures: Mapping[str | None, str]
     ignore: tuple[str, ...] = field(default=())
+    layers_field: str = "num_hidden_layers"

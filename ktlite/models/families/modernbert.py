@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +15,13 @@ from ktlite.models.core.spec import (
     EncoderSpec,
     FeedForwardSpec,
     HeadSpec,
+    InitSpec,
     ModelSpec,
     NormSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
+    CHOICE,
     MASKED_LM,
     SEQUENCE,
     SPAN,
@@ -81,7 +84,7 @@ def spec(config: ConfigReader) -> ModelSpec:
     # How PyTorch computes or trains, not what it computes.
     for name in ("deterministic_flash_attn", "reference_compile", "repad_logits_with_grad"):
         config.get(name, None)
-    for name in ("sparse_prediction", "sparse_pred_ignore_index", "initializer_cutoff_factor"):
+    for name in ("sparse_prediction", "sparse_pred_ignore_index"):
         config.get(name, None)
     config.get("layer_norm_eps", None)  # in old files beside norm_eps, which is what is used
 
@@ -96,6 +99,8 @@ def spec(config: ConfigReader) -> ModelSpec:
         norm=side,
     )
     pooling = config.choice("classifier_pooling", "cls", ("cls", "mean"))
+    sequence = replace(features, pooling="first" if pooling == "cls" else "mean")
+    stddev = config.get("initializer_range", 0.02)
     return ModelSpec(
         embeddings=EmbeddingSpec(
             vocab_size=config.size("vocab_size", 50368),
@@ -126,12 +131,18 @@ def spec(config: ConfigReader) -> ModelSpec:
             attention_dropout=attention.dropout,
         ),
         heads={
-            SEQUENCE: replace(features, pooling="first" if pooling == "cls" else "mean"),
+            SEQUENCE: sequence,
+            CHOICE: sequence,
             TOKEN: features,
             SPAN: features,
             MASKED_LM: replace(features, dropout=0.0, output_bias=config.get("decoder_bias", True)),
         },
-        initializer_range=config.get("initializer_range", 0.02),
+        init=InitSpec(
+            stddev,
+            out_stddev=stddev / math.sqrt(2.0 * layers),
+            classifier_stddev=width**-0.5,
+            cutoff=config.get("initializer_cutoff_factor", 2.0),
+        ),
     )
 
 
@@ -162,6 +173,7 @@ FAMILY = Family(
     names=NAMES,
     heads={
         SEQUENCE: CLASSIFIER,
+        CHOICE: CLASSIFIER,
         TOKEN: CLASSIFIER,
         SPAN: CLASSIFIER,
         MASKED_LM: (*FEATURES, Rule("head.decoder.bias", "decoder.bias")),

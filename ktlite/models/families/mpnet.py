@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, ModelSpec, RelativeSpec
+from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, InitSpec, ModelSpec, RelativeSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.roberta import usable_positions
 from ktlite.models.families.shared import (
@@ -19,7 +19,7 @@ from ktlite.models.families.shared import (
 )
 from ktlite.models.mapping import dense, embedding, fused_dense, norm
 
-PAD_ID = 1  # of the position table, whatever the config's pad_token_id
+PAD_ID = 1  # of both tables, whatever the config's pad_token_id
 
 
 def spec(config: ConfigReader) -> ModelSpec:
@@ -46,9 +46,10 @@ def spec(config: ConfigReader) -> ModelSpec:
         heads=head_specs(
             encoder,
             HeadSpec("tanh", dropout=dropout, input_dropout=dropout),
+            choice=HeadSpec("tanh", dropout=dropout),
             token_dropout=dropout,
         ),
-        initializer_range=config.get("initializer_range", 0.02),
+        init=InitSpec(config.get("initializer_range", 0.02)),
     )
 
 
@@ -73,6 +74,7 @@ FAMILY = Family(
             *dense("head.dense", "classifier.dense"),
             *dense("head.classifier", "classifier.out_proj"),
         ),
+        choice=(*dense("head.dense", ".pooler.dense"), *dense("head.classifier", "classifier")),
         transform="lm_head.dense",
         transform_norm="lm_head.layer_norm",
         bias="lm_head.bias",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ktlite.errors import CheckpointError
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, ModelSpec
+from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, InitSpec, ModelSpec
 from ktlite.models.families.bert import NAMES
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import architectures, encoder_spec, head_specs, head_tables
@@ -47,9 +47,10 @@ def spec(config: ConfigReader) -> ModelSpec:
         heads=head_specs(
             encoder,
             HeadSpec("tanh", dropout=classifier_dropout, input_dropout=classifier_dropout),
+            choice=HeadSpec("tanh", dropout=dropout),
             token_dropout=classifier_dropout,
         ),
-        initializer_range=config.get("initializer_range", 0.02),
+        init=InitSpec(config.get("initializer_range", 0.02)),
     )
 
 
@@ -64,6 +65,10 @@ def family(model_type: str, name: str) -> Family:
             (
                 *dense("head.dense", "classifier.dense"),
                 *dense("head.classifier", "classifier.out_proj"),
+            ),
+            choice=(
+                *dense("head.dense", ".pooler.dense"),
+                *dense("head.classifier", "classifier"),
             ),
             transform="lm_head.dense",
             transform_norm="lm_head.layer_norm",

@@ -14,11 +14,13 @@ from ktlite.models.core.spec import (
 )
 from ktlite.models.mapping import Rule, dense, fused_dense, norm
 
-SEQUENCE, TOKEN, SPAN, MASKED_LM = (
+SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING = (
     "text-classification",
+    "multiple-choice",
     "token-classification",
     "question-answering",
     "masked-lm",
+    "pretraining",
 )
 
 
@@ -81,12 +83,14 @@ def head_specs(
     encoder: EncoderSpec,
     sequence: HeadSpec,
     *,
+    choice: HeadSpec | None = None,
     token_dropout: float,
     lm_activation: str = "gelu",
 ) -> dict[str, HeadSpec]:
-    """Returns the four heads of BERT's relatives, which differ in the first one mostly."""
+    """Returns the heads that all of BERT's relatives have; `choice` defaults to `sequence`."""
     return {
         SEQUENCE: sequence,
+        CHOICE: choice or sequence,
         TOKEN: HeadSpec(dropout=token_dropout),
         SPAN: HeadSpec(),
         MASKED_LM: HeadSpec(activation=lm_activation, norm=encoder.norm),
@@ -114,11 +118,17 @@ BLOCK_NAMES = (
 
 
 def head_tables(
-    sequence: tuple[Rule, ...], transform: str, transform_norm: str, bias: str
+    sequence: tuple[Rule, ...],
+    *,
+    choice: tuple[Rule, ...] | None = None,
+    transform: str,
+    transform_norm: str,
+    bias: str,
 ) -> dict[str, tuple[Rule, ...]]:
-    """Returns the tables of the four heads; `bias` is the masked language model's last one."""
+    """Returns the tables of `head_specs`; `bias` is the masked language model's last one."""
     return {
         SEQUENCE: sequence,
+        CHOICE: choice or sequence,
         TOKEN: dense("head.classifier", "classifier"),
         SPAN: dense("head.classifier", "qa_outputs"),
         MASKED_LM: (
@@ -134,6 +144,7 @@ def architectures(name: str) -> dict[str | None, str]:
     return {
         None: f"{name}Model",
         SEQUENCE: f"{name}ForSequenceClassification",
+        CHOICE: f"{name}ForMultipleChoice",
         TOKEN: f"{name}ForTokenClassification",
         SPAN: f"{name}ForQuestionAnswering",
         MASKED_LM: f"{name}ForMaskedLM",
