@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ktlite import errors, models, tasks, text
     from ktlite.learner import Learner
     from ktlite.predictor import Predictor, load_predictor
+    from ktlite.pretraining import get_pretrainer
     from ktlite.workflow import get_learner, get_predictor, load_model
 
 # Looked up on first use: `import ktlite` loads neither TensorFlow nor transformers.
@@ -27,6 +28,7 @@ _NAMES = {
     "Predictor": "ktlite.predictor",
     "get_learner": "ktlite.workflow",
     "get_predictor": "ktlite.workflow",
+    "get_pretrainer": "ktlite.pretraining",
     "load_model": "ktlite.workflow",
     "load_predictor": "ktlite.predictor",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "errors",
     "get_learner",
     "get_predictor",
+    "get_pretrainer",
     "load_model",
     "load_predictor",
     "models",

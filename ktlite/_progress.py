@@ -16,8 +16,11 @@ class _Silent:
         pass
 
 
-def progress(total: int, what: str, unit: str, *, shown: bool | int) -> Any:
-    """Returns a tqdm bar that vanishes when it is closed; a silent one unless `shown`."""
+def progress(total: int | None, what: str, unit: str, *, shown: bool | int) -> Any:
+    """Returns a tqdm bar that vanishes when it is closed; a silent one unless `shown`.
+
+    Without a total it counts.
+    """
     if not shown:
         return _Silent()
     # Not tqdm.auto: in a notebook without ipywidgets it warns in place of drawing.

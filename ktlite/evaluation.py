@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ktlite._logging import logger
+from ktlite._progress import progress
+from ktlite.batching import plan_batches
 from ktlite.errors import ArgumentError
 from ktlite.inference import Forward
 from ktlite.tasks import Task
-from ktlite.training.feed import Feed, Stream
+from ktlite.training.feed import FIXED, ArrayData, Feed, Stream
 from ktlite.training.generic import read_model
 
 
@@ -82,14 +84,15 @@ def run_model(
         outputs = _joined([output for output, _ in batches])
         known = [y for _, y in batches if y is not None]
         targets = np.concatenate(known) if known else None
-    else:
+    elif isinstance(data, ArrayData):
         targets = data.targets
-        if hasattr(data, "encodings"):
-            outputs = forward.over(data, batch_size=batch_size, verbose=verbose)
-        else:
-            starts = range(0, len(data), batch_size)
-            rows = [np.arange(start, min(start + batch_size, len(data))) for start in starts]
-            outputs = _joined([model.predict_on_batch(data.inputs(chunk)) for chunk in rows])
+        starts = range(0, len(data), batch_size)
+        rows = [np.arange(start, min(start + batch_size, len(data))) for start in starts]
+        outputs = _joined([model.predict_on_batch(data.inputs(chunk)) for chunk in rows])
+    else:
+        if task is None:
+            raise ArgumentError("the data does not say what its targets mean; pass task=.")
+        outputs, targets = _reduced(forward, data, task, batch_size, verbose)
     if task is not None:
         return Outputs(task, outputs, targets, data)
     reading = read_model(model, outputs.shape[-1])
@@ -99,6 +102,24 @@ def run_model(
         None if targets is None else reading.targets(targets),
         data,
     )
+
+
+def _reduced(
+    forward: Forward, data: Any, task: Task, batch_size: int, verbose: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns what the task keeps of outputs and targets, in the order of the data."""
+    batches = plan_batches(data.lengths, batch_size)
+    kept = []
+    bar = progress(len(data), "Validating", "row", shown=verbose and len(batches) > 20)
+    for i, rows in enumerate(batches):
+        inputs, targets = data.examples(rows, (*FIXED, i))
+        kept.append(task.reduce(forward(inputs), targets))
+        bar.update(len(rows))
+    bar.close()
+    back = np.argsort(np.concatenate(batches))
+    outputs = np.concatenate([outputs for outputs, _ in kept])[back]
+    known = [targets for _, targets in kept if targets is not None]
+    return outputs, np.concatenate(known)[back] if known else None
 
 
 def _joined(outputs: Sequence[Any]) -> np.ndarray:

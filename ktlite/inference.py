@@ -18,7 +18,8 @@ class Forward:
     this costs what the model costs.
 
     Args:
-        model: A Keras model that takes a dict of int32 arrays [batch, length].
+        model: A Keras model that takes a dict of int32 arrays [batch, length] and returns an
+            array, or a dict of them.
 
     Example:
         >>> Forward(model)({"input_ids": np.array([[101, 102]], "int32")}).shape
@@ -29,15 +30,16 @@ class Forward:
         self.model = model
         self._traced: dict[tuple[str, ...], Any] = {}
 
-    def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    def __call__(self, inputs: dict[str, np.ndarray]) -> Any:
         import keras
 
         if keras.config.backend() != "tensorflow":
-            return np.asarray(self.model.predict_on_batch(inputs))
+            return self.model.predict_on_batch(inputs)
         names = tuple(inputs)
         if names not in self._traced:
             self._traced[names] = self._trace(names)
-        return self._traced[names](inputs).numpy()
+        outputs = self._traced[names](inputs)
+        return keras.tree.map_structure(lambda output: output.numpy(), outputs)
 
     def _trace(self, names: tuple[str, ...]) -> Any:
         import tensorflow as tf

@@ -28,6 +28,7 @@ LAYERS = [
     {"predictor"},
     {"learner"},
     {"workflow"},
+    {"pretraining"},
     {"deploy"},
     {"cli"},
     {"__init__"},

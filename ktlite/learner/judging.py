@@ -134,6 +134,11 @@ class Judging(State):
                 "get_predictor: the learner has no preprocessor; its training data is not text "
                 "that ktlite has preprocessed. Pass preproc=."
             )
+        if not hasattr(chosen, "encode"):
+            raise ArgumentError(
+                "get_predictor: this learner pretrains, and there are no labels to predict yet. "
+                "Call save_model(folder), then fine-tune: ktlite.get_learner(folder, ...)."
+            )
         return Predictor(self.model, chosen, batch_size or self.eval_batch_size)
 
     def ground_truth(self, val_data: Any = None) -> np.ndarray:

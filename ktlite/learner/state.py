@@ -109,7 +109,7 @@ class State:
         )
         for name, feed in (("train_data", self._train), ("val_data", self._val)):
             if isinstance(feed, Feed):
-                problems.add_unless(feed.data.targets is not None, f"{name} has no labels.")
+                problems.add_unless(feed.labelled, f"{name} has no labels.")
         if isinstance(self._val, Stream):
             problems.add_unless(
                 not self._val.endless, "val_data never ends; take(n) batches of it."

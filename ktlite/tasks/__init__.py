@@ -2,6 +2,7 @@
 
 from ktlite.tasks.classification import Classification
 from ktlite.tasks.infer import TASKS, infer_task
+from ktlite.tasks.masked_lm import MaskedLM
 from ktlite.tasks.multilabel import MultiLabel
 from ktlite.tasks.regression import Regression
 from ktlite.tasks.task import Report, Task
@@ -9,6 +10,7 @@ from ktlite.tasks.task import Report, Task
 __all__ = [
     "TASKS",
     "Classification",
+    "MaskedLM",
     "MultiLabel",
     "Regression",
     "Report",

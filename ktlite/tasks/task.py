@@ -66,6 +66,21 @@ class Task(abc.ABC):
     def metrics(self) -> list[Any]:
         """Returns new Keras metrics over the head's logits."""
 
+    def reduce(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Keeps of a batch's outputs and targets what the methods below need.
+
+        All of them by default. A task whose outputs are too large to keep for a whole data
+        set (a vocabulary for each token), or of several parts, overrides it.
+
+        Args:
+            outputs: The head's logits, or a dict of them.
+            targets: The loss's targets, or a dict of them.
+
+        Returns:
+            The `logits` and `targets` of the methods below, a row each example.
+        """
+        return outputs, targets
+
     @abc.abstractmethod
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Turns logits [texts, outputs] into what `predict_proba` returns."""

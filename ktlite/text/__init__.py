@@ -9,6 +9,7 @@ from ktlite.text.loaders import (
 )
 from ktlite.text.models import text_classifier, text_regression_model
 from ktlite.text.preprocessor import Preprocessor
+from ktlite.text.tokenizer_training import train_tokenizer
 from ktlite.text.transformer import Transformer
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "texts_from_csv",
     "texts_from_df",
     "texts_from_folder",
+    "train_tokenizer",
 ]

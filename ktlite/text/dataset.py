@@ -49,3 +49,7 @@ class TextDataset:
     def inputs(self, rows: np.ndarray) -> dict[str, Any]:
         """Returns the model's inputs for some texts, padded to a common length."""
         return self.encodings.pad(rows)
+
+    def examples(self, rows: np.ndarray, seed: tuple[int, ...]) -> tuple[dict[str, Any], Any]:
+        """Returns (inputs, targets) for some texts; there is nothing to draw by the seed."""
+        return self.inputs(rows), None if self.targets is None else self.targets[rows]

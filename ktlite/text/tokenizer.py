@@ -13,6 +13,7 @@ import numpy as np
 from ktlite._progress import progress
 from ktlite.batching import Encodings
 from ktlite.errors import CheckpointError, DataError, listing
+from ktlite.text.frame import Frame
 
 Text = str | tuple[str, str]
 
@@ -64,6 +65,7 @@ class Tokenizer:
         self._rust = _rust_tokenizer(self._files[FILE], folder / FILE)
         self._rust.no_padding()
         self._rust.enable_truncation(maxlen)
+        self._whole: Any = None  # made when it is asked for
         self.pad_id = _pad_id(folder, self._rust)
 
     @property
@@ -105,6 +107,54 @@ class Tokenizer:
             max_length=self.maxlen,
             pad_id=self.pad_id,
         )
+
+    def words(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Tokenises texts whole, without special tokens, and says where words are.
+
+        Returns:
+            For each text three int64 arrays: ids [tokens], the characters [tokens, 2] that each
+            token starts with and ends before, and the number of its word [tokens].
+        """
+        encoded = self._whole_texts().encode_batch(list(texts), add_special_tokens=False)
+        return [
+            (
+                np.array(e.ids, "int64"),
+                np.array(e.offsets, "int64").reshape(-1, 2),
+                np.array([-1 if word is None else word for word in e.word_ids], "int64"),
+            )
+            for e in encoded
+        ]
+
+    def _whole_texts(self) -> Any:
+        """Returns a Rust tokenizer that cuts nothing."""
+        if self._whole is None:
+            self._whole = _rust_tokenizer(self._files[FILE], Path(FILE))
+            self._whole.no_padding()
+            self._whole.no_truncation()
+        return self._whole
+
+    @property
+    def mask_id(self) -> int:
+        """The id of the mask token.
+
+        Raises:
+            CheckpointError: If the tokenizer has none.
+        """
+        named = _name(json.loads(self._files.get(SETTINGS, b"{}")).get("mask_token"))
+        for token in (named, "[MASK]", "<mask>"):
+            number = self._rust.token_to_id(token) if token else None
+            if number is not None:
+                return number
+        raise CheckpointError("the tokenizer has no mask token such as '[MASK]' or '<mask>'.")
+
+    def ordinary_ids(self) -> np.ndarray:
+        """Returns the ids of all entries but special tokens, int64 [entries]."""
+        added = self._rust.get_added_tokens_decoder()
+        return np.setdiff1d(np.array(list(self._rust.get_vocab().values()), "int64"), list(added))
+
+    def frame(self, texts: int) -> Frame:
+        """Returns the special tokens around an input of one text or two."""
+        return Frame.of(self._whole_texts(), texts)
 
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.json` and what `transformers` wants beside it."""
@@ -167,13 +217,16 @@ def _convert(folder: Path) -> Any:
 
 def _pad_id(folder: Path, rust: Any) -> int:
     """Returns the id that padding is filled with: the tokenizer's, else the config's, else 0."""
-    token = _field(folder / SETTINGS, "pad_token")
-    if isinstance(token, dict):  # as transformers writes tokens with options
-        token = token.get("content")
+    token = _name(_field(folder / SETTINGS, "pad_token"))
     number = rust.token_to_id(token) if token else None
     if number is None:
         number = _field(folder / "config.json", "pad_token_id")
     return number if isinstance(number, int) else 0
+
+
+def _name(token: Any) -> str | None:
+    """Returns a token's text; transformers writes some as a dict with options."""
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _field(path: Path, name: str) -> Any:

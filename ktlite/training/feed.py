@@ -14,16 +14,27 @@ import numpy as np
 from ktlite.batching import plan_batches
 from ktlite.errors import ArgumentError, DataError
 
+Seed = tuple[int, ...]
+# For batches that are to be the same whenever they are made.
+FIXED: Seed = (0,)
+
 
 class IndexedData(Protocol):
-    """Data whose rows can be fetched by number, such as a `TextDataset`."""
+    """Data whose rows can be fetched by number, such as a `TextDataset`.
+
+    Attributes:
+        targets: Of all rows; None without labels, or where `examples` makes them.
+        lengths: int [rows], tokens of each row.
+    """
 
     @property
     def targets(self) -> Any: ...
     @property
     def lengths(self) -> np.ndarray: ...
     def __len__(self) -> int: ...
-    def inputs(self, rows: np.ndarray) -> Any: ...
+    def examples(self, rows: np.ndarray, seed: Seed) -> tuple[Any, Any]:
+        """Returns (inputs, targets) of some rows; data that draws at random draws by `seed`."""
+        ...
 
 
 class ArrayData:
@@ -60,6 +71,9 @@ class ArrayData:
     def inputs(self, rows: np.ndarray) -> Any:
         return keras.tree.map_structure(lambda a: a[rows], self.x)
 
+    def examples(self, rows: np.ndarray, seed: Seed) -> tuple[Any, Any]:
+        return self.inputs(rows), None if self.targets is None else self.targets[rows]
+
 
 class Feed:
     """Batches of indexed data, as a function of (seed, epoch, step) alone.
@@ -79,9 +93,14 @@ class Feed:
         self.seed = seed
         self.steps = math.ceil(len(data) / batch_size)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the rows have targets."""
+        return self.data.examples(np.zeros(1, "int64"), FIXED)[1] is not None
+
     def example(self) -> Any:
         """Returns the inputs of one row, as a batch."""
-        return self.data.inputs(np.zeros(1, "int64"))
+        return self.data.examples(np.zeros(1, "int64"), FIXED)[0]
 
     def training(
         self, first_epoch: int, steps: int, class_weight: dict[int, float] | None = None
@@ -102,7 +121,8 @@ class Feed:
 
         def fetch(step: np.int64) -> list[np.ndarray]:
             epoch, position = divmod(int(step), steps)
-            return self._batch(plan(first_epoch + epoch)[position], weights)
+            epoch += first_epoch
+            return self._batch(plan(epoch)[position], weights, (self.seed, epoch, position))
 
         return self._dataset(fetch, weights)
 
@@ -112,7 +132,8 @@ class Feed:
         weights = self._weights(None)
 
         def fetch(step: np.int64) -> list[np.ndarray]:
-            return self._batch(plan[int(step) % len(plan)], weights)
+            position = int(step) % len(plan)
+            return self._batch(plan[position], weights, (*FIXED, position))
 
         return self._dataset(fetch, weights)
 
@@ -124,32 +145,33 @@ class Feed:
         by_class = np.array([class_weight[i] for i in sorted(class_weight)], "float32")
         return by_class[rows] if weights is None else by_class[rows] * weights
 
-    def _batch(self, rows: np.ndarray, weights: np.ndarray | None) -> list[np.ndarray]:
-        columns = [*keras.tree.flatten(self.data.inputs(rows)), self.data.targets[rows]]
+    def _batch(self, rows: np.ndarray, weights: np.ndarray | None, seed: Seed) -> list[np.ndarray]:
+        inputs, targets = self.data.examples(rows, seed)
+        columns = [*keras.tree.flatten(inputs), *keras.tree.flatten(targets)]
         return columns if weights is None else [*columns, weights[rows].astype("float32")]
 
     def _dataset(self, fetch: Any, weights: np.ndarray | None) -> Any:
         import tensorflow as tf
 
-        inputs = self.example()
-        example = self._batch(np.zeros(1, "int64"), weights)
-        count = len(keras.tree.flatten(inputs))
-        # Token matrices differ in length from batch to batch; one trace must take them all.
-        ragged = bool(np.ptp(self.data.lengths)) or bool(self.data.lengths.any())
-        fixed = 2 if ragged else 1
+        first = np.zeros(1, "int64")
+        example = self.data.examples(first, FIXED)  # (inputs, targets), whatever their structure
+        columns = self._batch(first, weights, FIXED)
+        inputs, count = (len(keras.tree.flatten(part)) for part in (example[0], example))
+        # Token matrices differ in length from batch to batch, and so do targets that are made
+        # of them; one trace must take them all.
+        ragged = bool(self.data.lengths.any())
+        free = 0 if not ragged else inputs if self.data.targets is not None else count
         shapes = [
-            (None,) * min(fixed, column.ndim) + column.shape[fixed:]
-            if i < count
-            else (None, *column.shape[1:])
-            for i, column in enumerate(example)
+            (None,) * min(2 if i < free else 1, column.ndim) + column.shape[2 if i < free else 1 :]
+            for i, column in enumerate(columns)
         ]
 
         def load(step: Any) -> tuple[Any, ...]:
-            columns = tf.numpy_function(fetch, [step], [tf.as_dtype(c.dtype) for c in example])
-            for column, shape in zip(columns, shapes, strict=True):
+            loaded = tf.numpy_function(fetch, [step], [tf.as_dtype(c.dtype) for c in columns])
+            for column, shape in zip(loaded, shapes, strict=True):
                 column.set_shape(shape)
-            packed = keras.tree.pack_sequence_as(inputs, list(columns[:count]))
-            return (packed, *columns[count:])
+            packed = keras.tree.pack_sequence_as(example, list(loaded[:count]))
+            return (*packed, *loaded[count:])
 
         dataset = tf.data.Dataset.range(np.iinfo("int64").max).map(load).prefetch(2)
         return without_autotune(dataset)
@@ -267,7 +289,7 @@ def as_feed(data: Any, batch_size: int, seed: int, what: str) -> Feed | Stream |
     """
     if data is None:
         return None
-    if hasattr(data, "inputs") and hasattr(data, "lengths"):
+    if hasattr(data, "examples"):
         return Feed(data, batch_size, seed)
     if isinstance(data, (tuple, list)) and len(data) in (2, 3):
         return Feed(ArrayData(*data), batch_size, seed)
