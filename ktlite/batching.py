@@ -19,12 +19,18 @@ POOL_BATCHES = 50
 class Encodings:
     """Token ids of many texts, end to end, without padding.
 
+    A row is what the model takes at once: a text, or a window of one that is too long.
+
     Args:
-        ids: int32 [tokens], all texts one after the other.
-        offsets: int64 [texts + 1]; text `i` is `ids[offsets[i]:offsets[i + 1]]`.
+        ids: int32 [tokens], all rows one after the other.
+        offsets: int64 [rows + 1]; row `i` is `ids[offsets[i]:offsets[i + 1]]`.
         type_ids: int8 [tokens], the token types, or None where all are 0.
-        max_length: No text is longer than this many tokens.
+        max_length: No row is longer than this many tokens.
         pad_id: What padding is filled with.
+        words: int32 [tokens], the number of the word in its text that a token is of; -1 for
+            special tokens, and for words that a window has for context only: each word is in
+            one row alone. None where words do not matter.
+        text_of: int64 [rows], the text that a row is of, ascending. None: row `i` is text `i`.
     """
 
     ids: np.ndarray
@@ -32,27 +38,44 @@ class Encodings:
     type_ids: np.ndarray | None
     max_length: int
     pad_id: int = 0
+    words: np.ndarray | None = None
+    text_of: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 [texts]: the number of tokens of each text."""
+        """int64 [rows]: the number of tokens of each row."""
         return np.diff(self.offsets)
 
+    def example(self, row: int) -> int:
+        """Returns the number of the text that a row is of."""
+        return int(row if self.text_of is None else self.text_of[row])
+
+    def words_in(self, row: int) -> np.ndarray:
+        """Returns int32 [length], the numbers of a row's words."""
+        if self.words is None:
+            raise ArgumentError("these texts were not tokenised by words (encode_words).")
+        return self.words[self.offsets[row] : self.offsets[row + 1]]
+
+    def width(self, rows: np.ndarray) -> int:
+        """Returns the length that `pad` gives to some rows."""
+        longest = (self.offsets[rows + 1] - self.offsets[rows]).max()
+        return padded_length(int(longest), self.max_length)
+
     def pad(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns a batch: some texts, padded to a common length from a short list of lengths.
+        """Returns a batch: some rows, padded to a common length from a short list of lengths.
 
         Args:
-            rows: int [batch], which texts, in which order.
+            rows: int [batch], which rows, in which order.
 
         Returns:
             `input_ids`, `attention_mask` and `token_type_ids`, each int32 [batch, length].
         """
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
-        width = padded_length(int(lengths.max()), self.max_length)
+        width = self.width(rows)
         inside = np.arange(width) < lengths[:, None]
         # Where a text ends its last position is read again; `inside` blanks it.
         where = np.minimum(starts[:, None] + np.arange(width), len(self.ids) - 1)

@@ -14,6 +14,7 @@ from ktlite.batching import plan_batches
 from ktlite.errors import ArgumentError
 from ktlite.inference import Forward
 from ktlite.tasks import Task
+from ktlite.training.distribution import predict_batch
 from ktlite.training.feed import FIXED, ArrayData, Feed, Stream
 from ktlite.training.generic import read_model
 
@@ -24,9 +25,9 @@ class Outputs:
 
     Args:
         task: What the answers mean.
-        logits: [rows, outputs], in the order of the data.
+        logits: Of each example, in the order of the data; mostly [examples, outputs].
         targets: What is true, in the task's form; None where the data has no labels.
-        data: Where the rows come from.
+        data: Where the examples come from.
     """
 
     task: Task
@@ -45,7 +46,7 @@ class Outputs:
         return self.targets
 
     def top_losses(self, n: int) -> list[tuple[int, float, Any, Any]]:
-        """Returns (row, loss, true, predicted) of the `n` rows with the highest losses."""
+        """Returns (number, loss, true, predicted) of the `n` examples with the highest losses."""
         targets = self.known_targets()
         losses = self.task.example_losses(self.logits, targets)
         worst = np.argsort(-losses, kind="stable")[:n]
@@ -80,7 +81,7 @@ def run_model(
     model, data = forward.model, feed.data
     targets: Any
     if isinstance(feed, Stream):
-        batches = [(model.predict_on_batch(inputs), y) for inputs, y in feed.batches()]
+        batches = [(predict_batch(model, inputs), y) for inputs, y in feed.batches()]
         outputs = _joined([output for output, _ in batches])
         known = [y for _, y in batches if y is not None]
         targets = np.concatenate(known) if known else None
@@ -88,7 +89,7 @@ def run_model(
         targets = data.targets
         starts = range(0, len(data), batch_size)
         rows = [np.arange(start, min(start + batch_size, len(data))) for start in starts]
-        outputs = _joined([model.predict_on_batch(data.inputs(chunk)) for chunk in rows])
+        outputs = _joined([predict_batch(model, data.inputs(chunk)) for chunk in rows])
     else:
         if task is None:
             raise ArgumentError("the data does not say what its targets mean; pass task=.")
@@ -107,17 +108,20 @@ def run_model(
 def _reduced(
     forward: Forward, data: Any, task: Task, batch_size: int, verbose: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns what the task keeps of outputs and targets, in the order of the data."""
+    """Returns what the task makes of outputs and targets, in the order of the data."""
     batches = plan_batches(data.lengths, batch_size)
     kept = []
     bar = progress(len(data), "Validating", "row", shown=verbose and len(batches) > 20)
     for i, rows in enumerate(batches):
         inputs, targets = data.examples(rows, (*FIXED, i))
-        kept.append(task.reduce(forward(inputs), targets))
+        kept.append(task.reduce(forward(inputs), targets, inputs))
         bar.update(len(rows))
     bar.close()
     back = np.argsort(np.concatenate(batches))
     outputs = np.concatenate([outputs for outputs, _ in kept])[back]
+    encodings = getattr(data, "encodings", None)
+    if encodings is not None:
+        return task.join(outputs, encodings), data.targets
     known = [targets for _, targets in kept if targets is not None]
     return outputs, np.concatenate(known)[back] if known else None
 
@@ -131,15 +135,19 @@ def _joined(outputs: Sequence[Any]) -> np.ndarray:
     return np.concatenate(outputs)
 
 
-def show_top_losses(losses: Sequence[tuple[int, float, Any, Any]], data: Any) -> None:
-    """Logs the rows with the highest losses, with their texts where there are any."""
-    texts = getattr(data, "texts", None)
-    rows = getattr(data, "rows", None)
+def show_top_losses(losses: Sequence[tuple[int, float, Any, Any]], outputs: Outputs) -> None:
+    """Logs the examples with the highest losses, with their texts where there are any.
+
+    Args:
+        losses: Of `outputs.top_losses`.
+        outputs: Where they come from.
+    """
+    texts = getattr(outputs.data, "texts", None)
+    rows = getattr(outputs.data, "rows", None)
     for number, loss, true, predicted in losses:
-        lines = [f"row {number} | loss {loss:.3f} | true: {true} | predicted: {predicted}"]
+        example = () if texts is None else texts[number]
+        summary, lines = outputs.task.describe(example, true, predicted)
+        summary = f"row {number} | loss {loss:.3f} | {summary}"
         if rows is not None:
-            lines[0] += f" | row {int(rows[number])} of the source"
-        if texts is not None:
-            text = texts[number]
-            lines += [f"    {part}" for part in ([text] if isinstance(text, str) else text)]
-        logger.info("\n".join(lines))
+            summary += f" | row {int(rows[number])} of the source"
+        logger.info("\n    ".join([summary, *lines]))

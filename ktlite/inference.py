@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,14 @@ class Forward:
         forward = functools.partial(self.model, training=False)
         return tf.function(forward, input_signature=[signature], autograph=False)
 
-    def over(self, data: Any, *, batch_size: int, verbose: int = 0) -> np.ndarray:
+    def over(
+        self,
+        data: Any,
+        *,
+        batch_size: int,
+        verbose: int = 0,
+        keep: Callable[[Any, dict[str, np.ndarray]], np.ndarray] = lambda outputs, inputs: outputs,
+    ) -> np.ndarray:
         """Returns the outputs for all of `data`, in its order.
 
         Args:
@@ -58,16 +66,18 @@ class Forward:
                 `TextDataset` or `Encodings`.
             batch_size: Rows a batch.
             verbose: 1 shows a progress bar.
+            keep: Takes a batch's (outputs, inputs), returns what to keep: an item a row.
 
         Returns:
-            float32 [n, ...].
+            What was kept, [n, ...].
         """
         batch_of = getattr(data, "inputs", None) or data.pad
         batches = plan_batches(data.lengths, batch_size)
         outputs: np.ndarray | None = None
         bar = progress(len(data), "Predicting", "row", shown=verbose and len(batches) > 20)
         for rows in batches:
-            part = self(batch_of(rows))
+            inputs = batch_of(rows)
+            part = keep(self(inputs), inputs)
             if outputs is None:
                 outputs = np.empty((len(data), *part.shape[1:]), part.dtype)
             outputs[rows] = part

@@ -9,15 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.errors import ArgumentError, DataError, PredictorError, plural
+from ktlite.errors import ArgumentError, PredictorError, plural
 from ktlite.inference import Forward
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 from ktlite.text.preprocessor import Preprocessor
-from ktlite.text.tokenizer import Text
 
-# What a loaded predictor must still say as it did when it was saved. Never texts of
-# the user: a predictor travels further than the data that it was trained on.
-_GOLDEN_TEXTS = ("It was fine.", "房间很干净，服务也好。", "One line, and then another. " * 12)
 # Other processors and library versions round differently; a wrong model is off by far more.
 _TOLERANCE = 1e-3
 _HALF_TOLERANCE = 5e-2  # where the model computes in bfloat16 or float16
@@ -62,55 +58,76 @@ class Predictor:
 
     def predict(
         self,
-        texts: Text | Sequence[Text],
+        texts: Any,
         return_proba: bool = False,
         *,
         batch_size: int | None = None,
         verbose: int = 0,
+        **options: Any,
     ) -> Any:
         """Predicts one text or many.
 
         Args:
-            texts: A string; a tuple of two strings, which is a pair; or a list of either.
+            texts: A string; a tuple of two strings, which is a pair; or a list of either. Of a
+                model that tags words, also a list of lists of words.
             return_proba: Give probabilities in place of labels.
             batch_size: Texts a batch. Default: the predictor's.
             verbose: 1 shows a progress bar for many texts.
+            **options: More that the task takes. Of one that tags words: `merge_tokens`,
+                `return_offsets`, `custom_tokenizer`, as `ktlite.tasks.TokenClassification`
+                describes them.
 
         Returns:
             For one text one prediction, for a list a list: the label; for several labels
-            a text, (label, probability) of each; for regression, the number. With
-            `return_proba`, what `predict_proba` returns.
+            a text, (label, probability) of each; for regression, the number; for tags of
+            words, a list of (word, tag). With `return_proba`, what `predict_proba` returns, or
+            the probability in each tuple.
 
         Raises:
-            DataError: If a text is not a string or a pair of strings.
+            DataError: If a text is not of a kind that the task takes.
+            ArgumentError: If the task does not take an option.
         """
-        if return_proba:
-            return self.predict_proba(texts, batch_size=batch_size, verbose=verbose)
-        many, single = _as_list(texts)
-        decoded = self.preproc.task.decode(self.logits(many, batch_size, verbose))
-        return decoded[0] if single else decoded
+
+        def run(examples: Sequence[Any]) -> np.ndarray:
+            return self.logits(examples, batch_size, verbose)
+
+        return self.preproc.task.predict(texts, run, return_proba, **options)
 
     def predict_proba(
         self,
-        texts: Text | Sequence[Text],
+        texts: Any,
         *,
         batch_size: int | None = None,
         verbose: int = 0,
     ) -> np.ndarray:
-        """Returns probabilities, float32: [classes] for one text, [texts, classes] for a list."""
-        many, single = _as_list(texts)
+        """Returns probabilities, float32: [classes] for one text, [texts, classes] for a list.
+
+        Of a model that tags words: [words, classes] for each text.
+        """
+        many, single = self.preproc.task.as_list(texts)
         probabilities = self.preproc.task.probabilities(self.logits(many, batch_size, verbose))
         return probabilities[0] if single else probabilities
 
     def logits(
-        self, texts: Sequence[Text], batch_size: int | None = None, verbose: int = 0
+        self, texts: Sequence[Any], batch_size: int | None = None, verbose: int = 0
     ) -> np.ndarray:
-        """Returns the model's logits, float32 [texts, outputs], in the order of the texts."""
+        """Returns the model's logits, in the order of the texts.
+
+        They are float32 [texts, outputs]; of a model that tags words, an array of objects, each
+        float32 [words, outputs].
+        """
         if not len(texts):
             return np.zeros((0, self.preproc.task.outputs), "float32")
         encodings = self.preproc.encode(texts, verbose=verbose)
         size = self.batch_size if batch_size is None else batch_size
-        return self._forward.over(encodings, batch_size=size, verbose=verbose)
+        task = self.preproc.task
+        rows = self._forward.over(
+            encodings,
+            batch_size=size,
+            verbose=verbose,
+            keep=lambda outputs, inputs: task.reduce(outputs, None, inputs)[0],
+        )
+        return task.join(rows, encodings)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Saves the predictor as a folder that loads anywhere, and that `transformers` opens too.
@@ -124,7 +141,7 @@ class Predictor:
 
         Raises:
             ArgumentError: If `path` is a file or a folder of something else.
-        PredictorError: If the model has no checkpoint format, or gives NaN.
+            PredictorError: If the model has no checkpoint format, or gives NaN.
 
         Example:
             >>> predictor.save("reviews-predictor")
@@ -148,23 +165,28 @@ class Predictor:
             write_manifest(folder, manifest)
 
     def _golden(self) -> list[dict[str, Any]]:
-        logits = self.logits(_GOLDEN_TEXTS)
-        if not np.isfinite(logits).all():
+        examples = self.preproc.task.golden_examples
+        found = [np.asarray(logits, "float64") for logits in self.logits(examples)]
+        if not all(np.isfinite(logits).all() for logits in found):
             raise PredictorError(
                 "the model's outputs are not finite, so it is not saved: the training diverged. "
                 "Train again with a lower rate."
             )
         return [
-            {"text": text, "logits": [round(float(v), 6) for v in row]}
-            for text, row in zip(_GOLDEN_TEXTS, logits, strict=True)
+            {"text": example, "logits": logits.round(6).tolist()}
+            for example, logits in zip(examples, found, strict=True)
         ]
 
     def check(self, golden: Sequence[dict[str, Any]], where: Path) -> None:
         """Raises PredictorError unless the predictor repeats its recorded predictions."""
-        expected = np.array([item["logits"] for item in golden])
-        found = self.logits([item["text"] for item in golden])
-        error = float(np.abs(found - expected).max())
-        scale = max(1.0, float(np.abs(expected).max()))
+        pairs = [
+            (np.asarray(logits, "float64"), np.array(item["logits"]))
+            for logits, item in zip(self.logits([i["text"] for i in golden]), golden, strict=True)
+        ]
+        # Another shape is another number of words, or of outputs.
+        same = all(found.shape == expected.shape for found, expected in pairs)
+        error = max(float(np.abs(a - b).max()) for a, b in pairs) if same else np.inf
+        scale = max(1.0, *(float(np.abs(expected).max()) for _, expected in pairs))
         half = self.model.compute_dtype in ("bfloat16", "float16")
         if not error <= (_HALF_TOLERANCE if half else _TOLERANCE) * scale:
             raise PredictorError(
@@ -213,19 +235,3 @@ def load_predictor(
 
 def _is_predictor(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
-
-
-def _as_list(texts: Any) -> tuple[list[Text], bool]:
-    """Returns the texts as a list, and whether it was a single text."""
-    if isinstance(texts, str):
-        return [texts], True
-    if isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(t, str) for t in texts):
-        return [texts], True
-    # Iterating over a data frame would give the names of its columns.
-    wrong = isinstance(texts, (bytes, dict)) or hasattr(texts, "columns")
-    if wrong or not hasattr(texts, "__iter__"):
-        raise DataError(
-            "predict takes a string, a tuple of two strings (a pair), or a list of them; got "
-            f"{type(texts).__name__}."
-        )
-    return list(texts), False

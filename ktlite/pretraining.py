@@ -22,8 +22,7 @@ from ktlite.text.documents import read_documents
 from ktlite.text.loaders import DEFAULT_SEED
 from ktlite.text.pretraining import PretrainingDataset, PretrainingPreprocessor
 from ktlite.text.tokenizer import Tokenizer
-from ktlite.text.transformer import compile_model
-from ktlite.workflow import PRECISIONS
+from ktlite.training.execution import Execution
 
 OBJECTIVES = ("masked-lm", "pretraining")
 SHORTEST = 8  # tokens of an input: special ones, and words to mask and to guess from
@@ -48,6 +47,10 @@ def get_pretrainer(
     encoding: str | None = None,
     cache_folder: str | os.PathLike[str] | None = None,
     precision: str | None = None,
+    strategy: Any = None,
+    devices: Sequence[str] | None = None,
+    xla: bool | str = "auto",
+    accumulate: int = 1,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
@@ -86,7 +89,11 @@ def get_pretrainer(
         encoding: Of the files. Default: detected.
         cache_folder: Where the tokenised texts are kept while the learner lives, 3 bytes a
             token. Default: the system's temporary folder.
-        precision: As in `get_learner`.
+        precision: As in `get_learner`, like the next four.
+        strategy: Devices to train on.
+        devices: Names of devices to train on.
+        xla: Whether to compile the encoder.
+        accumulate: Batches to a step of the optimizer.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the config to accept.
         seed: Of the new weights, dropout, masking, the split and the order of the data.
@@ -113,26 +120,28 @@ def get_pretrainer(
     from ktlite.models.config import read_config
 
     config = _as_config(model)
+    execution = Execution(strategy, devices, precision, xla, accumulate)
     _check(locals())
     tokens = Tokenizer(find_checkpoint(tokenizer or model, revision=revision), maxlen)
-    loading: dict[str, Any] = {
-        "seed": seed,
-        "dtype": precision,
-        "ignore_config_fields": ignore_config_fields,
-    }
     if config is not None:
-        config = {"vocab_size": tokens.vocab_size, "pad_token_id": tokens.pad_id, **config}
-        objective = task or _usual_task(config)
-        new = from_config(config, objective, **loading)
+        source: Any = {"vocab_size": tokens.vocab_size, "pad_token_id": tokens.pad_id, **config}
+        objective = task or _usual_task(source)
     else:
-        folder = find_checkpoint(model, revision=revision)
-        objective = task or _usual_task(read_config(folder))
-        new = from_pretrained(folder, objective, **loading)
+        source = find_checkpoint(model, revision=revision)
+        objective = task or _usual_task(read_config(source))
+    masked_lm = MaskedLM(sentence_order=objective == "pretraining")
+
+    def make(policy: str | None) -> Any:
+        return (from_pretrained if config is None else from_config)(
+            source, objective, seed=seed, dtype=policy, ignore_config_fields=ignore_config_fields
+        )
+
+    new = execution.build(make, masked_lm)
     _check_fit(new, tokens, maxlen)
     preproc = PretrainingPreprocessor(
         tokens,
         maxlen,
-        MaskedLM(sentence_order=objective == "pretraining"),
+        masked_lm,
         probability=mask_probability,
         max_ngram=max_ngram or (3 if objective == "pretraining" else 1),
     )
@@ -160,7 +169,7 @@ def get_pretrainer(
             objective,
         )
     return Learner(
-        compile_model(new, preproc.task),
+        new,
         train,
         val,
         batch_size=batch_size,
@@ -202,8 +211,6 @@ def _check(given: Mapping[str, Any]) -> None:
     )
     if given["task"] is not None:
         problems.choice("task", given["task"], OBJECTIVES)
-    if given["precision"] is not None:
-        problems.choice("precision", given["precision"], PRECISIONS)
     for name in ("mask_probability", "val_pct"):
         value = given[name]
         fine = isinstance(value, (int, float)) and 0 < value < 1
@@ -212,6 +219,7 @@ def _check(given: Mapping[str, Any]) -> None:
     if given["max_ngram"] is not None:
         sizes["max_ngram"] = given["max_ngram"]
     at_least_one(problems, **sizes)
+    given["execution"].check(problems, **sizes)
     maxlen = given["maxlen"]
     problems.add_unless(
         isinstance(maxlen, int) and maxlen >= SHORTEST,

@@ -12,8 +12,10 @@ from ktlite._arguments import at_least_one, checked
 from ktlite.errors import ArgumentError, Problems
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor
-from ktlite.text.loaders import DEFAULT_SEED, prepare, read_any
+from ktlite.text.loaders import DEFAULT_SEED, prepare
+from ktlite.text.sources import source_of
 from ktlite.text.transformer import Transformer
+from ktlite.training.execution import Execution
 
 # Arguments that only make sense where get_learner loads the data itself.
 _LOADING = (
@@ -27,13 +29,11 @@ _LOADING = (
     "class_names",
     "missing",
     "metrics",
-    "precision",
     "revision",
     "ignore_config_fields",
 )
-
-# Weights stay float32: half-precision ones lose small updates, and AdamW's clipping with them.
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# Those that say how the model that it makes is run.
+_EXECUTION = ("precision", "strategy", "devices", "xla", "accumulate")
 
 
 @checked
@@ -58,6 +58,10 @@ def get_learner(
     missing: str = "drop",
     metrics: Sequence[Any] | None = None,
     precision: str | None = None,
+    strategy: Any = None,
+    devices: Sequence[str] | None = None,
+    xla: bool | str = "auto",
+    accumulate: int = 1,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
     preproc: Any = None,
@@ -73,7 +77,9 @@ def get_learner(
     Args:
         model: Checkpoint folder or Hub name; or a compiled Keras model.
         train_data: With a checkpoint: the path of a CSV file or of a folder of class
-            folders, a DataFrame, or (texts, labels). With a Keras model: what
+            folders, a DataFrame, or (texts, labels). To tag words: the path of a file with a
+            word and its tag a line (CoNLL, WNUT), of a CoNLL-U, CSV or JSONL file, a DataFrame,
+            or (lists of words, lists of tags). With a Keras model: what
             `preprocess_train` or a loader returned, `(x, y)` or `(x, y, sample_weight)`
             arrays, a batched `tf.data.Dataset`, or a `PyDataset`.
         val_data: To validate on, like `train_data`. Default with a checkpoint: a
@@ -82,22 +88,33 @@ def get_learner(
         eval_batch_size: Rows a batch at validation and prediction.
         workers: Accepted for ktrain's sake.
         use_multiprocessing: Accepted for ktrain's sake.
-        text_column: Name of the text column, or two names for pairs of texts.
-        label_columns: Name of the label column, or of several one-/multi-hot columns.
-        task: `"classification"`, `"multilabel"` or `"regression"`. Default: inferred
-            from the labels; where they leave a doubt, an error asks. With a Keras model,
-            a `ktlite.tasks.Task`; default: read off its loss.
-        maxlen: Longest text in tokens; what is longer is cut.
+        text_column: Name of the text column, or two names for pairs of texts. To tag words:
+            the column of the words; default: `"Word"`, or the first of columns without names.
+        label_columns: Name of the label column, or of several one-/multi-hot columns. To tag
+            words: the column of the tags; default: `"Tag"`, or the last.
+        task: One of `ktlite.tasks.TASKS`: `"classification"`, `"multilabel"`,
+            `"regression"` or `"token-classification"`; or a `ktlite.tasks.Task`. Default: one
+            of the first three, inferred from the labels; where they leave a doubt, an error
+            asks. With a Keras model, a `Task`; default: read off its loss.
+        maxlen: Longest text in tokens; what is longer is cut, or where words are tagged, read
+            in windows of this length.
         val_pct: Share of the texts to validate on.
         sep: Column separator of the CSV file.
         encoding: Of the files. Default: detected.
         names: Column names of a CSV file without a header row.
         class_names: Names of integer labels 0, 1, 2, ...
         missing: `"drop"` leaves out rows without text or label and says how many;
-            `"error"` refuses them.
+            `"error"` refuses them. (Words without a tag are refused in any case.)
         metrics: Keras metrics over the logits. Default: the task's.
-        precision: What to compute in: `"float32"`, `"mixed_bfloat16"` or
-            `"mixed_float16"`; weights stay float32. Default: Keras' global policy.
+        precision: What to compute in: `"float32"`, `"bfloat16"` or `"float16"` (with loss
+            scaling); weights stay float32. Default: Keras' global policy.
+        strategy: `"mirrored"` trains on all GPUs, each with a share of every batch; or a
+            `tf.distribute.Strategy`. Default: one device.
+        devices: Names such as `["GPU:0", "GPU:1"]`, to train on some devices.
+        xla: Whether training compiles the encoder with XLA, once for each padded length.
+            `"auto"` does on GPUs.
+        accumulate: Batches whose gradients are averaged for one step of the optimizer:
+            like a batch so many times as large, in the memory of one.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the checkpoint's config.json to accept.
         preproc: With a Keras model: the preprocessor, if the data does not bring it.
@@ -131,11 +148,12 @@ def get_learner(
             seed=seed,
         )
     _check_loading(given)
+    read = source_of(task).read
     options = {"sep": sep, "encoding": encoding, "names": names, "missing": missing}
-    raw = read_any(train_data, text_column, label_columns, source="train_data", **options)
+    raw = read(train_data, text_column, label_columns, source="train_data", **options)
     raw_val = None
     if val_data is not None:
-        raw_val = read_any(val_data, text_column, label_columns, source="val_data", **options)
+        raw_val = read(val_data, text_column, label_columns, source="val_data", **options)
     # Not before the data is read: it may take a download.
     transformer = Transformer(
         model,
@@ -146,7 +164,8 @@ def get_learner(
         ignore_config_fields=ignore_config_fields,
     )
     train, val = prepare(raw, raw_val, transformer, val_pct=val_pct, seed=seed, verbose=verbose)
-    classifier = transformer.get_classifier(metrics=metrics, seed=seed, dtype=precision)
+    execution = {name: given[name] for name in _EXECUTION}
+    classifier = transformer.get_classifier(metrics=metrics, seed=seed, **execution)
     return Learner(
         classifier,
         train,
@@ -181,7 +200,7 @@ def load_model(
     max_positions: int | None = None,
     ignore_mismatched_sizes: bool = False,
     seed: int = DEFAULT_SEED,
-    precision: str | None = None,
+    dtype: Any = None,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
 ) -> Any:
@@ -198,7 +217,7 @@ def load_model(
         ignore_mismatched_sizes: Weights of another shape than `config` asks for get new
             values, and a warning lists them.
         seed: Of new weights and of dropout.
-        precision: Keras dtype policy, such as `"mixed_bfloat16"`. Default: Keras' own.
+        dtype: Keras dtype or dtype policy, such as `"mixed_bfloat16"`. Default: Keras' own.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of config.json to accept.
 
@@ -224,7 +243,7 @@ def load_model(
         max_positions=max_positions,
         ignore_mismatched_sizes=ignore_mismatched_sizes,
         seed=seed,
-        dtype=precision,
+        dtype=dtype,
         revision=revision,
         ignore_config_fields=ignore_config_fields,
     )
@@ -234,12 +253,14 @@ def _refuse_loading(given: Mapping[str, Any]) -> None:
     """Raises if arguments that load data are given with a Keras model."""
     problems = Problems("get_learner")
     parameters = inspect.signature(get_learner).parameters
-    for name in _LOADING:
+    kind = type(given["model"]).__name__
+    for name in (*_LOADING, *_EXECUTION):
         value, default = given[name], parameters[name].default
+        done = "whose data must be loaded" if name in _LOADING else "which has been compiled"
         problems.add_unless(
             type(value) is type(default) and value == default,
-            f"{name} goes with the name of a checkpoint; this model is of type "
-            f"{type(given['model']).__name__}, whose data must be loaded already.",
+            f"{name} goes with the name of a checkpoint; this model is of type {kind}, {done} "
+            "already.",
         )
     problems.raise_if_any()
 
@@ -247,14 +268,13 @@ def _refuse_loading(given: Mapping[str, Any]) -> None:
 def _check_loading(given: Mapping[str, Any]) -> None:
     """Raises if the arguments cannot work with the name of a checkpoint."""
     problems = Problems("get_learner")
-    data, val_pct = given["train_data"], given["val_pct"]
+    data, val_pct, source = given["train_data"], given["val_pct"], source_of(given["task"])
     problems.add_unless(
         data is not None,
-        "train_data is not given: the path of a CSV file or of a folder of class folders, a "
-        "DataFrame, or a tuple (texts, labels).",
+        f"train_data is not given: {source.expected}.",
     )
     is_file = isinstance(data, (str, os.PathLike)) and not Path(data).is_dir()
-    if is_file or hasattr(data, "columns"):
+    if source.needs_columns and (is_file or hasattr(data, "columns")):
         for name in ("text_column", "label_columns"):
             problems.add_unless(given[name] is not None, f"{name} is not given: which column?")
     problems.add_unless(
@@ -263,8 +283,7 @@ def _check_loading(given: Mapping[str, Any]) -> None:
     in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
     problems.add_unless(in_range, f"val_pct={val_pct!r}; expected more than 0, below 1.")
     problems.choice("missing", given["missing"], ("drop", "error"))
-    if given["precision"] is not None:
-        problems.choice("precision", given["precision"], PRECISIONS)
     sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
     at_least_one(problems, **sizes)
+    Execution(**{name: given[name] for name in _EXECUTION}).check(problems, **sizes)
     problems.raise_if_any()

@@ -158,8 +158,9 @@ def test_top_losses_of_several_labels() -> None:
 def test_the_worst_rows_are_shown_with_their_texts(caplog: pytest.LogCaptureFixture) -> None:
     losses = [(1, 2.25, "yes", "no"), (0, 0.5, "no", "yes")]
     with caplog.at_level(logging.INFO, "ktlite"):
-        show_top_losses(losses, Source(["fine", ("left", "right")], np.array([4, 7])))
-        show_top_losses(losses[:1], object())
+        source = Source(["fine", ("left", "right")], np.array([4, 7]))
+        for chosen, data in ((losses, source), (losses[:1], object())):
+            show_top_losses(chosen, Outputs(TASK, np.zeros((2, 3)), None, data))
     assert [record.getMessage() for record in caplog.records] == [
         "row 1 | loss 2.250 | true: yes | predicted: no | row 7 of the source\n    left\n    right",
         "row 0 | loss 0.500 | true: no | predicted: yes | row 4 of the source\n    fine",

@@ -45,7 +45,7 @@ class Judging(State):
         Returns:
             For classification the confusion matrix, int [true, predicted]; for
             several labels a text one 2x2 matrix a label; for regression
-            [(metric, value), ...].
+            [(metric, value), ...]; for entities their F1.
 
         Raises:
             ArgumentError: If there is nothing to validate on.
@@ -85,7 +85,7 @@ class Judging(State):
 
         Returns:
             [(index, loss, true, predicted), ...], the highest loss first. The index counts
-            the rows in the order of the data.
+            the texts, or rows of arrays, in the order of the data.
 
         Raises:
             ArgumentError: If there is nothing to look at.
@@ -106,7 +106,8 @@ class Judging(State):
 
         Returns:
             For texts, what `Predictor.predict` returns. For data, probabilities
-            [rows, classes], or for regression the numbers [rows].
+            [rows, classes] ([words, classes] for each text where words have labels), or for
+            regression the numbers [rows].
         """
         if _is_texts(val_data):
             self._predictor = self._predictor or self.get_predictor()
@@ -169,12 +170,12 @@ class Judging(State):
         size = self.eval_batch_size
         return run_model(self._forward, feed, self.task, batch_size=size, verbose=verbose)
 
-    def _top_losses(self, where: str, n: int, val_data: Any) -> tuple[list[Any], Any]:
+    def _top_losses(self, where: str, n: int, val_data: Any) -> tuple[list[Any], Outputs]:
         problems = Problems(where)
         at_least_one(problems, n=n)
         problems.raise_if_any()
         outputs = self._outputs(where, val_data)
-        return outputs.top_losses(n), outputs.data
+        return outputs.top_losses(n), outputs
 
 
 def _renamed(task: Task, names: Sequence[str]) -> Task:
@@ -188,7 +189,7 @@ def _renamed(task: Task, names: Sequence[str]) -> Task:
 
 
 def _is_texts(data: Any) -> bool:
-    """Says whether `data` is raw: a string, a pair of strings, or a list that starts with one."""
+    """Says whether `data` is raw: a string, or a list of strings, pairs or lists of words."""
     if isinstance(data, str):
         return True
     if getattr(data, "ndim", None) == 1:  # an array or a Series
@@ -197,5 +198,5 @@ def _is_texts(data: Any) -> bool:
         return False
     first = data[0]
     return isinstance(first, str) or (
-        isinstance(first, tuple) and all(isinstance(part, str) for part in first)
+        isinstance(first, (tuple, list)) and all(isinstance(part, str) for part in first)
     )

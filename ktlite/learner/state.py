@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one
-from ktlite.errors import ArgumentError, Problems
+from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.inference import Forward
 from ktlite.learner.weights import InitialWeights
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task
 from ktlite.training import run
+from ktlite.training.distribution import check_learner, check_stream, replicas_of
 from ktlite.training.feed import Feed, Stream, as_feed
 from ktlite.training.generic import Reading, read_model
 from ktlite.training.lr_finder import LRFinderResult
@@ -122,7 +123,26 @@ class State:
             "the model has no weights yet. Give it a keras.Input as its first layer, or call it "
             "once on a batch: model(x[:1]).",
         )
+        if self.model.compiled:
+            self._check_devices(problems)
         return problems
+
+    def _check_devices(self, problems: Problems) -> None:
+        """Records what the model's devices cannot share, where it has several."""
+        check_learner(
+            problems,
+            self.model,
+            batch_size=self.batch_size,
+            eval_batch_size=self.eval_batch_size,
+        )
+        for name, feed in (("train_data", self._train), ("val_data", self._val)):
+            if isinstance(feed, Stream):
+                check_stream(problems, self.model, name, feed.data)
+        if isinstance(self._val, Feed):
+            rows, replicas = len(self._val.data), replicas_of(self.model)
+            problems.add_unless(
+                rows >= replicas, f"val_data has {plural(rows, 'row')} for {replicas} devices."
+            )
 
     def _steps(self, wanted: int | None, where: str) -> int:
         steps = run.steps_per_epoch(self._train_feed(where), wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,8 @@ class TransformerModel(keras.Model):
             if task
             else None
         )
+        # Stands in for the encoder where something compiles it, with the same arguments.
+        self.run_encoder: Callable[..., Any] | None = None
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
@@ -139,7 +141,7 @@ class TransformerModel(keras.Model):
         if mask is None:
             mask = keras.ops.ones_like(input_ids)
         x = self.embeddings(input_ids, inputs.get("token_type_ids"), mask, training=training)
-        hidden = self.encoder(x, mask, training=training)
+        hidden = (self.run_encoder or self.encoder)(x, mask, training=training)
         if self.head is None:
             return hidden
         if isinstance(self.head, MaskedLMHead):

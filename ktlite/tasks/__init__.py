@@ -1,11 +1,12 @@
 """Tasks: what a label means, from data to loss to readable predictions. One file each."""
 
 from ktlite.tasks.classification import Classification
-from ktlite.tasks.infer import TASKS, infer_task
+from ktlite.tasks.infer import TASKS, find_task, infer_task, register
 from ktlite.tasks.masked_lm import MaskedLM
 from ktlite.tasks.multilabel import MultiLabel
 from ktlite.tasks.regression import Regression
 from ktlite.tasks.task import Report, Task
+from ktlite.tasks.token_classification import TokenClassification
 
 __all__ = [
     "TASKS",
@@ -15,5 +16,8 @@ __all__ = [
     "Regression",
     "Report",
     "Task",
+    "TokenClassification",
+    "find_task",
     "infer_task",
+    "register",
 ]

@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ktlite._logging import logger
-from ktlite.errors import DataError, Problems, did_you_mean, listing
+from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
 from ktlite.tasks.classification import Classification
 from ktlite.tasks.multilabel import MultiLabel
 from ktlite.tasks.regression import Regression
 from ktlite.tasks.task import Task, plain
+from ktlite.tasks.token_classification import TokenClassification
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Classification, MultiLabel, Regression)
+    task.name: task for task in (Classification, MultiLabel, Regression, TokenClassification)
 }
+T = TypeVar("T", bound=type[Task])
 # Up to this many distinct integers are taken for class numbers; more could be a quantity.
 FEW_INTEGERS = 20
+
+
+def register(task: T) -> T:
+    """Makes a task of your own known by its name: to `task=` arguments and to `load_predictor`.
+
+    Raises:
+        ArgumentError: If another task has the name.
+
+    Example:
+        >>> @ktlite.tasks.register
+        ... class Ordinal(ktlite.tasks.Regression):
+        ...     name = "ordinal"
+    """
+    if TASKS.get(task.name, task) is not task:
+        raise ArgumentError(f"there is a task {task.name!r} already: {TASKS[task.name].__name__}.")
+    TASKS[task.name] = task
+    return task
+
+
+def find_task(name: Any) -> type[Task]:
+    """Returns the task of a name.
+
+    Raises:
+        ArgumentError: If there is none.
+    """
+    problems = Problems("task")
+    problems.choice("task", name, list(TASKS))
+    problems.raise_if_any()
+    return TASKS[name]
 
 
 def infer_task(
@@ -31,8 +62,9 @@ def infer_task(
     """Returns the task that labels belong to.
 
     Args:
-        labels: [texts] strings, integers or floats, or [texts, columns] of numbers.
-        task: `"classification"`, `"multilabel"` or `"regression"`; None to infer it.
+        labels: [texts] strings, integers or floats, or [texts, columns] of numbers; for a task
+            that learns from its labels itself, whatever it takes.
+        task: One of `TASKS`; None to infer it: classification, multilabel or regression.
         class_names: Names of the classes (integer labels count from 0 then), or of
             the columns. Default: the sorted distinct labels.
         source: What to call the labels in messages.
@@ -46,15 +78,12 @@ def infer_task(
         >>> infer_task(["good", "bad", "good"]).classes
         ['bad', 'good']
     """
-    if task is not None:
-        problems = Problems("task")
-        problems.choice("task", task, list(TASKS))
-        problems.raise_if_any()
+    learned = None if task is None else find_task(task).from_labels(labels, class_names, source)
+    if learned is not None:
+        return learned
     values, class_names = np.asarray(labels), plain(list(class_names))
     if values.size == 0:
         raise DataError(f"{source}: there are no labels.")
-    if task == "regression":
-        return Regression()
     if values.ndim == 2:
         return _from_matrix(values, task, class_names, source)
     if task == "multilabel":

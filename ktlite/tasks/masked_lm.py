@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ktlite.errors import ArgumentError
-from ktlite.tasks.task import Report, Task, log_softmax
+from ktlite.tasks.task import IGNORE, Report, Task, counted_accuracy, log_softmax
 
-IGNORE = -100  # a target that does not count, as in PyTorch
 WORDS, ORDER = "prediction_logits", "sop_logits"  # Hugging Face's names of the outputs
 
 
@@ -59,23 +59,13 @@ class MaskedLM(Task):
         return cross_entropy()
 
     def metrics(self) -> Any:
-        import keras
-
-        class Accuracy(keras.metrics.Mean):
-            """Share of right answers among the targets that count."""
-
-            def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-                y_true = keras.ops.cast(y_true, "int32")
-                right = keras.ops.equal(y_true, keras.ops.argmax(y_pred, axis=-1))
-                return super().update_state(
-                    right, sample_weight=keras.ops.not_equal(y_true, IGNORE)
-                )
-
         if self.sentence_order:
-            return {WORDS: [Accuracy("accuracy")], ORDER: [Accuracy("accuracy")]}
-        return [Accuracy("accuracy")]
+            return {WORDS: [counted_accuracy()], ORDER: [counted_accuracy()]}
+        return [counted_accuracy()]
 
-    def reduce(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
+    def reduce(
+        self, outputs: Any, targets: Any, inputs: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns sums a text: [texts, 2 or 4] of loss and right answers, and of targets.
 
         The logits of a data set, a vocabulary for each masked token, are too many to keep.

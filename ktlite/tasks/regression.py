@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,12 @@ class Regression(Task):
     name = "regression"
     head = "text-classification"
     problem_type = "regression"
+
+    @classmethod
+    def from_labels(
+        cls, labels: Any, class_names: Sequence[Any] = (), source: str = "labels"
+    ) -> Task | None:
+        return cls() if len(labels) else None
 
     @property
     def outputs(self) -> int:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+
+from ktlite._arguments import checked
+from ktlite.batching import Encodings
+from ktlite.errors import ArgumentError, DataError
+
+IGNORE = -100  # a target that does not count, as in PyTorch
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,7 @@ class Report:
         text: The report to read.
         metrics: Name -> value.
         result: What `Learner.validate` returns, in ktrain's form: the confusion
-            matrix, or a list of (metric, value).
+            matrix, a list of (metric, value), or the F1 of entities.
     """
 
     text: str
@@ -31,14 +37,44 @@ class Task(abc.ABC):
 
     `Learner` and `Predictor` ask the task; they never ask which task it is.
     A task is plain data: `get_config` gives JSON, `from_config` the task again.
+
+    What a person gives and gets is an *example*. What the model takes is a *row* of tokens:
+    one an example, or several where `tokenize` cuts it into windows. `align` makes the targets
+    of rows, `reduce` and `join` make the outputs of examples, which all methods below take.
+    Where examples differ in size (a row of numbers a word), outputs and targets are `ragged`.
     """
 
     #: The name in saved files and in `task=` arguments.
     name: ClassVar[str]
+    #: What the data is, by its name in `ktlite.text.sources.SOURCES`.
+    reads: ClassVar[str] = "texts"
     #: The Hugging Face task name, which selects the model's head.
     head: ClassVar[str]
     #: Hugging Face's `problem_type` in config.json.
     problem_type: ClassVar[str | None] = None
+    #: What a loaded predictor must still say as it did when it was saved. Never texts of the
+    #: user: a predictor travels further than the data that it was trained on.
+    golden_examples: ClassVar[Sequence[Any]] = (
+        "It was fine.",
+        "房间很干净，服务也好。",
+        "One line, and then another. " * 12,
+    )
+
+    @classmethod
+    def from_labels(
+        cls, labels: Any, class_names: Sequence[Any] = (), source: str = "labels"
+    ) -> Task | None:
+        """Learns the task from training labels; None leaves it to `infer_task`.
+
+        Args:
+            labels: As a reader returns them.
+            class_names: Names of the classes, where the user gives them.
+            source: What to call the labels in messages.
+
+        Raises:
+            DataError: If they are not of this task.
+        """
+        return None
 
     @property
     @abc.abstractmethod
@@ -66,20 +102,90 @@ class Task(abc.ABC):
     def metrics(self) -> list[Any]:
         """Returns new Keras metrics over the head's logits."""
 
-    def reduce(self, outputs: Any, targets: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Keeps of a batch's outputs and targets what the methods below need.
+    def tokenize(self, examples: Sequence[Any], tokenizer: Any, verbose: int = 0) -> Encodings:
+        """Turns examples into tokens.
 
-        All of them by default. A task whose outputs are too large to keep for a whole data
-        set (a vocabulary for each token), or of several parts, overrides it.
+        Args:
+            examples: What a reader or a caller of `predict` gives.
+            tokenizer: A `ktlite.text.tokenizer.Tokenizer`.
+            verbose: 1 shows a progress bar for many.
+
+        Raises:
+            DataError: If an example is not of this task.
+        """
+        encodings: Encodings = tokenizer.encode(examples, verbose=verbose)
+        return encodings
+
+    def align(self, targets: np.ndarray, encodings: Encodings, rows: np.ndarray) -> Any:
+        """Returns the loss's targets of some rows: by default, one a row.
+
+        Args:
+            targets: Of all examples, as `encode` returns them.
+            encodings: Of all examples.
+            rows: int [batch].
+        """
+        return targets[rows]
+
+    def reduce(
+        self, outputs: Any, targets: Any, inputs: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, Any]:
+        """Keeps of a batch what is needed later: by default, everything.
+
+        A task whose outputs are too large to keep for a whole data set (a vocabulary for each
+        token), padded, or of several parts, overrides it.
 
         Args:
             outputs: The head's logits, or a dict of them.
-            targets: The loss's targets, or a dict of them.
+            targets: The loss's targets, or a dict of them; None without labels.
+            inputs: What the model was given.
 
         Returns:
-            The `logits` and `targets` of the methods below, a row each example.
+            Outputs, one item a row. And targets for data that makes them with each batch, one
+            item a row; of other data they are known, and what is returned is not looked at.
         """
         return outputs, targets
+
+    def join(self, outputs: np.ndarray, encodings: Encodings) -> np.ndarray:
+        """Turns what `reduce` kept of all rows into the `logits` of the methods below.
+
+        By default, one row is one example.
+        """
+        return outputs
+
+    @checked
+    def predict(
+        self, examples: Any, run: Callable[[Sequence[Any]], np.ndarray], return_proba: bool = False
+    ) -> Any:
+        """Predicts one example or many; what `Predictor.predict` does.
+
+        A task that takes more arguments overrides it, and names them.
+
+        Args:
+            examples: What the caller gave.
+            run: Turns a list of examples into logits.
+            return_proba: Give probabilities.
+        """
+        many, single = self.as_list(examples)
+        logits = run(many)
+        predicted = self.probabilities(logits) if return_proba else self.decode(logits)
+        return predicted[0] if single else predicted
+
+    def as_list(self, examples: Any) -> tuple[list[Any], bool]:
+        """Returns examples as a list, and whether it was a single one.
+
+        Raises:
+            DataError: If they are of another kind.
+        """
+        if isinstance(examples, str) or is_pair(examples):
+            return [examples], True
+        # Iterating over a data frame would give the names of its columns.
+        wrong = isinstance(examples, (bytes, dict)) or hasattr(examples, "columns")
+        if wrong or not hasattr(examples, "__iter__"):
+            raise DataError(
+                "predict takes a string, a tuple of two strings (a pair), or a list of them; got "
+                f"{type(examples).__name__}."
+            )
+        return list(examples), False
 
     @abc.abstractmethod
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
@@ -97,6 +203,20 @@ class Task(abc.ABC):
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns the loss of each text, float64 [texts]."""
 
+    def describe(self, example: Any, true: Any, predicted: Any) -> tuple[str, list[str]]:
+        """Says what is wrong with a prediction, for `view_top_losses`.
+
+        Args:
+            example: As it was given.
+            true: Of `decode_targets`.
+            predicted: Of `decode`.
+
+        Returns:
+            A few words, and more lines.
+        """
+        texts = [example] if isinstance(example, str) else list(example)
+        return f"true: {true} | predicted: {predicted}", texts
+
     @abc.abstractmethod
     def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
         """Compares logits with targets."""
@@ -107,8 +227,6 @@ class Task(abc.ABC):
         Raises:
             ArgumentError: If this task cannot weight classes.
         """
-        from ktlite.errors import ArgumentError
-
         raise ArgumentError(f"class_weight={weights!r}: a {self.name} task cannot weight classes.")
 
     @abc.abstractmethod
@@ -129,6 +247,35 @@ class Task(abc.ABC):
         if self.problem_type:
             fields["problem_type"] = self.problem_type
         return fields
+
+
+def counted_accuracy() -> Any:
+    """Returns a Keras metric: the share of right classes among the targets that count."""
+    import keras
+
+    class Accuracy(keras.metrics.Mean):
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            # As one row: of several, Keras would take each row's mean, however many count in it.
+            y_true = keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,))
+            guess = keras.ops.reshape(keras.ops.argmax(y_pred, axis=-1), (-1,))
+            right = keras.ops.equal(y_true, keras.ops.cast(guess, "int32"))
+            return super().update_state(right, sample_weight=keras.ops.not_equal(y_true, IGNORE))
+
+    return Accuracy("accuracy")
+
+
+def is_pair(example: Any) -> bool:
+    """Says whether this is a tuple of two strings."""
+    return (
+        isinstance(example, tuple)
+        and len(example) == 2
+        and all(isinstance(part, str) for part in example)
+    )
+
+
+def ragged(items: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns arrays of unequal size as an array of objects [items]."""
+    return np.fromiter(items, object, len(items))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

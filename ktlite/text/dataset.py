@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ktlite.batching import Encodings
-from ktlite.text.tokenizer import Text
 
 if TYPE_CHECKING:
     from ktlite.text.preprocessor import Preprocessor
@@ -20,14 +19,14 @@ class TextDataset:
     """Tokenised texts. Made by `preprocess_train`, `preprocess_test` and the loaders.
 
     Args:
-        texts: The texts as they were given.
-        encodings: Their tokens.
-        targets: What the loss compares with, one row a text; None without labels.
+        texts: The texts as they were given; what the task's reader makes of them.
+        encodings: Their tokens: one row a text, or several where it was cut into windows.
+        targets: What is true of each text, in the task's form; None without labels.
         preproc: The preprocessor that made it.
         rows: int64 [texts], the row numbers in the source.
     """
 
-    texts: Sequence[Text]
+    texts: Sequence[Any]
     encodings: Encodings
     targets: np.ndarray | None
     preproc: Preprocessor
@@ -38,7 +37,7 @@ class TextDataset:
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 [texts]: tokens of each text."""
+        """int64 [rows]: tokens of each row."""
         return self.encodings.lengths
 
     @property
@@ -47,9 +46,11 @@ class TextDataset:
         return self.targets
 
     def inputs(self, rows: np.ndarray) -> dict[str, Any]:
-        """Returns the model's inputs for some texts, padded to a common length."""
+        """Returns the model's inputs for some rows, padded to a common length."""
         return self.encodings.pad(rows)
 
     def examples(self, rows: np.ndarray, seed: tuple[int, ...]) -> tuple[dict[str, Any], Any]:
-        """Returns (inputs, targets) for some texts; there is nothing to draw by the seed."""
-        return self.inputs(rows), None if self.targets is None else self.targets[rows]
+        """Returns (inputs, targets) for some rows; there is nothing to draw by the seed."""
+        if self.targets is None:
+            return self.inputs(rows), None
+        return self.inputs(rows), self.preproc.task.align(self.targets, self.encodings, rows)

@@ -229,42 +229,6 @@ def texts_from_array(
     )
 
 
-def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
-    """Reads texts from whatever `get_learner(train_data=)` is given.
-
-    Args:
-        data: Path of a CSV file or of a folder of class folders, a data frame, or
-            (texts, labels).
-        text_column: Name of the text column, or two names.
-        label_columns: Name or names of the label columns.
-        **options: `sep`, `encoding`, `names`, `missing`, `source`.
-
-    Raises:
-        DataError: If the data cannot be read.
-        ArgumentError: If it is of another kind, or columns are not named.
-    """
-    source = options.pop("source")
-    missing = options["missing"]
-    if isinstance(data, (tuple, list)) and len(data) == 2:
-        return read_arrays(data[0], data[1], missing=missing, source=source)
-    is_path = isinstance(data, (str, os.PathLike))
-    if is_path and Path(data).is_dir():
-        return read_folder(data, encoding=options["encoding"], missing=missing)
-    problems = Problems("get_learner")
-    is_frame = hasattr(data, "columns") and hasattr(data, "iloc")
-    problems.add_unless(
-        is_path or is_frame,
-        f"{source} is of type {type(data).__name__}; expected the path of a CSV file or of a "
-        "folder of class folders, a DataFrame, or a tuple (texts, labels).",
-    )
-    problems.add_unless(text_column is not None, "text_column is not given: which column?")
-    problems.add_unless(label_columns is not None, "label_columns is not given: which column?")
-    problems.raise_if_any()
-    if is_path:
-        return read_csv(data, text_column, label_columns, **options)
-    return read_frame(data, text_column, label_columns, missing=missing, source=source)
-
-
 def prepare(
     train: RawTexts,
     val: RawTexts | None,

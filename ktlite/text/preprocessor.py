@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite.errors import ArgumentError, DataError
+from ktlite.batching import Encodings
+from ktlite.errors import ArgumentError, DataError, PredictorError, listing
 from ktlite.tasks import TASKS, Task, infer_task
 from ktlite.text.dataset import TextDataset
-from ktlite.text.readers import RawTexts, read_arrays
-from ktlite.text.tokenizer import Text, Tokenizer
+from ktlite.text.readers import RawTexts
+from ktlite.text.sources import source_of
+from ktlite.text.tokenizer import Tokenizer
 
 
 class Preprocessor:
@@ -25,7 +27,8 @@ class Preprocessor:
         maxlen: Longest text in tokens.
         task: What the labels mean; None until the first labels are seen.
         class_names: Names for integer labels 0, 1, 2, ... or for label columns.
-        task_name: `"classification"`, `"multilabel"` or `"regression"`; None to infer.
+        task_name: One of `ktlite.tasks.TASKS`; None to infer it from the labels. Or a task,
+            which then learns nothing from them.
     """
 
     def __init__(
@@ -35,11 +38,16 @@ class Preprocessor:
         task: Task | None = None,
         *,
         class_names: Sequence[Any] = (),
-        task_name: str | None = None,
+        task_name: str | Task | None = None,
     ) -> None:
+        if isinstance(task_name, Task) and len(class_names):
+            raise ArgumentError(
+                f"class_names={listing(class_names)} cannot go with a task that is made already "
+                f"and has its own classes: {listing(task_name.classes) or 'none'}."
+            )
         self.tokenizer = Tokenizer(folder, maxlen)
         self.maxlen = maxlen
-        self._task = task
+        self._task = task_name if isinstance(task_name, Task) else task
         self.class_names = list(class_names)
         self.task_name = task_name
 
@@ -71,8 +79,8 @@ class Preprocessor:
         """Tokenises training texts and learns from `y` what the labels are.
 
         Args:
-            texts: Strings or pairs of strings: list, array or Series.
-            y: Labels: strings, integers, floats, one-hot or multi-hot.
+            texts: Strings or pairs of strings: list, array or Series. To tag: lists of words.
+            y: Labels: strings, integers, floats, one-hot or multi-hot. To tag: lists of tags.
             mode: `"train"` infers the task from `y`; `"test"` keeps the one there is.
             verbose: 0 silences the progress bar.
 
@@ -85,7 +93,8 @@ class Preprocessor:
         """
         if mode not in ("train", "test"):
             raise ArgumentError(f"preprocess_train: mode={mode!r}; expected 'train' or 'test'.")
-        return self.dataset(read_arrays(texts, y), fit=mode == "train", verbose=verbose)
+        read = source_of(self.task_name if self._task is None else self._task).arrays
+        return self.dataset(read(texts, y), fit=mode == "train", verbose=verbose)
 
     def preprocess_test(self, texts: Any, y: Any = None, verbose: int = 1) -> TextDataset:
         """Tokenises texts for validation or prediction; labels must be known ones."""
@@ -108,15 +117,19 @@ class Preprocessor:
         return TextDataset(raw.texts, encodings, targets, self, raw.rows)
 
     def learn_task(self, raw: RawTexts) -> None:
-        """Infers the task from the labels of `raw`."""
+        """Infers the task from the labels of `raw`, unless it was given."""
+        if isinstance(self.task_name, Task):
+            return
         names = self.class_names or list(raw.class_names)
         if not names and raw.labels is not None and raw.labels.ndim == 2:
             names = list(raw.label_columns)
         self._task = infer_task(raw.labels, self.task_name, class_names=names, source=raw.source)
 
-    def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> Any:
-        """Returns the `Encodings` of texts."""
-        return self.tokenizer.encode(texts, verbose=verbose)
+    def encode(self, texts: Sequence[Any], *, verbose: int = 0) -> Encodings:
+        """Returns the `Encodings` of texts, or of what else the task takes."""
+        if self._task is None:
+            return self.tokenizer.encode(texts, verbose=verbose)
+        return self._task.tokenize(texts, self.tokenizer, verbose)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Writes the tokenizer's files; returns the rest as JSON values."""
@@ -130,4 +143,10 @@ class Preprocessor:
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Preprocessor:
         """Makes the preprocessor again from what `save` wrote and returned."""
         task = dict(config["task"])
-        return cls(folder, config["maxlen"], TASKS[task.pop("name")].from_config(task))
+        name = task.pop("name")
+        if name not in TASKS:
+            raise PredictorError(
+                f"{folder}: it was made for a task {name!r}, which is not known here. If it is "
+                "your own, import its module first, which has to ktlite.tasks.register it."
+            )
+        return cls(folder, config["maxlen"], TASKS[name].from_config(task))

@@ -10,12 +10,13 @@ import numpy as np
 
 from ktlite._logging import logger
 from ktlite.errors import DataError, Problems, plural
+from ktlite.tasks.words import Words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-Texts = list[str] | list[tuple[str, str]]
+Texts = list[str] | list[tuple[str, str]] | list[Words]
 Name = Hashable  # of a column: mostly str, but pandas allows any
 MISSING_CHOICES = ("drop", "error")
 SHOWN_ROWS = 5
@@ -30,9 +31,11 @@ class RawTexts:
     """Texts and labels as read, before any model sees them.
 
     Attributes:
-        texts: `n` texts, unchanged; pairs where two text columns or tuples were given.
+        texts: `n` texts, unchanged; pairs where two text columns or tuples were given; `Words`
+            where each word has a label.
         labels: [n] object (str), int64 or float64; [n, k] int64 or float64 for several
-            label columns or one-hot and multi-hot input; None where there are none.
+            label columns or one-hot and multi-hot input; [n] object (list of str) for labels
+            of words; None where there are none.
         label_columns: Names of the label columns; empty for arrays and folders.
         class_names: The class folders in order; empty for all other sources.
         source: What to call the data in a message, such as "reviews.csv".

@@ -25,7 +25,8 @@ def stratified_split(
         labels: [n] str or integers: one class a row. [n, k] of 0 and 1: one-hot
             rows are classes; of multi-hot rows each combination is one, and the
             combinations that occur once are one together. Floats, and [n, k] with
-            other values, are targets of a regression: the split is plainly random.
+            other values, are targets of a regression: the split is plainly random. So it is
+            for lists of labels, one for each word.
         fraction: Of the rows that go into validation, between 0 and 1.
         seed: Of the shuffle: the same seed gives the same parts; None: another each time.
 
@@ -68,9 +69,9 @@ def stratified_split(
 
 
 def _classes(labels: np.ndarray) -> np.ndarray | None:
-    """Returns the class number [n] of each row, None for targets of a regression."""
+    """Returns the class number [n] of each row, None where a row is of no one class."""
     if labels.ndim == 1:
-        if labels.dtype.kind == "f":
+        if labels.dtype.kind == "f" or isinstance(labels[0], (list, np.ndarray)):
             return None
         return np.unique(labels, return_inverse=True)[1]
     if not np.isin(labels, (0, 1)).all():

@@ -14,6 +14,7 @@ from ktlite._progress import progress
 from ktlite.batching import Encodings
 from ktlite.errors import CheckpointError, DataError, listing
 from ktlite.text.frame import Frame
+from ktlite.text.windows import cut, fill_gaps
 
 Text = str | tuple[str, str]
 
@@ -65,7 +66,8 @@ class Tokenizer:
         self._rust = _rust_tokenizer(self._files[FILE], folder / FILE)
         self._rust.no_padding()
         self._rust.enable_truncation(maxlen)
-        self._whole: Any = None  # made when it is asked for
+        self._whole: Any = None  # these two are made when they are asked for
+        self._by_words: Any = None
         self.pad_id = _pad_id(folder, self._rust)
 
     @property
@@ -108,6 +110,60 @@ class Tokenizer:
             pad_id=self.pad_id,
         )
 
+    def encode_words(self, texts: Sequence[Sequence[str]], *, verbose: int = 0) -> Encodings:
+        """Tokenises texts that are words already; cuts what is too long into windows.
+
+        A word that the tokenizer knows nothing of (a control character) becomes the unknown
+        token, so that each word has a token.
+
+        Args:
+            texts: The words of each text.
+            verbose: 1 shows a progress bar for many texts.
+
+        Returns:
+            The encodings, one row a text or window, with `words` and `text_of`.
+
+        Raises:
+            DataError: If a text is not Unicode.
+        """
+        check_texts([" ".join(words) for words in texts])
+        if self._by_words is None:
+            content = _with_space_before_words(self._files[FILE])
+            self._by_words = _untruncated(content)
+        frame = self.frame(1)
+        room = self.maxlen - frame.size
+        rows: list[tuple[np.ndarray, np.ndarray]] = []
+        numbers: list[np.ndarray] = []
+        text_of: list[int] = []
+        bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
+        for start in range(0, len(texts), _CHUNK):
+            chunk = [list(words) for words in texts[start : start + _CHUNK]]
+            encoded = self._by_words.encode_batch(
+                chunk, is_pretokenized=True, add_special_tokens=False
+            )
+            for number, (words, found) in enumerate(zip(chunk, encoded, strict=True), start):
+                whole = fill_gaps(found.ids, found.word_ids, len(words), self.unknown_id)
+                for ids, inside in cut(*whole, room):
+                    around, types, (first,) = frame.around([ids])
+                    of_word = np.full(len(around), -1, "int32")
+                    of_word[first : first + len(ids)] = inside
+                    rows.append((around, types))
+                    numbers.append(of_word)
+                    text_of.append(number)
+            bar.update(len(chunk))
+        bar.close()
+        lengths = [len(of_word) for of_word in numbers]
+        type_ids = np.concatenate([[], *(types for _, types in rows)]).astype("int8")
+        return Encodings(
+            ids=np.concatenate([[], *(ids for ids, _ in rows)]).astype("int32"),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype("int64"),
+            type_ids=type_ids if type_ids.any() else None,
+            max_length=self.maxlen,
+            pad_id=self.pad_id,
+            words=np.concatenate([[], *numbers]).astype("int32"),
+            text_of=np.array(text_of, "int64"),
+        )
+
     def words(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Tokenises texts whole, without special tokens, and says where words are.
 
@@ -128,9 +184,7 @@ class Tokenizer:
     def _whole_texts(self) -> Any:
         """Returns a Rust tokenizer that cuts nothing."""
         if self._whole is None:
-            self._whole = _rust_tokenizer(self._files[FILE], Path(FILE))
-            self._whole.no_padding()
-            self._whole.no_truncation()
+            self._whole = _untruncated(self._files[FILE])
         return self._whole
 
     @property
@@ -140,12 +194,25 @@ class Tokenizer:
         Raises:
             CheckpointError: If the tokenizer has none.
         """
-        named = _name(json.loads(self._files.get(SETTINGS, b"{}")).get("mask_token"))
-        for token in (named, "[MASK]", "<mask>"):
-            number = self._rust.token_to_id(token) if token else None
+        number = self._special("mask_token", "[MASK]", "<mask>")
+        if number is None:
+            raise CheckpointError("the tokenizer has no mask token such as '[MASK]' or '<mask>'.")
+        return number
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of the token for what is not in the vocabulary; without one, of padding."""
+        number = self._special("unk_token", "[UNK]", "<unk>")
+        return self.pad_id if number is None else number
+
+    def _special(self, setting: str, *usual: str) -> int | None:
+        """Returns the id of a special token, by its setting or a usual name."""
+        named = _name(json.loads(self._files.get(SETTINGS, b"{}")).get(setting))
+        for token in (named, *usual):
+            number: int | None = self._rust.token_to_id(token) if token else None
             if number is not None:
                 return number
-        raise CheckpointError("the tokenizer has no mask token such as '[MASK]' or '<mask>'.")
+        return None
 
     def ordinary_ids(self) -> np.ndarray:
         """Returns the ids of all entries but special tokens, int64 [entries]."""
@@ -195,6 +262,32 @@ def _rust_tokenizer(content: bytes, path: Path) -> Any:
         return RustTokenizer.from_buffer(content)
     except Exception as error:  # the library raises plain Exception
         raise CheckpointError(f"{path} is damaged ({error}); fetch it again.") from error
+
+
+def _untruncated(content: bytes) -> Any:
+    """Returns a Rust tokenizer that cuts nothing."""
+    rust = _rust_tokenizer(content, Path(FILE))
+    rust.no_padding()
+    rust.no_truncation()
+    return rust
+
+
+def _with_space_before_words(content: bytes) -> bytes:
+    """Returns a tokenizer.json that takes each word as one after a space.
+
+    Byte-level vocabularies (RoBERTa, ModernBERT) hold words with the space before them.
+    """
+
+    def changed(part: Any) -> Any:
+        if isinstance(part, list):
+            return [changed(item) for item in part]
+        if not isinstance(part, dict):
+            return part
+        part = {name: changed(value) for name, value in part.items()}
+        return {**part, "add_prefix_space": True} if part.get("type") == "ByteLevel" else part
+
+    fields = json.loads(content)
+    return json.dumps({**fields, "pre_tokenizer": changed(fields.get("pre_tokenizer"))}).encode()
 
 
 def _convert(folder: Path) -> Any:

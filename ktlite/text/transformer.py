@@ -24,8 +24,8 @@ class Transformer(Preprocessor):
         classes: ktrain's older name of `class_names`.
         batch_size: Accepted for ktrain's sake; `get_learner` takes the batch size.
         use_with_learner: Accepted for ktrain's sake; datasets always work with a Learner.
-        task: `"classification"`, `"multilabel"` or `"regression"`. Default: inferred
-            from the labels where they leave no doubt.
+        task: One of `ktlite.tasks.TASKS`, such as `"regression"`, or a task. Default: a
+            classification or a regression, inferred from the labels where they leave no doubt.
         revision: Branch, tag or commit on the Hub.
 
     Raises:
@@ -48,7 +48,7 @@ class Transformer(Preprocessor):
         batch_size: int | None = None,
         use_with_learner: bool = True,
         *,
-        task: str | None = None,
+        task: str | Task | None = None,
         revision: str | None = None,
         ignore_config_fields: Sequence[str] = (),
     ) -> None:
@@ -83,7 +83,7 @@ class Transformer(Preprocessor):
         metrics: Sequence[Any] | None = None,
         *,
         seed: int = 42,
-        dtype: Any = None,
+        **execution: Any,
     ) -> Any:
         """Returns the checkpoint as a compiled classifier for the labels seen.
 
@@ -93,10 +93,12 @@ class Transformer(Preprocessor):
                 is an error. Default: as they were taken.
             metrics: Keras metrics, over the head's logits. Default: the task's.
             seed: Of the new head and of dropout.
-            dtype: Keras dtype policy, such as `"mixed_bfloat16"`.
+            **execution: `precision`, `strategy`, `devices`, `xla` and `accumulate`, as in
+                `get_learner`.
 
         Returns:
-            A compiled `TransformerModel` with logits [batch, classes].
+            A compiled `TransformerModel` with logits [batch, classes], or of another shape
+            where the task has another head.
 
         Raises:
             ArgumentError: If no labels have been seen, or `multilabel` does not fit them.
@@ -108,7 +110,7 @@ class Transformer(Preprocessor):
             f"task={'multilabel' if multilabel else 'classification'!r} where they are read.",
         )
         problems.raise_if_any()
-        return self._model(fpath, metrics, seed, dtype)
+        return self._model(fpath, metrics, seed, execution)
 
     def get_regression_model(
         self,
@@ -116,7 +118,7 @@ class Transformer(Preprocessor):
         metrics: Sequence[Any] | None = None,
         *,
         seed: int = 42,
-        dtype: Any = None,
+        **execution: Any,
     ) -> Any:
         """Returns the checkpoint as a compiled regression model; arguments as `get_classifier`."""
         problems = Problems("get_regression_model")
@@ -126,32 +128,22 @@ class Transformer(Preprocessor):
             "task='regression'.",
         )
         problems.raise_if_any()
-        return self._model(fpath, metrics, seed, dtype)
+        return self._model(fpath, metrics, seed, execution)
 
-    def _model(self, fpath: Any, metrics: Sequence[Any] | None, seed: int, dtype: Any) -> Any:
+    def _model(
+        self, fpath: Any, metrics: Sequence[Any] | None, seed: int, execution: dict[str, Any]
+    ) -> Any:
         from ktlite.models import from_pretrained
+        from ktlite.training.execution import Execution
 
-        model = from_pretrained(
-            fpath or self.folder,
-            self.task.head,
-            num_labels=self.task.outputs,
-            seed=seed,
-            dtype=dtype,
-            ignore_config_fields=self.ignore_config_fields,
-        )
-        return compile_model(model, self.task, metrics)
+        def make(policy: str | None) -> Any:
+            return from_pretrained(
+                fpath or self.folder,
+                self.task.head,
+                num_labels=self.task.outputs,
+                seed=seed,
+                dtype=policy,
+                ignore_config_fields=self.ignore_config_fields,
+            )
 
-
-def compile_model(model: Any, task: Task, metrics: Sequence[Any] | None = None) -> Any:
-    """Compiles a model with ktlite's AdamW and the loss and metrics of its task; returns it."""
-    from ktlite.training.optimizers import AdamW
-
-    model.compile(
-        optimizer=AdamW(),
-        loss=task.loss(),
-        metrics=task.metrics() if metrics is None else list(metrics),
-        # Keras' "auto" would compile the whole step with XLA on a GPU, anew for each shape.
-        jit_compile=False,
-    )
-    model.config.update(task.hf_config())
-    return model
+        return Execution.of("get_classifier", execution).build(make, self.task, metrics)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from ktlite.training.optimizers import momentum, set_learning_rate, set_momentum
+from ktlite.training.optimizers import inner, momentum, set_learning_rate, set_momentum
 from ktlite.training.schedules import Schedule
 
 
@@ -75,3 +75,40 @@ class ScheduleCallback(keras.callbacks.Callback):
         self._record["lr"].append(self._rate)
         if self._cycles_momentum:
             self._record["momentum"].append(self._momentum)
+
+
+class WholeGroups(keras.callbacks.Callback):
+    """Ends every epoch with a step of an optimizer that accumulates gradients.
+
+    Keras takes a step after each n-th batch, counted over all epochs and fits, so that
+    the gradients of the last batches of a training would wait for the next one. Here the
+    last group of an epoch may have fewer batches. (Keras divides its sum by n all the same:
+    the step is as much smaller as the group.) What an interrupted training has left is
+    dropped.
+
+    Args:
+        steps: Batches of an epoch.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        optimizer, left = self._batches_in_group()
+        if not left:
+            return
+        optimizer._iterations.assign_sub(left)
+        for gradient in optimizer._accumulated_gradients:
+            gradient.assign(keras.ops.zeros_like(gradient))
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch == self.steps - 1:
+            optimizer, before = self._batches_in_group()
+            optimizer._iterations.assign_add(optimizer.gradient_accumulation_steps - 1 - before)
+
+    def _batches_in_group(self) -> tuple[Any, int]:
+        """Returns the optimizer, and how many batches its group has so far."""
+        optimizer = inner(self.model.optimizer)
+        count = int(keras.ops.convert_to_numpy(optimizer._iterations))
+        return optimizer, count % optimizer.gradient_accumulation_steps

@@ -13,6 +13,7 @@ import numpy as np
 
 from ktlite.batching import plan_batches
 from ktlite.errors import ArgumentError, DataError
+from ktlite.training.distribution import shares
 
 Seed = tuple[int, ...]
 # For batches that are to be the same whenever they are made.
@@ -85,6 +86,10 @@ class Feed:
         data: The data.
         batch_size: Rows a batch; one batch of an epoch may have fewer.
         seed: Of the shuffling.
+
+    Attributes:
+        steps: Batches of an epoch.
+        widths: Padded lengths of the training batches so far.
     """
 
     def __init__(self, data: IndexedData, batch_size: int, seed: int) -> None:
@@ -92,6 +97,7 @@ class Feed:
         self.batch_size = batch_size
         self.seed = seed
         self.steps = math.ceil(len(data) / batch_size)
+        self.widths: set[int] = set()
 
     @property
     def labelled(self) -> bool:
@@ -103,39 +109,77 @@ class Feed:
         return self.data.examples(np.zeros(1, "int64"), FIXED)[0]
 
     def training(
-        self, first_epoch: int, steps: int, class_weight: dict[int, float] | None = None
+        self,
+        first_epoch: int,
+        steps: int,
+        class_weight: dict[int, float] | None = None,
+        strategy: Any = None,
     ) -> Any:
-        """Returns an endless shuffled `tf.data.Dataset`.
+        """Returns an endless shuffled data set.
 
         Args:
             first_epoch: Number of the epoch to start with.
             steps: Batches that are taken as an epoch; fewer than `self.steps` cut it short.
             class_weight: Weight of each target class; multiplies the rows' weights.
+            strategy: Of the devices that share each batch. A batch that they cannot share
+                evenly is filled up with rows of its own that weigh nothing. (Metrics count
+                these, and so does the loss where the data has no fixed targets.)
+
+        Returns:
+            A `tf.data.Dataset`, or with a `strategy` a `tf.distribute.DistributedDataset`.
         """
         weights = self._weights(class_weight)
+        replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+        if replicas > 1 and weights is None and self.data.targets is not None:
+            weights = np.ones(len(self.data), "float32")
 
         # Of this data set alone: the thread of one that ended may still be fetching ahead.
         @functools.lru_cache(maxsize=1)
         def plan(epoch: int) -> list[np.ndarray]:
             return plan_batches(self.data.lengths, self.batch_size, seed=(self.seed, epoch))
 
-        def fetch(step: np.int64) -> list[np.ndarray]:
-            epoch, position = divmod(int(step), steps)
+        def fetch(step: int) -> list[np.ndarray]:
+            epoch, position = divmod(step, steps)
             epoch += first_epoch
-            return self._batch(plan(epoch)[position], weights, (self.seed, epoch, position))
+            rows = plan(epoch)[position]
+            filled = np.resize(rows, len(rows) + -len(rows) % replicas)
+            columns = self._batch(filled, weights, (self.seed, epoch, position))
+            if weights is not None and len(filled) > len(rows):
+                # So that the mean over what is there now is that over the batch.
+                columns[-1][: len(rows)] *= len(filled) / len(rows)
+                columns[-1][len(rows) :] = 0
+            self.widths.add(columns[0].shape[-1])
+            return columns
 
-        return self._dataset(fetch, weights)
+        return self._dataset(fetch, weights, strategy)
 
-    def validation(self) -> Any:
-        """Returns an endless `tf.data.Dataset` that repeats the rows by length, unshuffled."""
-        plan = plan_batches(self.data.lengths, self.batch_size)
+    def validation(self, strategy: Any = None) -> Any:
+        """Returns an endless data set that repeats the rows by length, unshuffled.
+
+        Args:
+            strategy: Of the devices that share each batch, as for `training`.
+        """
+        plan = self._validation_plan(strategy)
         weights = self._weights(None)
 
-        def fetch(step: np.int64) -> list[np.ndarray]:
-            position = int(step) % len(plan)
+        def fetch(step: int) -> list[np.ndarray]:
+            position = step % len(plan)
             return self._batch(plan[position], weights, (*FIXED, position))
 
-        return self._dataset(fetch, weights)
+        return self._dataset(fetch, weights, strategy)
+
+    def validation_steps(self, strategy: Any = None) -> int:
+        """Returns the batches of one pass through `validation`."""
+        return len(self._validation_plan(strategy))
+
+    def _validation_plan(self, strategy: Any) -> list[np.ndarray]:
+        plan = plan_batches(self.data.lengths, self.batch_size)
+        replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+        # Keras cannot begin with a batch that is shared unevenly. Rows that are left over
+        # when all devices have got as many make a batch of their own.
+        whole = len(plan[-1]) - len(plan[-1]) % replicas
+        last = [part for part in np.split(plan[-1], [whole]) if len(part)]
+        return [*plan[:-1], *last]
 
     def _weights(self, class_weight: dict[int, float] | None) -> np.ndarray | None:
         weights = getattr(self.data, "sample_weight", None)
@@ -150,7 +194,25 @@ class Feed:
         columns = [*keras.tree.flatten(inputs), *keras.tree.flatten(targets)]
         return columns if weights is None else [*columns, weights[rows].astype("float32")]
 
-    def _dataset(self, fetch: Any, weights: np.ndarray | None) -> Any:
+    def _dataset(self, fetch: Any, weights: np.ndarray | None, strategy: Any) -> Any:
+        """Returns the batches that `fetch` gives for 0, 1, 2, ... as a data set."""
+        if strategy is None:
+            return self._pipeline(fetch, weights)
+        replicas = strategy.num_replicas_in_sync
+        batch = functools.lru_cache(maxsize=1)(fetch)
+
+        def share(step: int) -> list[np.ndarray]:
+            number, replica = divmod(step, replicas)
+            columns = batch(number)
+            part = shares(len(columns[0]), replicas)[replica]
+            return [column[part] for column in columns]
+
+        # The replicas take the elements of this pipeline in turn, each its share.
+        return strategy.distribute_datasets_from_function(
+            lambda context: self._pipeline(share, weights)
+        )
+
+    def _pipeline(self, fetch: Any, weights: np.ndarray | None) -> Any:
         import tensorflow as tf
 
         first = np.zeros(1, "int64")
@@ -160,14 +222,18 @@ class Feed:
         # Token matrices differ in length from batch to batch, and so do targets that are made
         # of them; one trace must take them all.
         ragged = bool(self.data.lengths.any())
-        free = 0 if not ragged else inputs if self.data.targets is not None else count
+        # Targets that are objects have a number a word, and `examples` pads them.
+        made = self.data.targets is None or self.data.targets.dtype == object
+        free = 0 if not ragged else count if made else inputs
         shapes = [
             (None,) * min(2 if i < free else 1, column.ndim) + column.shape[2 if i < free else 1 :]
             for i, column in enumerate(columns)
         ]
 
         def load(step: Any) -> tuple[Any, ...]:
-            loaded = tf.numpy_function(fetch, [step], [tf.as_dtype(c.dtype) for c in columns])
+            loaded = tf.numpy_function(
+                lambda i: fetch(int(i)), [step], [tf.as_dtype(c.dtype) for c in columns]
+            )
             for column, shape in zip(loaded, shapes, strict=True):
                 column.set_shape(shape)
             packed = keras.tree.pack_sequence_as(example, list(loaded[:count]))

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from ktlite._logging import logger
+from ktlite.training.optimizers import strategy_scope
 
 
 def layer_groups(model: Any) -> list[tuple[str, list[Any]]]:
@@ -39,11 +40,12 @@ def recompile(model: Any) -> None:
     The new optimizer has the old one's settings, its learning rate among them.
     """
     old = model.optimizer
-    new = type(old).from_config(old.get_config())
-    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
-        if hasattr(old, name):  # a setting that Keras keeps out of the config
-            setattr(new, name, getattr(old, name))
-    model.compile(**{**model._compile_config.config, "optimizer": new})
+    with strategy_scope(model):
+        new = type(old).from_config(old.get_config())
+        for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+            if hasattr(old, name):  # a setting that Keras keeps out of the config
+                setattr(new, name, getattr(old, name))
+        model.compile(**{**model._compile_config.config, "optimizer": new})
 
 
 def describe_layers(model: Any) -> str:

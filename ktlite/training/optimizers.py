@@ -33,6 +33,9 @@ class AdamW(keras.optimizers.AdamW):
 
     So a step is that of `torch.optim.AdamW`.
 
+    - Clipping sees the gradient of the whole batch, summed over all devices, and of each
+      row of an embedding over all its tokens. Keras clips the parts.
+
     Args:
         learning_rate: Step size, or a `LearningRateSchedule` (which `fit_onecycle` and
             the other fits cannot then set).
@@ -53,6 +56,8 @@ class AdamW(keras.optimizers.AdamW):
     """
 
     epsilon: Any
+    #: Whether the gradients that come are those of one device's share of the batch.
+    sums_gradients = True
 
     def __init__(
         self,
@@ -91,6 +96,12 @@ class AdamW(keras.optimizers.AdamW):
         is_bias = "bias" in variable.name.split(":")[0].split("/")
         return len(variable.shape) > 1 and not is_bias and super()._use_weight_decay(variable)
 
+    def _clip_gradients(self, grads: Any) -> Any:
+        return super()._clip_gradients(_summed(grads) if self.sums_gradients else grads)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars  # Keras' turn to sum, after clipping: it is done
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         # lr * m / (root / c + epsilon), where c corrects the bias of the root, is what
         # Keras computes, lr * c * m / (root + epsilon), with c * epsilon for epsilon.
@@ -104,6 +115,42 @@ class AdamW(keras.optimizers.AdamW):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": _as_float(self.beta_1)}
+
+
+@keras.saving.register_keras_serializable(package="ktlite")
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """Keras' dynamic loss scaling for float16 (Micikevicius et al., 2018, arXiv:1710.03740).
+
+    Unlike Keras' own, it leaves a step out when the gradient of any device is not finite,
+    not only that of the first.
+
+    Args:
+        inner_optimizer: A ktlite `AdamW`.
+        **kwargs: Other arguments of Keras' class.
+    """
+
+    def __init__(self, inner_optimizer: AdamW, **kwargs: Any) -> None:
+        super().__init__(inner_optimizer, **kwargs)
+        inner_optimizer.sums_gradients = False
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        # Before Keras looks whether they are finite.
+        super().apply(_summed(grads), trainable_variables)
+
+
+def _summed(gradients: Any) -> list[Any]:
+    """Returns gradients summed over all devices, and over all tokens of an embedding's row."""
+    if keras.backend.backend() != "tensorflow":
+        return list(gradients)
+    import tensorflow as tf
+
+    gradients = list(gradients)
+    context = tf.distribute.get_replica_context()
+    if context is not None and context.num_replicas_in_sync > 1:
+        known = [gradient for gradient in gradients if gradient is not None]
+        summed = iter(context.all_reduce("SUM", known))
+        gradients = [None if gradient is None else next(summed) for gradient in gradients]
+    return [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
 def learning_rate(optimizer: Any) -> float:
@@ -129,9 +176,9 @@ def set_learning_rate(optimizer: Any, value: float) -> None:
     rate = _rate(optimizer)
     if not isinstance(rate, keras.Variable):
         raise ArgumentError(
-            f"the learning rate of this {_inner(optimizer).__class__.__name__} comes from a "
+            f"the learning rate of this {inner(optimizer).__class__.__name__} comes from a "
             "LearningRateSchedule, so nothing else can set it. Compile the model with a number: "
-            f"{_inner(optimizer).__class__.__name__}(learning_rate=5e-5)."
+            f"{inner(optimizer).__class__.__name__}(learning_rate=5e-5)."
         )
     rate.assign(value)
 
@@ -143,8 +190,8 @@ def momentum(optimizer: Any) -> float | None:
         >>> momentum(keras.optimizers.Adam()), momentum(keras.optimizers.SGD())
         (0.9, None)
     """
-    name = _momentum_name(_inner(optimizer))
-    return None if name is None else _as_float(getattr(_inner(optimizer), name))
+    name = _momentum_name(inner(optimizer))
+    return None if name is None else _as_float(getattr(inner(optimizer), name))
 
 
 def set_momentum(optimizer: Any, value: float) -> None:
@@ -156,7 +203,7 @@ def set_momentum(optimizer: Any, value: float) -> None:
         ArgumentError: If the graph would not see the change: the optimizer is not
             ktlite's and this is not inside `momentum_variable`.
     """
-    optimizer = _inner(optimizer)
+    optimizer = inner(optimizer)
     name = _momentum_name(optimizer)
     if name is None:
         return
@@ -192,7 +239,7 @@ def momentum_variable(model: Any) -> Iterator[None]:
         >>> with momentum_variable(model):
         ...     model.fit(x, y, callbacks=[ScheduleCallback(OneCycle(0.01, steps=100))])
     """
-    optimizer = _inner(model.optimizer)
+    optimizer = inner(model.optimizer)
     name = _momentum_name(optimizer)
     if name is None:
         yield
@@ -246,17 +293,17 @@ class _MomentumVariable(keras.Variable):
     __hash__ = keras.Variable.__hash__
 
 
-def _inner(optimizer: Any) -> Any:
+def inner(optimizer: Any) -> Any:
     """Returns the optimizer that a `LossScaleOptimizer` wraps, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _rate(optimizer: Any) -> Any:
     try:
-        return _inner(optimizer).learning_rate
+        return inner(optimizer).learning_rate
     except AttributeError as error:
         raise ArgumentError(
-            f"{_inner(optimizer).__class__.__name__} has no one learning rate to read or set. "
+            f"{inner(optimizer).__class__.__name__} has no one learning rate to read or set. "
             "Compile the model with one optimizer for all its weights."
         ) from error
 

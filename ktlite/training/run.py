@@ -12,9 +12,11 @@ from typing import Any
 import keras
 
 from ktlite.errors import ArgumentError
-from ktlite.training.callbacks import ScheduleCallback
+from ktlite.training.callbacks import ScheduleCallback, WholeGroups
+from ktlite.training.distribution import spread_seeds, strategy_of
 from ktlite.training.feed import Feed, Stream
-from ktlite.training.optimizers import momentum_variable
+from ktlite.training.optimizers import inner, momentum_variable, strategy_scope
+from ktlite.training.xla import watch_programs
 
 
 def steps_per_epoch(feed: Feed | Stream, wanted: int | None) -> int | None:
@@ -52,13 +54,20 @@ def fit(
         class_weight: By output number.
         verbose: Keras' `verbose`: 0 silent, 1 bar, 2 line an epoch.
     """
-    extra = [] if schedule is None else [schedule]
+    extra: list[Any] = [] if schedule is None else [schedule]
+    strategy = strategy_of(model)
+    spread_seeds(model)
+    if isinstance(train, Feed):
+        extra += watch_programs(model, train)
+    accumulates = getattr(inner(model.optimizer), "gradient_accumulation_steps", None)
+    if accumulates and steps is not None:
+        extra.append(WholeGroups(steps))
     cycles = schedule is not None and schedule.schedule.at(0)[1] is not None
     _build_optimizer(model)
     with momentum_variable(model) if cycles else nullcontext():
         return model.fit(
-            **_training(train, first_epoch, steps, class_weight),
-            **_validation(val),
+            **_training(train, first_epoch, steps, class_weight, strategy),
+            **_validation(val, strategy),
             epochs=epochs,
             callbacks=[*extra, *callbacks],
             verbose=verbose,
@@ -71,27 +80,27 @@ def _build_optimizer(model: Any) -> None:
 
     Those that are born while the step is traced have all of it traced a second time.
     """
-    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's models have one
-    with nullcontext() if strategy is None else strategy.scope():
+    with strategy_scope(model):
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
 
 
 def _training(
-    train: Feed | Stream, first_epoch: int, steps: int | None, class_weight: Any
+    train: Feed | Stream, first_epoch: int, steps: int | None, class_weight: Any, strategy: Any
 ) -> dict[str, Any]:
     if isinstance(train, Feed):
         epoch = steps or train.steps
-        data = train.training(first_epoch, epoch, class_weight)
+        data = train.training(first_epoch, epoch, class_weight, strategy)
         return {"x": data, "steps_per_epoch": epoch}
     if steps == train.steps:
         return {"x": train.data, "class_weight": class_weight}
     return {"x": train.repeated(), "steps_per_epoch": steps, "class_weight": class_weight}
 
 
-def _validation(val: Feed | Stream | None) -> dict[str, Any]:
+def _validation(val: Feed | Stream | None, strategy: Any) -> dict[str, Any]:
     if isinstance(val, Feed):
-        return {"validation_data": val.validation(), "validation_steps": val.steps}
+        steps = val.validation_steps(strategy)
+        return {"validation_data": val.validation(strategy), "validation_steps": steps}
     return {} if val is None else {"validation_data": val.data}
 
 

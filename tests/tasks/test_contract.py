@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ktlite.errors import ArgumentError, DataError
-from ktlite.tasks import TASKS, Classification, MultiLabel, Regression, Task
+from ktlite.tasks import TASKS, Classification, MultiLabel, Regression, Task, TokenClassification
+from ktlite.tasks.task import IGNORE, ragged
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ EXAMPLES = {
         [[1, 0], [1, 1], [0, 0], [0, 1]],
     ),
     "regression": Example(Regression(), [1.5, -2, 0, 3.25], [1.5, -2, 0, 3.25]),
+    "tags of entities": Example(
+        TokenClassification(["O", "B-PER", "I-PER"]),
+        [["B-PER", "I-PER", "O"], ["O"], ["O", "B-PER"], ["B-PER", "O", "O", "O"]],
+        [[1, 2, 0], [0], [0, 1], [1, 0, 0, 0]],
+    ),
+    "plain tags": Example(
+        TokenClassification(["NOUN", "VERB"], label_all_subwords=True),
+        [["NOUN"], ["VERB", "NOUN"], ["NOUN", "NOUN", "NOUN"], ["VERB"]],
+        [[0], [1, 0], [0, 0, 0], [1]],
+    ),
 }
 NAMES = list(EXAMPLES)
 
@@ -60,8 +71,32 @@ def targets(example: Example) -> np.ndarray:
 
 
 @pytest.fixture
-def logits(task: Task) -> np.ndarray:
-    return np.random.default_rng(7).normal(0, 2, (4, task.outputs)).astype("float32")
+def logits(task: Task, targets: np.ndarray) -> np.ndarray:
+    random = np.random.default_rng(7)
+
+    def draw(rows: int) -> np.ndarray:
+        return random.normal(0, 2, (rows, task.outputs)).astype("float32")
+
+    return ragged([draw(len(row)) for row in targets]) if targets.dtype == object else draw(4)
+
+
+def lists(values: np.ndarray) -> list[Any]:
+    return [np.asarray(row).tolist() for row in values]
+
+
+def padded(values: np.ndarray, filler: float) -> np.ndarray:
+    """Returns what the loss takes of examples that differ in size."""
+    if values.dtype != object:
+        return values
+    width = max(len(row) for row in values)
+    return np.stack([
+        np.pad(row, [(0, width - len(row))] + [(0, 0)] * (row.ndim - 1), constant_values=filler)
+        for row in values
+    ])  # fmt: skip
+
+
+def each(function: Any, values: np.ndarray) -> np.ndarray:
+    return ragged([function(v) for v in values]) if values.dtype == object else function(values)
 
 
 def as_plain(items: list[Any]) -> list[Any]:
@@ -79,21 +114,24 @@ def test_config_makes_the_same_task_after_json(example: Example, logits: np.ndar
     assert again.get_config() == example.task.get_config()
     assert again.classes == example.task.classes
     assert again.outputs == example.task.outputs
-    assert again.encode(example.labels).tolist() == example.task.encode(example.labels).tolist()
+    assert lists(again.encode(example.labels)) == lists(example.task.encode(example.labels))
     assert again.decode(logits) == example.task.decode(logits)
 
 
 def test_targets_are_one_row_a_text_in_a_dtype_that_the_loss_takes(example: Example) -> None:
     targets = example.task.encode(example.labels)
-    assert targets.tolist() == example.targets
-    assert targets.dtype in (np.int32, np.float32)
+    assert lists(targets) == example.targets
+    assert padded(targets, 0).dtype in (np.int32, np.float32)
 
 
 def test_labels_may_be_an_array_as_well(example: Example) -> None:
-    labels = np.array(example.labels)
+    if isinstance(example.task, TokenClassification):
+        labels = ragged([np.array(tags) for tags in example.labels])
+    else:
+        labels = np.array(example.labels)
     arrays = [labels, labels.astype(object)] if labels.dtype.kind == "U" else [labels]
     for array in arrays:
-        assert example.task.encode(array).tolist() == example.targets
+        assert lists(example.task.encode(array)) == example.targets
 
 
 def test_classes_are_a_copy_one_an_output(task: Task) -> None:
@@ -109,17 +147,19 @@ def test_loss_is_that_of_keras_for_each_text(
     assert losses.shape == (4,)
     assert losses.dtype == np.float64
     for i in range(4):
-        keras_loss = task.loss()(targets[i : i + 1], logits[i : i + 1])
+        keras_loss = task.loss()(padded(targets[i : i + 1], IGNORE), padded(logits[i : i + 1], 0))
         assert losses[i] == pytest.approx(float(keras_loss), abs=1e-5)
-    assert losses.mean() == pytest.approx(float(task.loss()(targets, logits)), abs=1e-5)
+    keras_loss = task.loss()(padded(targets, IGNORE), padded(logits, 0))
+    sizes = [np.size(target) for target in targets]
+    assert np.average(losses, weights=sizes) == pytest.approx(float(keras_loss), abs=1e-5)
 
 
 def test_losses_stay_finite_for_outputs_that_are_certain_and_wrong(
-    task: Task, targets: np.ndarray
+    task: Task, logits: np.ndarray, targets: np.ndarray
 ) -> None:
-    for sign in (-1, 1):
-        logits = sign * np.linspace(-1000, 1000, 4 * task.outputs).reshape(4, task.outputs)
-        assert np.isfinite(task.example_losses(logits.astype("float32"), targets)).all()
+    for certain in (-1000, 1000):
+        extreme = each(np.sign, logits) * certain
+        assert np.isfinite(task.example_losses(extreme, targets)).all()
 
 
 def test_loss_and_metrics_are_new_objects_each_time(task: Task) -> None:
@@ -132,18 +172,27 @@ def test_keras_metric_agrees_with_the_report(
 ) -> None:
     report = task.report(logits, targets)
     for metric in task.metrics():
-        metric.update_state(targets, logits)
+        for part in (slice(0, 1), slice(1, 4)):  # batches of other lengths
+            metric.update_state(padded(targets[part], IGNORE), padded(logits[part], 0))
         assert report.metrics[metric.name] == pytest.approx(float(metric.result()), abs=1e-6)
 
 
 def test_model_trains_with_the_loss_and_the_metrics(task: Task, targets: np.ndarray) -> None:
-    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(task.outputs)])
+    words = targets.dtype == object
+    y = padded(targets, IGNORE)
+    model = keras.Sequential([
+        keras.Input((None, 5) if words else (5,)), keras.layers.Dense(task.outputs)
+    ])  # fmt: skip
     model.compile(loss=task.loss(), metrics=task.metrics(), run_eagerly=True)
-    x = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
-    logs = model.evaluate(x, targets, verbose=0, return_dict=True)
-    assert logs["loss"] == pytest.approx(
-        task.example_losses(model.predict_on_batch(x), targets).mean(), abs=1e-5
-    )
+    shape = (*y.shape, 5) if words else (4, 5)
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    logits = model.predict_on_batch(x)
+    if words:
+        logits = ragged([row[: len(t)] for row, t in zip(logits, targets, strict=True)])
+    assert logs["loss"] == pytest.approx(task.report(logits, targets).metrics.get(
+        "loss", task.example_losses(logits, targets).mean()
+    ), abs=1e-5)  # fmt: skip
 
 
 def test_report_is_text_numbers_and_a_result(
@@ -168,6 +217,11 @@ def test_predictions_and_targets_read_as_plain_values(
     assert json.dumps(predicted)
 
 
+def test_options_that_a_task_does_not_take_are_refused(task: Task) -> None:
+    with pytest.raises(ArgumentError, match="predict: unknown argument 'nonsense'"):
+        task.predict("a", lambda texts: np.zeros((1, 1)), nonsense=True)
+
+
 def test_no_texts_give_no_predictions(task: Task) -> None:
     nothing = np.zeros((0, task.outputs), "float32")
     assert task.decode(nothing) == []
@@ -181,7 +235,7 @@ def test_hugging_face_config_names_every_output(task: Task) -> None:
     )
     if task.classes:
         assert list(fields["id2label"].values()) == [str(c) for c in task.classes]
-    assert fields["problem_type"] == task.problem_type
+    assert fields.get("problem_type") == task.problem_type
 
 
 @pytest.mark.parametrize("labels", [["unheard of"], [[0, 1, 1, 0, 1]], [float("nan")]])

@@ -74,7 +74,7 @@ def test_the_report_is_scikit_learns(batch: Any, sentence_order: bool) -> None:
     if not sentence_order:
         outputs, targets = outputs[WORDS], targets[WORDS]
     parts = [
-        task.reduce(*[_rows(part, rows) for part in (outputs, targets)])
+        task.reduce(*[_rows(part, rows) for part in (outputs, targets)], {})
         for rows in (slice(0, 3), slice(3, 4))
     ]
     sums, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -90,7 +90,7 @@ def test_the_report_is_scikit_learns(batch: Any, sentence_order: bool) -> None:
 
 def test_the_loss_of_a_text_is_the_mean_of_its_words(batch: Any) -> None:
     outputs, targets = batch
-    sums, counts = MaskedLM().reduce(outputs[WORDS], targets[WORDS])
+    sums, counts = MaskedLM().reduce(outputs[WORDS], targets[WORDS], {})
     losses = MaskedLM().example_losses(sums, counts)
     for row in range(3):
         one = {WORDS: outputs[WORDS][row]}, {WORDS: targets[WORDS][row]}

@@ -22,7 +22,8 @@ from ktlite.text import (
     texts_from_df,
     texts_from_folder,
 )
-from ktlite.text.loaders import checkpoint_name, read_any
+from ktlite.text.loaders import checkpoint_name
+from ktlite.text.sources import read_any
 
 TEXTS = [f"the film {i} was {'good' if i % 2 else 'bad'}" for i in range(40)]
 LABELS = ["pos" if i % 2 else "neg" for i in range(40)]

@@ -200,7 +200,7 @@ def test_model_may_start_from_another_checkpoint(tiny_checkpoint: Path, tmp_path
 
 def test_half_precision_computes_in_it_and_answers_in_float32(tiny_checkpoint: Path) -> None:
     t, data = fitted(tiny_checkpoint, ["a", "b", "a"])
-    model = t.get_classifier(dtype="mixed_bfloat16")
+    model = t.get_classifier(precision="mixed_bfloat16")
     assert model.compute_dtype == "bfloat16"
     assert model.predict_on_batch(data.inputs(np.arange(3))).dtype == np.float32
 

@@ -1,0 +1,153 @@
+"""What the data of a task is, and which readers read it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ktlite.errors import Problems
+from ktlite.tasks import Task, find_task
+from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
+from ktlite.text.spans import read_spans
+from ktlite.text.tagged import (
+    read_columns,
+    read_conllu,
+    read_tag_arrays,
+    read_tag_frame,
+    read_tag_table,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The readers of one kind of data.
+
+    Args:
+        expected: What `get_learner(train_data=)` may be, for messages.
+        needs_columns: Whether files and frames are read by names of columns that must be given.
+        read: Reads any of these: takes (data, text_column, label_columns, *, source, **options)
+            with the options of `get_learner` that load data.
+        arrays: Reads (texts, labels) that are in memory; labels may be None.
+    """
+
+    expected: str
+    needs_columns: bool
+    read: Callable[..., RawTexts]
+    arrays: Callable[..., RawTexts]
+
+
+def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
+    """Reads texts, a label each, from whatever `get_learner(train_data=)` is given.
+
+    Args:
+        data: Path of a CSV file or of a folder of class folders, a data frame, or
+            (texts, labels).
+        text_column: Name of the text column, or two names.
+        label_columns: Name or names of the label columns.
+        **options: `sep`, `encoding`, `names`, `missing`, `source`.
+
+    Raises:
+        DataError: If the data cannot be read.
+        ArgumentError: If it is of another kind, or columns are not named.
+    """
+    source = options.pop("source")
+    missing = options["missing"]
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return read_arrays(data[0], data[1], missing=missing, source=source)
+    is_path = isinstance(data, (str, os.PathLike))
+    if is_path and Path(data).is_dir():
+        return read_folder(data, encoding=options["encoding"], missing=missing)
+    problems = Problems("get_learner")
+    is_frame = hasattr(data, "columns") and hasattr(data, "iloc")
+    problems.add_unless(
+        is_path or is_frame,
+        f"{source} is of type {type(data).__name__}; expected {SOURCES['texts'].expected}.",
+    )
+    problems.add_unless(text_column is not None, "text_column is not given: which column?")
+    problems.add_unless(label_columns is not None, "label_columns is not given: which column?")
+    problems.raise_if_any()
+    if is_path:
+        return read_csv(data, text_column, label_columns, **options)
+    return read_frame(data, text_column, label_columns, missing=missing, source=source)
+
+
+def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
+    """Reads tagged words from whatever `get_learner(train_data=)` is given.
+
+    The name of a file says what it is: `.jsonl` annotated characters, `.conllu` CoNLL-U, `.csv`
+    a table with a word a row; any other, columns.
+
+    Args:
+        data: Path of a file, a data frame, or (words, tags).
+        text_column: Column of the words: a name, or in a file of columns a number.
+        label_columns: Column of the tags, likewise.
+        **options: `sep`, `encoding`, `source`.
+
+    Raises:
+        DataError: If the data cannot be read.
+        ArgumentError: If it is of another kind.
+    """
+    source, encoding = options["source"], options["encoding"]
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return read_tag_arrays(*data, source=source)
+    given = {"word_column": text_column, "tag_column": label_columns}
+    columns = {name: value for name, value in given.items() if value is not None}
+    if hasattr(data, "columns") and hasattr(data, "iloc"):
+        return read_tag_frame(data, **columns, source=source)
+    problems = Problems("get_learner")
+    problems.add_unless(
+        isinstance(data, (str, os.PathLike)),
+        f"{source} is of type {type(data).__name__}; expected {SOURCES['tagged'].expected}.",
+    )
+    problems.raise_if_any()
+    suffix = Path(data).suffix.lower()
+    if suffix == ".jsonl":
+        return read_spans(data, encoding=encoding)
+    if suffix == ".csv":
+        return read_tag_table(data, **columns, sep=options["sep"], encoding=encoding)
+    if suffix == ".conllu":
+        columns.pop("word_column", None)
+        return read_conllu(data, **columns, encoding=encoding)
+    for name, value in columns.items():
+        argument = "text_column" if name == "word_column" else "label_columns"
+        problems.add_unless(
+            isinstance(value, int),
+            f"{argument}={value!r}; in a file of columns without names, expected its number.",
+        )
+    problems.raise_if_any()
+    return read_columns(data, **columns, encoding=encoding)
+
+
+SOURCES: dict[str, Source] = {
+    "texts": Source(
+        "the path of a CSV file or of a folder of class folders, a DataFrame, or a tuple "
+        "(texts, labels)",
+        needs_columns=True,
+        read=read_any,
+        arrays=read_arrays,
+    ),
+    "tagged": Source(
+        "the path of a file with a word and its tag a line (CoNLL, WNUT), of a CoNLL-U, CSV or "
+        "JSONL file, a DataFrame, or a tuple (lists of words, lists of tags)",
+        needs_columns=False,
+        read=read_any_tagged,
+        arrays=read_tag_arrays,
+    ),
+}
+
+
+def source_of(task: str | Task | None) -> Source:
+    """Returns the source of a task's data.
+
+    Args:
+        task: Its name, or the task itself; None for texts with a label each.
+
+    Raises:
+        ArgumentError: If there is no such task.
+    """
+    if task is None:
+        return SOURCES["texts"]
+    return SOURCES[(task if isinstance(task, Task) else find_task(task)).reads]

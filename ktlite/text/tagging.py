@@ -1,0 +1,269 @@
+"""ktrain's loaders of tagged words, and its `sequence_tagger`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ktlite.errors import ArgumentError, Problems
+from ktlite.tasks import TokenClassification
+from ktlite.text.loaders import DEFAULT_SEED, Loaded, checkpoint_name, prepare
+from ktlite.text.raw_texts import RawTexts
+from ktlite.text.spans import read_spans
+from ktlite.text.tagged import (
+    TAG,
+    WORD,
+    read_columns,
+    read_conllu,
+    read_tag_arrays,
+    read_tag_frame,
+    read_tag_table,
+)
+from ktlite.text.transformer import Transformer
+
+FORMATS = ("conll2003", "wnut", "conllu", "gmb", "jsonl")
+Path_ = str | os.PathLike[str]
+
+
+def entities_from_txt(
+    train_filepath: Path_,
+    val_filepath: Path_ | None = None,
+    use_char: bool = False,
+    word_column: str = WORD,
+    tag_column: str | None = None,
+    sentence_column: str | None = None,
+    data_format: str = "conll2003",
+    encoding: str | None = None,
+    val_pct: float = 0.1,
+    verbose: int = 1,
+    *,
+    preprocess_mode: Path_ = "",
+    maxlen: int = 128,
+    random_state: int | None = None,
+) -> Loaded:
+    """Loads tagged words from files.
+
+    Args:
+        train_filepath: The training file.
+        val_filepath: The validation file. Default: a random part of the training file.
+        use_char: Accepted for ktrain's sake; checkpoints know sub-words.
+        word_column: With `"gmb"`, the column of the words.
+        tag_column: With `"gmb"`, the column of the tags, `"Tag"` by default; with `"conllu"`,
+            `"UPOS"` by default.
+        sentence_column: With `"gmb"`, the column that numbers the sentences; default:
+            `"SentenceID"` or `"Sentence #"`.
+        data_format: `"conll2003"` or `"wnut"`: a word a line, its tag last. `"conllu"`.
+            `"gmb"`: a CSV file with a word a row. `"jsonl"`: texts with annotated characters.
+        encoding: Of the files. Default: detected.
+        val_pct: Share of the sentences to validate on where there is no validation file.
+        verbose: 0 silences progress bars and all lines but warnings.
+        preprocess_mode: Checkpoint folder or Hub name.
+        maxlen: Longest text in tokens; longer ones are read in windows of this length.
+        random_state: Seed of the split. Default: 42.
+
+    Returns:
+        (train, val, preproc): two `TextDataset`s and the `Transformer` that made them.
+
+    Raises:
+        DataError: If the files cannot be used; the message names the line.
+        CheckpointError: If the checkpoint cannot be used.
+
+    Example:
+        >>> trn, val, preproc = text.entities_from_txt(
+        ...     "train.txt", "valid.txt", preprocess_mode="bert-base-cased")
+        >>> model = text.sequence_tagger("bert-base-cased", preproc)
+        >>> learner = ktlite.get_learner(model, train_data=trn, val_data=val)
+    """
+    problems = Problems("entities_from_txt")
+    problems.choice("data_format", data_format, FORMATS)
+    problems.raise_if_any()
+
+    def read(path: Path_) -> RawTexts:
+        if data_format == "jsonl":
+            return read_spans(path, encoding=encoding)
+        if data_format == "conllu":
+            return read_conllu(path, tag_column or "UPOS", encoding=encoding)
+        if data_format == "gmb":
+            columns = (word_column, tag_column or TAG, sentence_column)
+            return read_tag_table(path, *columns, encoding=encoding)
+        return read_columns(path, encoding=encoding)
+
+    return _load(
+        lambda: read(train_filepath),
+        None if val_filepath is None else lambda: read(val_filepath),
+        preprocess_mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        random_state=random_state,
+        verbose=verbose,
+    )
+
+
+def entities_from_conll2003(
+    train_filepath: Path_,
+    val_filepath: Path_ | None = None,
+    use_char: bool = False,
+    encoding: str | None = None,
+    val_pct: float = 0.1,
+    verbose: int = 1,
+    **options: Any,
+) -> Loaded:
+    """Loads files with a word a line (CoNLL-2003, WNUT); options as `entities_from_txt`."""
+    return entities_from_txt(
+        train_filepath,
+        val_filepath,
+        use_char,
+        encoding=encoding,
+        val_pct=val_pct,
+        verbose=verbose,
+        **options,
+    )
+
+
+def entities_from_gmb(
+    train_filepath: Path_,
+    val_filepath: Path_ | None = None,
+    use_char: bool = False,
+    word_column: str = WORD,
+    tag_column: str = TAG,
+    sentence_column: str | None = None,
+    encoding: str | None = None,
+    val_pct: float = 0.1,
+    verbose: int = 1,
+    **options: Any,
+) -> Loaded:
+    """Loads CSV files with a word a row; options as `entities_from_txt`."""
+    return entities_from_txt(
+        train_filepath,
+        val_filepath,
+        use_char,
+        word_column,
+        tag_column,
+        sentence_column,
+        "gmb",
+        encoding,
+        val_pct,
+        verbose,
+        **options,
+    )
+
+
+def entities_from_df(
+    train_df: Any,
+    val_df: Any = None,
+    word_column: Any = WORD,
+    tag_column: Any = TAG,
+    sentence_column: Any = None,
+    use_char: bool = False,
+    val_pct: float = 0.1,
+    verbose: int = 1,
+    *,
+    preprocess_mode: Path_ = "",
+    maxlen: int = 128,
+    random_state: int | None = None,
+) -> Loaded:
+    """Loads data frames with a word a row, or lists of words and tags a row.
+
+    Other arguments as `entities_from_txt`.
+    """
+
+    def read(frame: Any, source: str) -> RawTexts:
+        return read_tag_frame(frame, word_column, tag_column, sentence_column, source=source)
+
+    return _load(
+        lambda: read(train_df, "train_df"),
+        None if val_df is None else lambda: read(val_df, "val_df"),
+        preprocess_mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        random_state=random_state,
+        verbose=verbose,
+    )
+
+
+def entities_from_array(
+    x_train: Any,
+    y_train: Any,
+    x_test: Any = None,
+    y_test: Any = None,
+    use_char: bool = False,
+    val_pct: float = 0.1,
+    verbose: int = 1,
+    *,
+    preprocess_mode: Path_ = "",
+    maxlen: int = 128,
+    random_state: int | None = None,
+) -> Loaded:
+    """Loads lists of words and lists of their tags; other arguments as `entities_from_txt`."""
+    if (x_test is None) != (y_test is None):
+        raise ArgumentError("entities_from_array: x_test and y_test go together; got one of them.")
+    return _load(
+        lambda: read_tag_arrays(x_train, y_train, source="training data"),
+        None if x_test is None else lambda: read_tag_arrays(x_test, y_test, source="test data"),
+        preprocess_mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        random_state=random_state,
+        verbose=verbose,
+    )
+
+
+def sequence_tagger(
+    name: Path_, preproc: Transformer, *, metrics: Sequence[Any] | None = None, **options: Any
+) -> Any:
+    """Returns a compiled model for tagged words that a loader made.
+
+    Args:
+        name: The checkpoint, the same as in the loader's `preprocess_mode`.
+        preproc: The loader's preprocessor.
+        metrics: Keras metrics over the logits. Default: the task's.
+        **options: As `Transformer.get_classifier`.
+
+    Raises:
+        ArgumentError: If the words were tokenised for another checkpoint, or have no tags.
+
+    Example:
+        >>> model = text.sequence_tagger("bert-base-cased", preproc)
+    """
+    problems = Problems("sequence_tagger")
+    problems.add_unless(
+        Path(checkpoint_name(name)) == Path(preproc.model_name),
+        f"name={os.fspath(name)!r}, but the words were tokenised for {preproc.model_name!r}.",
+    )
+    problems.add_unless(
+        isinstance(preproc.task, TokenClassification),
+        f"the labels were taken for {preproc.task.name}; load them with entities_from_*.",
+    )
+    problems.raise_if_any()
+    return preproc.get_classifier(metrics=metrics, **options)
+
+
+def _load(
+    read_train: Callable[[], RawTexts],
+    read_val: Callable[[], RawTexts] | None,
+    mode: Path_,
+    *,
+    maxlen: int,
+    val_pct: float,
+    random_state: int | None,
+    verbose: int,
+) -> Loaded:
+    problems = Problems("entities_from_*")
+    problems.add_unless(
+        bool(mode) and isinstance(mode, (str, os.PathLike)),
+        "preprocess_mode is not given: name the checkpoint to tag with, as a folder or on the "
+        "Hugging Face Hub, such as preprocess_mode='bert-base-cased'.",
+    )
+    in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
+    problems.add_unless(
+        read_val is not None or in_range, f"val_pct={val_pct!r}; expected more than 0, below 1."
+    )
+    problems.raise_if_any()
+    train, val = read_train(), None if read_val is None else read_val()
+    # Not before the data is read: it may take a download.
+    preproc = Transformer(checkpoint_name(mode), maxlen, task=TokenClassification.name)
+    seed = DEFAULT_SEED if random_state is None else random_state
+    datasets = prepare(train, val, preproc, val_pct=val_pct, seed=seed, verbose=verbose)
+    return (*datasets, preproc)

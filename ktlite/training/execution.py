@@ -1,0 +1,140 @@
+"""How a model is run: on which devices, in which precision, compiled or not."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ktlite._arguments import at_least_one
+from ktlite.errors import Problems
+from ktlite.tasks import Task
+from ktlite.training.distribution import check_strategy, make_strategy, scope
+from ktlite.training.optimizers import AdamW, LossScaleOptimizer
+from ktlite.training.xla import check_xla, compile_encoder, wants_xla
+
+# Keras' policies. Weights stay float32: half-precision ones lose small updates, and AdamW's
+# clipping with them.
+POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+    "mixed_bfloat16": "mixed_bfloat16",
+    "mixed_float16": "mixed_float16",
+}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a model is built and run.
+
+    Args:
+        strategy: `"mirrored"` or a `tf.distribute.Strategy`; None: one device.
+        devices: Names of devices to mirror over, such as `["GPU:0", "GPU:1"]`.
+        precision: `"float32"`, `"bfloat16"` or `"float16"`, or Keras' names of the mixed
+            policies that the latter stand for. None: Keras' global policy.
+        xla: Whether training compiles the encoder with XLA; `"auto"`: on GPUs.
+        accumulate: Batches whose gradients are averaged for one step of the optimizer.
+
+    Example:
+        >>> execution = Execution(strategy="mirrored", precision="bfloat16")
+        >>> model = execution.build(lambda policy: from_pretrained(name, dtype=policy), task)
+    """
+
+    strategy: Any = None
+    devices: Sequence[str] | None = None
+    precision: str | None = None
+    xla: bool | str = "auto"
+    accumulate: int = 1
+
+    def check(self, problems: Problems, **batch_sizes: Any) -> None:
+        """Records everything that cannot work.
+
+        Args:
+            problems: Where to.
+            **batch_sizes: By their names; those that are whole numbers are checked to be
+                multiples of the number of devices.
+        """
+        if self.precision is not None:
+            problems.choice("precision", self.precision, list(POLICIES))
+        check_xla(problems, self.xla)
+        at_least_one(problems, accumulate=self.accumulate)
+        before = len(problems.found)
+        check_strategy(problems, self.strategy, self.devices)
+        if len(problems.found) > before:
+            return
+        replicas = self.replicas
+        problems.add_unless(
+            replicas == 1 or self.accumulate == 1,
+            f"accumulate={self.accumulate!r} on {replicas} devices: Keras accumulates in a branch "
+            "where devices cannot meet. They share a batch as it is; take a smaller batch_size.",
+        )
+        for name, size in batch_sizes.items():
+            problems.add_unless(
+                not isinstance(size, int) or size % replicas == 0,
+                f"{name}={size}; expected a multiple of {replicas}: so many devices share a batch.",
+            )
+
+    @classmethod
+    def of(cls, where: str, arguments: Mapping[str, Any]) -> Execution:
+        """Returns the execution that some arguments of a call of `where` ask for.
+
+        Raises:
+            ArgumentError: If one is unknown, or they cannot work; all are named at once.
+        """
+        problems = Problems(where)
+        known = [field.name for field in fields(cls)]
+        problems.unknown([name for name in arguments if name not in known], known)
+        problems.raise_if_any()
+        execution = cls(**arguments)
+        execution.check(problems)
+        problems.raise_if_any()
+        return execution
+
+    @property
+    def replicas(self) -> int:
+        """The number of devices that share a batch."""
+        return 1 if self._strategy is None else self._strategy.num_replicas_in_sync
+
+    @functools.cached_property
+    def _strategy(self) -> Any:
+        return make_strategy(self.strategy, self.devices)
+
+    def build(
+        self,
+        make: Callable[[str | None], Any],
+        task: Task,
+        metrics: Sequence[Any] | None = None,
+    ) -> Any:
+        """Returns a compiled model.
+
+        Args:
+            make: Returns the `TransformerModel` in a given dtype policy (None: the global).
+            task: Its loss and metrics.
+            metrics: Keras metrics over the logits. Default: the task's.
+        """
+        with scope(self._strategy):
+            model = make(None if self.precision is None else POLICIES[self.precision])
+            compile_model(model, task, metrics, accumulate=self.accumulate)
+        if wants_xla(self.xla):
+            compile_encoder(model)
+        return model
+
+
+def compile_model(
+    model: Any, task: Task, metrics: Sequence[Any] | None = None, *, accumulate: int = 1
+) -> None:
+    """Compiles a model with ktlite's AdamW, and the loss and metrics of its task."""
+    # Keras refuses 1, which is its None.
+    optimizer: Any = AdamW(gradient_accumulation_steps=accumulate if accumulate > 1 else None)
+    if model.dtype_policy.name == "mixed_float16":
+        optimizer = LossScaleOptimizer(optimizer)
+    model.compile(
+        optimizer=optimizer,
+        loss=task.loss(),
+        metrics=task.metrics() if metrics is None else list(metrics),
+        # Keras' "auto" would compile the whole step with XLA on a GPU, anew for each shape.
+        jit_compile=False,
+    )
+    model.config.update(task.hf_config())
