@@ -43,6 +43,13 @@ def positive(problems: Problems, **arguments: Any) -> None:
         problems.add_unless(bool(fine), f"{name}={value!r}; expected a positive number.")
 
 
+def between_0_and_1(problems: Problems, **arguments: Any) -> None:
+    """Records a problem for each argument that is not a number above 0 and below 1."""
+    for name, value in arguments.items():
+        fine = isinstance(value, (int, float)) and 0 < value < 1
+        problems.add_unless(fine, f"{name}={value!r}; expected more than 0, below 1.")
+
+
 def at_least_one(problems: Problems, **arguments: Any) -> None:
     """Records a problem for each argument that is not a whole number of 1 or more."""
     for name, value in arguments.items():

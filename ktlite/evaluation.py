@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from ktlite._logging import logger
-from ktlite._progress import progress
-from ktlite.batching import plan_batches
 from ktlite.errors import ArgumentError
-from ktlite.inference import Forward
+from ktlite.inference import Forward, in_order
 from ktlite.tasks import Task
 from ktlite.training.distribution import predict_batch
 from ktlite.training.feed import FIXED, ArrayData, Feed, Stream
@@ -109,21 +107,16 @@ def _reduced(
     forward: Forward, data: Any, task: Task, batch_size: int, verbose: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns what the task makes of outputs and targets, in the order of the data."""
-    batches = plan_batches(data.lengths, batch_size)
-    kept = []
-    bar = progress(len(data), "Validating", "row", shown=verbose and len(batches) > 20)
-    for i, rows in enumerate(batches):
-        inputs, targets = data.examples(rows, (*FIXED, i))
-        kept.append(task.reduce(forward(inputs), targets, inputs))
-        bar.update(len(rows))
-    bar.close()
-    back = np.argsort(np.concatenate(batches))
-    outputs = np.concatenate([outputs for outputs, _ in kept])[back]
+
+    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray, Any]:
+        inputs, targets = data.examples(rows, (*FIXED, number))
+        return task.reduce(forward(inputs), targets, inputs)
+
+    outputs, targets = in_order(run, data.lengths, batch_size, what="Validating", verbose=verbose)
     encodings = getattr(data, "encodings", None)
     if encodings is not None:
         return task.join(outputs, encodings), data.targets
-    known = [targets for _, targets in kept if targets is not None]
-    return outputs, np.concatenate(known)[back] if known else None
+    return outputs, targets
 
 
 def _joined(outputs: Sequence[Any]) -> np.ndarray:

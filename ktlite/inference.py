@@ -72,15 +72,49 @@ class Forward:
             What was kept, [n, ...].
         """
         batch_of = getattr(data, "inputs", None) or data.pad
-        batches = plan_batches(data.lengths, batch_size)
-        outputs: np.ndarray | None = None
-        bar = progress(len(data), "Predicting", "row", shown=verbose and len(batches) > 20)
-        for rows in batches:
+
+        def run(number: int, rows: np.ndarray) -> tuple[np.ndarray]:
             inputs = batch_of(rows)
-            part = keep(self(inputs), inputs)
-            if outputs is None:
-                outputs = np.empty((len(data), *part.shape[1:]), part.dtype)
-            outputs[rows] = part
-            bar.update(len(rows))
-        bar.close()
-        return np.zeros((0,), "float32") if outputs is None else outputs
+            return (keep(self(inputs), inputs),)
+
+        kept = in_order(run, data.lengths, batch_size, what="Predicting", verbose=verbose)
+        return kept[0] if kept else np.zeros((0,), "float32")
+
+
+def in_order(
+    run: Callable[[int, np.ndarray], tuple[np.ndarray | None, ...]],
+    lengths: np.ndarray,
+    batch_size: int,
+    *,
+    what: str,
+    verbose: int = 0,
+) -> list[Any]:
+    """Runs batches of rows of like length, and puts what they give in the order of the rows.
+
+    Args:
+        run: Takes the number of a batch and its rows, int64 [batch]; returns arrays, an item a
+            row, or None in place of one.
+        lengths: int [n], tokens of each row.
+        batch_size: Rows a batch.
+        what: What to call it beside the progress bar.
+        verbose: 1 shows the bar for many batches.
+
+    Returns:
+        What `run` returns, [n, ...] each; nothing where there are no rows.
+    """
+    batches = plan_batches(lengths, batch_size)
+    joined: list[Any] = []
+    bar = progress(len(lengths), what, "row", shown=verbose and len(batches) > 20)
+    for number, rows in enumerate(batches):
+        parts = run(number, rows)
+        if not number:
+            joined = [
+                None if part is None else np.empty((len(lengths), *part.shape[1:]), part.dtype)
+                for part in parts
+            ]
+        for whole, part in zip(joined, parts, strict=True):
+            if part is not None:
+                whole[rows] = part
+        bar.update(len(rows))
+    bar.close()
+    return joined

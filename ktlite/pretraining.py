@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one, checked
+from ktlite._arguments import at_least_one, between_0_and_1, checked
 from ktlite._logging import logger
 from ktlite.errors import Problems, plural
 from ktlite.learner import Learner
@@ -180,15 +180,12 @@ def get_pretrainer(
 
 def _as_config(model: Any) -> dict[str, Any] | None:
     """Returns the config that a new model is asked for with; None for a checkpoint."""
-    if isinstance(model, Mapping):
-        return dict(model)
-    if hasattr(model, "to_dict"):
-        return dict(model.to_dict())
-    if isinstance(model, (str, os.PathLike)) and Path(model).is_file():
-        from ktlite.models.config import read_config
+    from ktlite.models.auto import config_fields
 
-        return read_config(Path(model))
-    return None
+    is_path = isinstance(model, (str, os.PathLike))
+    has_fields = isinstance(model, Mapping) or hasattr(model, "to_dict")
+    is_config = Path(model).is_file() if is_path else has_fields
+    return dict(config_fields(model)) if is_config else None
 
 
 def _usual_task(config: Mapping[str, Any]) -> str:
@@ -211,10 +208,8 @@ def _check(given: Mapping[str, Any]) -> None:
     )
     if given["task"] is not None:
         problems.choice("task", given["task"], OBJECTIVES)
-    for name in ("mask_probability", "val_pct"):
-        value = given[name]
-        fine = isinstance(value, (int, float)) and 0 < value < 1
-        problems.add_unless(fine, f"{name}={value!r}; expected more than 0, below 1.")
+    shares = {name: given[name] for name in ("mask_probability", "val_pct")}
+    between_0_and_1(problems, **shares)
     sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
     if given["max_ngram"] is not None:
         sizes["max_ngram"] = given["max_ngram"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite._arguments import at_least_one, checked
+from ktlite._arguments import at_least_one, between_0_and_1, checked
 from ktlite.errors import ArgumentError, Problems
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor
@@ -280,8 +280,7 @@ def _check_loading(given: Mapping[str, Any]) -> None:
     problems.add_unless(
         given["preproc"] is None, "preproc goes with a Keras model; a checkpoint brings its own."
     )
-    in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
-    problems.add_unless(in_range, f"val_pct={val_pct!r}; expected more than 0, below 1.")
+    between_0_and_1(problems, val_pct=val_pct)
     problems.choice("missing", given["missing"], ("drop", "error"))
     sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
     at_least_one(problems, **sizes)

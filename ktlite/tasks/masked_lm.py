@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import ArgumentError
-from ktlite.tasks.task import IGNORE, Report, Task, counted_accuracy, log_softmax
+from ktlite.tasks.task import (
+    IGNORE,
+    Report,
+    Task,
+    counted_accuracy,
+    counted_cross_entropy,
+    log_softmax,
+)
 
 WORDS, ORDER = "prediction_logits", "sop_logits"  # Hugging Face's names of the outputs
 
@@ -46,17 +53,9 @@ class MaskedLM(Task):
         raise ArgumentError("a masked language model learns from texts alone; there are no labels.")
 
     def loss(self) -> Any:
-        import keras
-
-        def cross_entropy() -> Any:
-            # Keras' mean leaves the ignored targets out.
-            return keras.losses.SparseCategoricalCrossentropy(
-                from_logits=True, ignore_class=IGNORE, name="cross_entropy"
-            )
-
         if self.sentence_order:
-            return {WORDS: cross_entropy(), ORDER: cross_entropy()}
-        return cross_entropy()
+            return {WORDS: counted_cross_entropy(), ORDER: counted_cross_entropy()}
+        return counted_cross_entropy()
 
     def metrics(self) -> Any:
         if self.sentence_order:

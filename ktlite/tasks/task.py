@@ -249,6 +249,14 @@ class Task(abc.ABC):
         return fields
 
 
+def counted_cross_entropy() -> Any:
+    """Returns a Keras loss: the mean cross-entropy of logits over the targets that count."""
+    import keras
+
+    # Keras' mean leaves the ignored targets out.
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORE)
+
+
 def counted_accuracy() -> Any:
     """Returns a Keras metric: the share of right classes among the targets that count."""
     import keras

@@ -24,6 +24,7 @@ from ktlite.tasks.task import (
     Report,
     Task,
     counted_accuracy,
+    counted_cross_entropy,
     log_softmax,
     plain,
     ragged,
@@ -162,10 +163,7 @@ class TokenClassification(Task):
         return ragged([np.concatenate(part) for part in parts.values()])
 
     def loss(self) -> Any:
-        import keras
-
-        # Keras' mean leaves the ignored targets out.
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORE)
+        return counted_cross_entropy()
 
     def metrics(self) -> list[Any]:
         return [counted_accuracy()]

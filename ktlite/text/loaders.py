@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ktlite._arguments import between_0_and_1
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.text.dataset import TextDataset
@@ -303,10 +304,49 @@ def _load(
         f"preprocess_mode={mode!r}: name a checkpoint, as a folder or on the Hugging Face "
         "Hub, such as preprocess_mode='bert-base-uncased'.",
     )
-    in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
-    problems.add_unless(
-        read_val is not None or in_range, f"val_pct={val_pct!r}; expected more than 0, below 1."
+    return load(
+        problems,
+        read_train,
+        read_val,
+        mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        task=task,
+        random_state=random_state,
+        verbose=verbose,
+        class_names=class_names,
     )
+
+
+def load(
+    problems: Problems,
+    read_train: Callable[[], RawTexts],
+    read_val: Callable[[], RawTexts] | None,
+    mode: str | os.PathLike[str],
+    *,
+    maxlen: int,
+    val_pct: float,
+    task: str | None,
+    random_state: int | None,
+    verbose: int,
+    class_names: Sequence[Any] = (),
+) -> Loaded:
+    """Reads, splits and tokenises, unless there are problems: the end of ktrain's loaders.
+
+    Args:
+        problems: Those found so far; all are raised before anything is read.
+        read_train: Reads the training data.
+        read_val: Reads the validation data. None: a part of the training data.
+        mode: ktrain's `preprocess_mode`: the checkpoint.
+        maxlen: Longest text in tokens.
+        val_pct: Share of the texts to validate on.
+        task: Its name; None infers it.
+        random_state: Seed of the split. None: the default one.
+        verbose: 0 silences progress bars and all lines but warnings.
+        class_names: Names of integer labels.
+    """
+    if read_val is None:
+        between_0_and_1(problems, val_pct=val_pct)
     problems.raise_if_any()
     train, val = read_train(), None if read_val is None else read_val()
     # Not before the data is read: it may take a download.

@@ -9,7 +9,7 @@ from typing import Any
 
 from ktlite.errors import ArgumentError, Problems
 from ktlite.tasks import TokenClassification
-from ktlite.text.loaders import DEFAULT_SEED, Loaded, checkpoint_name, prepare
+from ktlite.text.loaders import Loaded, checkpoint_name, load
 from ktlite.text.raw_texts import RawTexts
 from ktlite.text.spans import read_spans
 from ktlite.text.tagged import (
@@ -256,14 +256,14 @@ def _load(
         "preprocess_mode is not given: name the checkpoint to tag with, as a folder or on the "
         "Hugging Face Hub, such as preprocess_mode='bert-base-cased'.",
     )
-    in_range = isinstance(val_pct, (int, float)) and 0 < val_pct < 1
-    problems.add_unless(
-        read_val is not None or in_range, f"val_pct={val_pct!r}; expected more than 0, below 1."
+    return load(
+        problems,
+        read_train,
+        read_val,
+        mode,
+        maxlen=maxlen,
+        val_pct=val_pct,
+        task=TokenClassification.name,
+        random_state=random_state,
+        verbose=verbose,
     )
-    problems.raise_if_any()
-    train, val = read_train(), None if read_val is None else read_val()
-    # Not before the data is read: it may take a download.
-    preproc = Transformer(checkpoint_name(mode), maxlen, task=TokenClassification.name)
-    seed = DEFAULT_SEED if random_state is None else random_state
-    datasets = prepare(train, val, preproc, val_pct=val_pct, seed=seed, verbose=verbose)
-    return (*datasets, preproc)
