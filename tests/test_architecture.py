@@ -34,7 +34,7 @@ LAYERS = [
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-TENSORFLOW_IN = {"training", "inference", "deploy", "_quiet"}
+TENSORFLOW_IN = {"training", "inference", "deploy", "_memory", "_quiet"}
 MAX_LINES = 400
 
 

@@ -14,8 +14,10 @@ from ktlite.models.checkpoint import CheckpointReader, TensorReader, find_checkp
 from ktlite.models.config import ConfigReader, read_config
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families import get_family
+from ktlite.models.heads import EMBEDDING
 from ktlite.models.model import TransformerModel
 from ktlite.models.part import PartReader, check_arguments, kept_blocks, part_config
+from ktlite.models.sentence_files import SentenceFiles, read_sentence_files
 from ktlite.models.transfer import load_weights
 
 
@@ -28,6 +30,8 @@ def from_pretrained(
     layers: int | Sequence[int] | None = None,
     max_positions: int | None = None,
     ignore_mismatched_sizes: bool = False,
+    pooling: str | None = None,
+    normalize: bool | None = None,
     seed: int = 42,
     dtype: Any = None,
     revision: str | None = None,
@@ -53,6 +57,11 @@ def from_pretrained(
             section 5), a longer one is cut. Default: as in the checkpoint.
         ignore_mismatched_sizes: Encoder weights that have another shape than `config` asks
             for get new values, and a warning lists them. Missing ones stay an error.
+        pooling: For `"sentence-embedding"`: how a text's vector comes of its tokens' vectors,
+            one of `ktlite.models.pooling.POOLINGS`. Default: as the files of
+            sentence-transformers say that the checkpoint has; without them, the mean.
+        normalize: For `"sentence-embedding"`: whether that vector is scaled to length 1.
+            Default: as these files say; without them, no.
         seed: Of new weights and of dropout.
         dtype: Keras dtype or dtype policy. Default: Keras' global policy.
         revision: Branch, tag or commit on the Hub.
@@ -79,6 +88,7 @@ def from_pretrained(
     changed = dict(config or {})
     whole_config = {**read_config(folder), **changed}
     where = str(folder / "config.json") + (f" with config={changed!r}" if changed else "")
+    stored = read_sentence_files(folder) if task == EMBEDDING else SentenceFiles()
     # Variables that are made in this scope get their memory at its end, and the checkpoint's
     # values with it: nothing is filled twice, and no second copy of the model is needed.
     with CheckpointReader(folder) as whole, keras.StatelessScope():
@@ -91,6 +101,8 @@ def from_pretrained(
                 built,
                 task,
                 num_labels,
+                pooling=stored.pooling if pooling is None else pooling,
+                normalize=stored.normalize if normalize is None else normalize,
                 seed=seed,
                 blank_backbone=not ignore_mismatched_sizes,
                 ignore_config_fields=ignore_config_fields,
@@ -161,7 +173,7 @@ def from_config(
         >>> wider = from_config({**small, "hidden_size": 256})
     """
     return TransformerModel(
-        _config_fields(config),
+        config_fields(config),
         task,
         num_labels,
         seed=seed,
@@ -170,7 +182,13 @@ def from_config(
     )
 
 
-def _config_fields(config: Any) -> Mapping[str, Any]:
+def config_fields(config: Any) -> Mapping[str, Any]:
+    """Returns the fields of what `from_config` takes as a config.
+
+    Raises:
+        ArgumentError: If it is none of these.
+        CheckpointError: If the file is missing or damaged.
+    """
     if isinstance(config, Mapping):
         return config
     if isinstance(config, (str, os.PathLike)):

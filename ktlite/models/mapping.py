@@ -46,7 +46,7 @@ TRANSPOSE = Op(
 # Several dense layers of one size over one input, side by side as one: kernels, then biases.
 CONCAT_TRANSPOSE = Op(
     "concat_transpose",
-    join=lambda theirs: np.concatenate([t.T for t in theirs], axis=1),
+    join=lambda theirs: np.concatenate(list(theirs)).T,
     split=lambda ours, count: [part.T for part in np.split(ours, count, axis=1)],
     shapes=lambda ours, count: [(ours[1] // count, ours[0])] * count,
 )

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import ml_dtypes
 import numpy as np
 
+from ktlite._memory import aligned
 from ktlite.errors import CheckpointError
 
 # Those of safetensors that weights may have.
@@ -86,8 +87,9 @@ class SafetensorsFile:
         first, last = entry["data_offsets"]
         self._file.seek(self._start + first)
         dtype = np.dtype(_FLOATS[entry["dtype"]])
-        count = (last - first) // dtype.itemsize
-        return np.fromfile(self._file, dtype, count).reshape(entry["shape"])
+        tensor = aligned(tuple(entry["shape"]), dtype)
+        self._file.readinto(tensor.reshape(-1).view(np.uint8).data)
+        return tensor
 
     def close(self) -> None:
         self._file.close()

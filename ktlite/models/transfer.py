@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from ktlite._logging import logger
+from ktlite._memory import as_tensor
 from ktlite.errors import CheckpointError, Problems, did_you_mean, listing, plural
 from ktlite.models.checkpoint import TensorReader
 from ktlite.models.families.family import Family
@@ -94,7 +95,7 @@ def _fill(planned: _Planned, reader: TensorReader) -> None:
 
     def value(shape: Any = None, dtype: Any = None) -> Any:
         ours = planned.rule.op.join([reader.read(name) for name in planned.names])
-        return ops.convert_to_tensor(ours.astype(planned.variable.dtype, copy=False))
+        return as_tensor(ours, planned.variable.dtype)
 
     if planned.variable._initializer is None:
         planned.variable.assign(value())
@@ -105,8 +106,8 @@ def _fill(planned: _Planned, reader: TensorReader) -> None:
 def collect_tensors(model: Any) -> dict[str, np.ndarray]:
     """Returns a model's weights under Hugging Face names: the way back of `load_weights`."""
     family: Family = model.family
-    prefix = family.prefixes[0] if model.task_name else ""
-    rules = (*family.names, *family.heads.get(model.task_name, ()))
+    prefix = family.prefixes[0] if model.stored_task else ""
+    rules = (*family.names, *family.heads.get(model.stored_task, ()))
     tensors: dict[str, np.ndarray] = {}
     for planned in _plan(model, rules, prefix):
         ours = ops.convert_to_numpy(planned.variable)
