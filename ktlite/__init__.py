@@ -17,6 +17,13 @@ from ktlite._version import __version__
 
 if TYPE_CHECKING:
     from ktlite import errors, models, tasks, text
+    from ktlite.applications.embedding import get_embedder
+    from ktlite.applications.few_shot import FewShotClassifier
+    from ktlite.applications.fill_mask import FillMask
+    from ktlite.applications.question_answering import AnswerExtractor
+    from ktlite.applications.search import SemanticSearch
+    from ktlite.applications.simple_qa import SimpleQA
+    from ktlite.applications.zero_shot import ZeroShotClassifier
     from ktlite.learner import Learner
     from ktlite.predictor import Predictor, load_predictor
     from ktlite.pretraining import get_pretrainer
@@ -24,8 +31,15 @@ if TYPE_CHECKING:
 
 # Looked up on first use: `import ktlite` loads neither TensorFlow nor transformers.
 _NAMES = {
+    "AnswerExtractor": "ktlite.applications.question_answering",
+    "FewShotClassifier": "ktlite.applications.few_shot",
+    "FillMask": "ktlite.applications.fill_mask",
     "Learner": "ktlite.learner",
     "Predictor": "ktlite.predictor",
+    "SemanticSearch": "ktlite.applications.search",
+    "SimpleQA": "ktlite.applications.simple_qa",
+    "ZeroShotClassifier": "ktlite.applications.zero_shot",
+    "get_embedder": "ktlite.applications.embedding",
     "get_learner": "ktlite.workflow",
     "get_predictor": "ktlite.workflow",
     "get_pretrainer": "ktlite.pretraining",
@@ -35,10 +49,17 @@ _NAMES = {
 _MODULES = ("errors", "models", "tasks", "text")
 
 __all__ = [
+    "AnswerExtractor",
+    "FewShotClassifier",
+    "FillMask",
     "Learner",
     "Predictor",
+    "SemanticSearch",
+    "SimpleQA",
+    "ZeroShotClassifier",
     "__version__",
     "errors",
+    "get_embedder",
     "get_learner",
     "get_predictor",
     "get_pretrainer",

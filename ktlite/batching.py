@@ -89,6 +89,52 @@ class Encodings:
         }
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContextEncodings(Encodings):
+    """Tokens of questions, each beside its context, or beside a window of one that is too long.
+
+    Args:
+        contexts: The context of each text.
+        spans: For each text int64 [tokens, 2], the characters that each token of its context
+            starts with and ends before.
+        windows: int64 [rows, 3]: the first token of the context that a row has, the one after
+            the last, and where in the row the first one is.
+    """
+
+    contexts: Sequence[str]
+    spans: Sequence[np.ndarray]
+    windows: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GroupedEncodings(Encodings):
+    """Tokens of rows that have several texts each, to be compared with each other.
+
+    `offsets` are those of the texts, a row's texts one after the other.
+
+    Args:
+        size: Texts a row.
+    """
+
+    size: int
+
+    def __len__(self) -> int:
+        return super().__len__() // self.size
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [rows]: the number of tokens of each row's longest text."""
+        return super().lengths.reshape(-1, self.size).max(axis=1, initial=0)
+
+    def pad(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns what `Encodings.pad` does, each int32 [batch, size, length]."""
+        texts = (rows[:, None] * self.size + np.arange(self.size)).reshape(-1)
+        return {
+            name: array.reshape(len(rows), self.size, -1)
+            for name, array in super().pad(texts).items()
+        }
+
+
 def padded_length(length: int, limit: int) -> int:
     """Returns the length to pad to: at most 1/8 longer, from a list of few lengths.
 

@@ -19,8 +19,8 @@ class Forward:
     this costs what the model costs.
 
     Args:
-        model: A Keras model that takes a dict of int32 arrays [batch, length] and returns an
-            array, or a dict of them.
+        model: A Keras model that takes a dict of int32 arrays [batch, length], or [batch, texts,
+            length], and returns an array, or a dict of them.
 
     Example:
         >>> Forward(model)({"input_ids": np.array([[101, 102]], "int32")}).shape
@@ -29,23 +29,25 @@ class Forward:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._traced: dict[tuple[str, ...], Any] = {}
+        self._traced: dict[tuple[tuple[str, int], ...], Any] = {}
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> Any:
         import keras
 
         if keras.config.backend() != "tensorflow":
             return self.model.predict_on_batch(inputs)
-        names = tuple(inputs)
-        if names not in self._traced:
-            self._traced[names] = self._trace(names)
-        outputs = self._traced[names](inputs)
+        ranks = tuple((name, array.ndim) for name, array in inputs.items())
+        if ranks not in self._traced:
+            self._traced[ranks] = self._trace(dict(ranks))
+        outputs = self._traced[ranks](inputs)
         return keras.tree.map_structure(lambda output: output.numpy(), outputs)
 
-    def _trace(self, names: tuple[str, ...]) -> Any:
+    def _trace(self, ranks: dict[str, int]) -> Any:
         import tensorflow as tf
 
-        signature = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in names}
+        signature = {
+            name: tf.TensorSpec((None,) * rank, tf.int32, name=name) for name, rank in ranks.items()
+        }
         # A partial, not a lambda: TensorFlow counts the traces of one piece of code over all
         # predictors of a process, and would warn at the fifth.
         forward = functools.partial(self.model, training=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.errors import ArgumentError, PredictorError, plural
+from ktlite.errors import ArgumentError, DataError, PredictorError, plural
 from ktlite.inference import Forward
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 from ktlite.text.preprocessor import Preprocessor
@@ -41,7 +41,7 @@ class Predictor:
 
     def __init__(self, model: Any, preproc: Preprocessor, batch_size: int = 32) -> None:
         needed = preproc.task.outputs
-        found = getattr(model, "num_labels", needed)
+        found = getattr(model, "num_labels", needed) or 0
         if found != needed:
             raise ArgumentError(
                 f"the model has {plural(found, 'output')}, but the labels of the preprocessor need "
@@ -51,6 +51,7 @@ class Predictor:
         self.preproc = preproc
         self.batch_size = batch_size
         self._forward = Forward(model)
+        self._embedders: dict[tuple[str | None, bool | None], Forward] = {}
 
     def get_classes(self) -> list[Any]:
         """Returns the labels in the order of the probabilities."""
@@ -69,7 +70,8 @@ class Predictor:
 
         Args:
             texts: A string; a tuple of two strings, which is a pair; or a list of either. Of a
-                model that tags words, also a list of lists of words.
+                model that tags words, also a list of lists of words; of one that compares texts,
+                pairs.
             return_proba: Give probabilities in place of labels.
             batch_size: Texts a batch. Default: the predictor's.
             verbose: 1 shows a progress bar for many texts.
@@ -80,8 +82,8 @@ class Predictor:
         Returns:
             For one text one prediction, for a list a list: the label; for several labels
             a text, (label, probability) of each; for regression, the number; for tags of
-            words, a list of (word, tag). With `return_proba`, what `predict_proba` returns, or
-            the probability in each tuple.
+            words, a list of (word, tag); for a pair to compare, the cosine. With `return_proba`,
+            what `predict_proba` returns, or the probability in each tuple.
 
         Raises:
             DataError: If a text is not of a kind that the task takes.
@@ -129,6 +131,59 @@ class Predictor:
         )
         return task.join(rows, encodings)
 
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        batch_size: int | None = None,
+        verbose: int = 0,
+        *,
+        pooling: str | None = None,
+        normalize: bool | None = None,
+    ) -> np.ndarray:
+        """Turns texts into vectors that lie near each other where the texts mean the same.
+
+        Best from a checkpoint that was trained for it (`ktlite.get_embedder`). A model that was
+        fine-tuned for another task gives what its encoder makes of the texts.
+
+        Args:
+            texts: One text or a list. What is longer than the preprocessor's `maxlen` is cut.
+            batch_size: Texts a batch. Default: the predictor's.
+            verbose: 1 shows a progress bar for many texts.
+            pooling: How a text's vector comes of its tokens' vectors: `"mean"`, `"first"`
+                (`[CLS]`), `"max"` or `"mean_sqrt"`. Default: as the model was trained, or the mean.
+            normalize: Whether vectors are scaled to length 1. Default: as the model was trained,
+                or not.
+
+        Returns:
+            float32 [width] for one text, [texts, width] for a list.
+
+        Raises:
+            DataError: If a text is no string.
+            ArgumentError: If the pooling is not known, or the model is not one of ktlite's.
+
+        Example:
+            >>> predictor.embed(["A fine film.", "A good movie."]).shape
+            (2, 384)
+        """
+        from ktlite.models.embedder import Embedder
+
+        single = isinstance(texts, str)
+        many: list[Any] = [texts] if single else list(texts)
+        wrong = [text for text in many if not isinstance(text, str)]
+        if wrong:
+            first = wrong[0]
+            raise DataError(f"embed takes strings; got {first!r:.60} of {type(first).__name__}.")
+        how = (pooling, normalize)
+        if how not in self._embedders:
+            self._embedders[how] = Forward(Embedder(self.model, pooling, normalize))
+        forward = self._embedders[how]
+        if not many:
+            return np.zeros((0, forward.model.width), "float32")
+        encodings = self.preproc.tokenizer.encode(many, verbose=verbose)
+        size = self.batch_size if batch_size is None else batch_size
+        vectors = forward.over(encodings, batch_size=size, verbose=verbose)
+        return vectors[0] if single else vectors
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Saves the predictor as a folder that loads anywhere, and that `transformers` opens too.
 
@@ -147,22 +202,32 @@ class Predictor:
             >>> predictor.save("reviews-predictor")
             >>> ktlite.load_predictor("reviews-predictor").predict("Fine!")
         """
+        with atomic_folder(path, replace=_is_predictor) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Writes what `save` does into an empty folder, as a part of one that is saved whole.
+
+        Raises:
+            PredictorError: If the model has no checkpoint format, or gives NaN.
+        """
         if not hasattr(self.model, "save_pretrained"):
             raise PredictorError(
                 f"a model of type {type(self.model).__name__} has no checkpoint format; "
                 "predictors of ktlite.models can be saved."
             )
-        with atomic_folder(path, replace=_is_predictor) as folder:
-            self.model.config.update(self.preproc.task.hf_config())
-            self.model.save_pretrained(folder)
-            manifest = {
-                "preprocessor": self.preproc.save(folder),
-                "head": self.model.task_name,
-                "ignore_config_fields": list(self.model.ignore_config_fields),
-                "precision": self.model.dtype_policy.name,
-                "golden": self._golden(),
-            }
-            write_manifest(folder, manifest)
+        folder.mkdir(exist_ok=True)
+        self.model.config.update(self.preproc.task.hf_config())
+        self.model.save_pretrained(folder)
+        self.preproc.task.write_files(folder, self.preproc.maxlen)
+        manifest = {
+            "preprocessor": self.preproc.save(folder),
+            "head": self.model.task_name,
+            "ignore_config_fields": list(self.model.ignore_config_fields),
+            "precision": self.model.dtype_policy.name,
+            "golden": self._golden(),
+        }
+        write_manifest(folder, manifest)
 
     def _golden(self) -> list[dict[str, Any]]:
         examples = self.preproc.task.golden_examples
@@ -223,7 +288,7 @@ def load_predictor(
     model = from_pretrained(
         folder,
         manifest["head"],
-        num_labels=preproc.task.outputs,
+        num_labels=preproc.task.outputs or None,  # 0: the head has none
         dtype=manifest["precision"],
         ignore_config_fields=manifest["ignore_config_fields"],
     )

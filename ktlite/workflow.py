@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import at_least_one, between_0_and_1, checked
-from ktlite.errors import ArgumentError, Problems
+from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor
 from ktlite.text.loaders import DEFAULT_SEED, prepare
@@ -29,6 +29,11 @@ _LOADING = (
     "class_names",
     "missing",
     "metrics",
+    "loss",
+    "label_smoothing",
+    "sample_weight",
+    "window",
+    "stride",
     "revision",
     "ignore_config_fields",
 )
@@ -57,6 +62,11 @@ def get_learner(
     class_names: Sequence[Any] = (),
     missing: str = "drop",
     metrics: Sequence[Any] | None = None,
+    loss: Any = None,
+    label_smoothing: float = 0.0,
+    sample_weight: Any = None,
+    window: int | None = None,
+    stride: int | None = None,
     precision: str | None = None,
     strategy: Any = None,
     devices: Sequence[str] | None = None,
@@ -74,12 +84,22 @@ def get_learner(
     validation data, tokenises, loads the model with a head for the labels. With a
     compiled Keras model it wraps model and data as they are.
 
+    What the data is depends on the task. Most read a text, or a pair of texts, and its labels a
+    row: a CSV file, a folder of class folders, a DataFrame, or (texts, labels). Others:
+
+    - `"token-classification"`: a file with a word and its tag a line (CoNLL, WNUT), a CoNLL-U,
+      CSV or JSONL file, a DataFrame, or (lists of words, lists of tags). `text_column` and
+      `label_columns` are those of the words and of the tags (default: `"Word"` and `"Tag"`; in
+      files without names, numbers, the first and the last).
+    - `"question-answering"`: a SQuAD file, a JSONL file, a DataFrame or a list of dicts with
+      question, context and answers, or (pairs, answers). `text_column` names those of question
+      and context, `label_columns` that of the answers, or of their texts and starts.
+    - `"sentence-similarity"`: a CSV file, a DataFrame or a list of tuples of two or three texts:
+      an anchor, a text that belongs to it, and perhaps one that does not; or pairs with scores.
+
     Args:
         model: Checkpoint folder or Hub name; or a compiled Keras model.
-        train_data: With a checkpoint: the path of a CSV file or of a folder of class
-            folders, a DataFrame, or (texts, labels). To tag words: the path of a file with a
-            word and its tag a line (CoNLL, WNUT), of a CoNLL-U, CSV or JSONL file, a DataFrame,
-            or (lists of words, lists of tags). With a Keras model: what
+        train_data: With a checkpoint: as above. With a Keras model: what
             `preprocess_train` or a loader returned, `(x, y)` or `(x, y, sample_weight)`
             arrays, a batched `tf.data.Dataset`, or a `PyDataset`.
         val_data: To validate on, like `train_data`. Default with a checkpoint: a
@@ -88,16 +108,16 @@ def get_learner(
         eval_batch_size: Rows a batch at validation and prediction.
         workers: Accepted for ktrain's sake.
         use_multiprocessing: Accepted for ktrain's sake.
-        text_column: Name of the text column, or two names for pairs of texts. To tag words:
-            the column of the words; default: `"Word"`, or the first of columns without names.
-        label_columns: Name of the label column, or of several one-/multi-hot columns. To tag
-            words: the column of the tags; default: `"Tag"`, or the last.
-        task: One of `ktlite.tasks.TASKS`: `"classification"`, `"multilabel"`,
-            `"regression"` or `"token-classification"`; or a `ktlite.tasks.Task`. Default: one
-            of the first three, inferred from the labels; where they leave a doubt, an error
-            asks. With a Keras model, a `Task`; default: read off its loss.
-        maxlen: Longest text in tokens; what is longer is cut, or where words are tagged, read
-            in windows of this length.
+        text_column: Name of the text column, or two names for pairs of texts.
+        label_columns: Name of the label column, or of several: one- or multi-hot, or numbers to
+            predict.
+        task: One of `ktlite.tasks.TASKS`: `"classification"`, `"multilabel"`, `"regression"`,
+            `"token-classification"`, `"question-answering"` or `"sentence-similarity"`; or a
+            `ktlite.tasks.Task`. Default: one of the first three, inferred from the labels;
+            where they leave a doubt, an error asks. With a Keras model, a `Task`; default: read
+            off its loss.
+        maxlen: Longest text in tokens; what is longer is cut, or where words are tagged and
+            questions answered, read in windows of this length.
         val_pct: Share of the texts to validate on.
         sep: Column separator of the CSV file.
         encoding: Of the files. Default: detected.
@@ -105,7 +125,16 @@ def get_learner(
         class_names: Names of integer labels 0, 1, 2, ...
         missing: `"drop"` leaves out rows without text or label and says how many;
             `"error"` refuses them. (Words without a tag are refused in any case.)
-        metrics: Keras metrics over the logits. Default: the task's.
+        metrics: What Keras takes, over the logits; or, for classes, names and functions of
+            scikit-learn, such as `"f1_macro"`. Default: the task's.
+        loss: `"focal"`, a loss of Keras' or a function of targets and logits; for regression
+            any of Keras' names, such as `"huber"`, too. Default: the task's.
+        label_smoothing: Share of each target that is spread over all classes.
+        sample_weight: How much each row of `train_data` counts in the loss: a number of 0 or
+            more for each, or, of a DataFrame, the name of their column.
+        window: Read texts whole, in windows of so many tokens, in place of `maxlen`. Each window
+            learns the label of its text; a text's prediction is the mean of its windows' logits.
+        stride: Tokens that a window shares with the next. Default: a quarter of `window`.
         precision: What to compute in: `"float32"`, `"bfloat16"` or `"float16"` (with loss
             scaling); weights stay float32. Default: Keras' global policy.
         strategy: `"mirrored"` trains on all GPUs, each with a share of every batch; or a
@@ -162,10 +191,24 @@ def get_learner(
         task=task,
         revision=revision,
         ignore_config_fields=ignore_config_fields,
+        window=window,
+        stride=stride,
     )
-    train, val = prepare(raw, raw_val, transformer, val_pct=val_pct, seed=seed, verbose=verbose)
+    if isinstance(sample_weight, str):
+        sample_weight = train_data[sample_weight]
+    train, val = prepare(
+        raw,
+        raw_val,
+        transformer,
+        val_pct=val_pct,
+        seed=seed,
+        verbose=verbose,
+        sample_weight=sample_weight,
+    )
     execution = {name: given[name] for name in _EXECUTION}
-    classifier = transformer.get_classifier(metrics=metrics, seed=seed, **execution)
+    classifier = transformer.get_classifier(
+        metrics=metrics, loss=loss, label_smoothing=label_smoothing, seed=seed, **execution
+    )
     return Learner(
         classifier,
         train,
@@ -281,8 +324,21 @@ def _check_loading(given: Mapping[str, Any]) -> None:
         given["preproc"] is None, "preproc goes with a Keras model; a checkpoint brings its own."
     )
     between_0_and_1(problems, val_pct=val_pct)
+    _check_weights(problems, given["sample_weight"], data)
     problems.choice("missing", given["missing"], ("drop", "error"))
     sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
     at_least_one(problems, **sizes)
     Execution(**{name: given[name] for name in _EXECUTION}).check(problems, **sizes)
     problems.raise_if_any()
+
+
+def _check_weights(problems: Problems, sample_weight: Any, data: Any) -> None:
+    if not isinstance(sample_weight, str):
+        return
+    columns = [str(name) for name in getattr(data, "columns", ())]
+    problems.add_unless(
+        sample_weight in columns,
+        f"sample_weight={sample_weight!r} is no column of a DataFrame"
+        + (f"; columns are {listing(columns)}." if columns else "; give the numbers themselves.")
+        + did_you_mean(sample_weight, columns),
+    )

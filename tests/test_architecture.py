@@ -29,6 +29,7 @@ LAYERS = [
     {"learner"},
     {"workflow"},
     {"pretraining"},
+    {"applications"},
     {"deploy"},
     {"cli"},
     {"__init__"},

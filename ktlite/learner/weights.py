@@ -13,6 +13,7 @@ import numpy as np
 
 from ktlite.errors import ArgumentError
 from ktlite.models.checkpoint import WEIGHTS
+from ktlite.models.sentence_files import SENTENCE_FILES
 from ktlite.storage import atomic_folder
 from ktlite.text.tokenizer import FILES
 
@@ -87,21 +88,17 @@ def load_model(model: Any, path: str | os.PathLike[str]) -> None:
         CheckpointError: If they are damaged, or of another architecture.
     """
     folder = Path(path)
-    is_transformer = hasattr(model, "save_pretrained")
-    file = folder / (CHECKPOINT if is_transformer else KERAS)
+    is_checkpoint = hasattr(model, "load_pretrained")
+    file = folder / (CHECKPOINT if is_checkpoint else KERAS)
     if not file.is_file():
         raise ArgumentError(
             f"load_model: there is no {file}; expected a folder that save_model wrote for a "
             f"{type(model).__name__}."
         )
-    if not is_transformer:
+    if not is_checkpoint:
         _load_keras(model, file)
         return
-    from ktlite.models.checkpoint import CheckpointReader
-    from ktlite.models.transfer import load_weights
-
-    with CheckpointReader(folder) as reader:
-        load_weights(model, reader, new_head=False)
+    model.load_pretrained(folder)
 
 
 def _load_keras(model: Any, file: Path) -> None:
@@ -116,4 +113,5 @@ def _load_keras(model: Any, file: Path) -> None:
 def _is_model(folder: Path) -> bool:
     """Says whether a folder holds what `save_model` writes, and nothing else."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return bool(names & {CHECKPOINT, KERAS}) and names <= {CHECKPOINT, WEIGHTS, KERAS, *FILES}
+    ours = {CHECKPOINT, WEIGHTS, KERAS, *FILES, *SENTENCE_FILES}
+    return bool(names & {CHECKPOINT, KERAS}) and names <= ours

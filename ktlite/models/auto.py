@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 
-from ktlite.errors import ArgumentError, CheckpointError
+from ktlite.errors import ArgumentError, CheckpointError, Problems
+from ktlite.models.baselines import BASELINES, Baseline
 from ktlite.models.checkpoint import CheckpointReader, TensorReader, find_checkpoint
 from ktlite.models.config import ConfigReader, read_config
 from ktlite.models.core.spec import ModelSpec
@@ -36,7 +37,7 @@ def from_pretrained(
     dtype: Any = None,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
-) -> TransformerModel:
+) -> Any:
     """Loads a Hugging Face checkpoint, or a part of one, as a Keras model.
 
     The weights come from safetensors files, or else from the `tf_model.h5` that
@@ -68,7 +69,9 @@ def from_pretrained(
         ignore_config_fields: Unknown fields of config.json to accept.
 
     Returns:
-        A `TransformerModel`, built, not compiled. Its `config` describes the part.
+        A `TransformerModel`, built, not compiled. Its `config` describes the part. Of a folder
+        that a `ktlite.models.baselines.Baseline` wrote, that one; it takes `num_labels`, `seed`
+        and `dtype`.
 
     Raises:
         CheckpointError: If the checkpoint is missing, damaged or not understood.
@@ -87,6 +90,11 @@ def from_pretrained(
     folder = find_checkpoint(name, revision=revision)
     changed = dict(config or {})
     whole_config = {**read_config(folder), **changed}
+    if whole_config["model_type"] in BASELINES:
+        _check_baseline(task, layers, max_positions)
+        small = from_config(whole_config, task, num_labels=num_labels, seed=seed, dtype=dtype)
+        small.load_pretrained(folder)
+        return small
     where = str(folder / "config.json") + (f" with config={changed!r}" if changed else "")
     stored = read_sentence_files(folder) if task == EMBEDDING else SentenceFiles()
     # Variables that are made in this scope get their memory at its end, and the checkpoint's
@@ -133,6 +141,15 @@ def read_spec(folder: Path, ignore_config_fields: Sequence[str] = ()) -> ModelSp
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
 
 
+def _check_baseline(task: str | None, layers: Any, max_positions: Any) -> None:
+    """Raises if a baseline is asked for what transformers alone have."""
+    problems = Problems("from_pretrained")
+    problems.choice("task", task, [Baseline.task_name])
+    for name, value in (("layers", layers), ("max_positions", max_positions)):
+        problems.add_unless(value is None, f"{name}={value!r} goes with transformers.")
+    problems.raise_if_any()
+
+
 def _spec(config: Mapping[str, Any], ignore_config_fields: Sequence[str]) -> ModelSpec:
     reader = ConfigReader(config, ignore_config_fields)
     spec = get_family(config["model_type"]).spec(reader)
@@ -148,8 +165,8 @@ def from_config(
     seed: int = 42,
     dtype: Any = None,
     ignore_config_fields: Sequence[str] = (),
-) -> TransformerModel:
-    """Builds a model with random weights from a Hugging Face config.
+) -> Any:
+    """Builds a model with random weights from a Hugging Face config, or that of a baseline.
 
     Args:
         config: A mapping, the path of a `config.json` or of its folder, or a config of
@@ -172,8 +189,11 @@ def from_config(
         4386178
         >>> wider = from_config({**small, "hidden_size": 256})
     """
+    fields = config_fields(config)
+    if fields.get("model_type") in BASELINES:
+        return BASELINES[fields["model_type"]](fields, num_labels, seed=seed, dtype=dtype)
     return TransformerModel(
-        config_fields(config),
+        fields,
         task,
         num_labels,
         seed=seed,

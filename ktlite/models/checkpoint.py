@@ -25,6 +25,7 @@ _FROM_HUB = [
     "*.model",
     "modules.json",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "1_Pooling/*",
 ]
 # Asked for only where there is no safetensors file: most old repositories have both.

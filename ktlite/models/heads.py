@@ -14,6 +14,9 @@ from ktlite.errors import ArgumentError, did_you_mean, listing
 from ktlite.models.core.activations import get_activation
 from ktlite.models.core.init import Init, layer_norm
 from ktlite.models.core.spec import ModelSpec
+from ktlite.models.pooling import pool
+
+EMBEDDING = "sentence-embedding"
 
 
 class Head(layers.Layer):
@@ -30,6 +33,7 @@ class Head(layers.Layer):
     task: str  # Hugging Face's name
     fixed_outputs: int | None = None  # whatever the labels; None: one a label
     dense_name = "transform"  # in the paths of variables
+    pools = False  # whether it makes one vector a text
 
     def __init__(self, spec: ModelSpec, units: int, init: Init, *, dtype: Any = None) -> None:
         super().__init__(name="head", dtype=dtype)
@@ -57,6 +61,11 @@ class Head(layers.Layer):
         if self.norm is not None:
             self.norm.build((None, self.units))
         self.built = True
+
+    @property
+    def first_only(self) -> bool:
+        """Whether it looks at the first token alone, so that `hidden` may be [batch, 1, width]."""
+        return self.pools and self.spec.pooling == "first"
 
     def features(self, x: Any, training: Any) -> Any:
         """Returns what the last layer takes, float [..., units]."""
@@ -115,15 +124,11 @@ class SequenceHead(TokenHead):
 
     task = "text-classification"
     dense_name = "pooler"
+    pools = True
 
     def call(self, hidden: Any, attention_mask: Any = None, training: Any = None) -> Any:
-        if self.spec.pooling == "first":
-            return super().call(hidden[:, 0], training=training)
-        # In float32: the sum over a long text leaves float16's range.
-        tokens = ops.expand_dims(ops.cast(attention_mask, "float32"), -1)
-        total = ops.sum(ops.cast(hidden, "float32") * tokens, axis=1)
-        mean = total / ops.maximum(ops.sum(tokens, axis=1), 1.0)
-        return super().call(ops.cast(mean, hidden.dtype), training=training)
+        vectors = pool(hidden, attention_mask, self.spec.pooling)
+        return super().call(ops.cast(vectors, hidden.dtype), training=training)
 
 
 class ChoiceHead(SequenceHead):
@@ -134,6 +139,20 @@ class ChoiceHead(SequenceHead):
 
     def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
         super().__init__(spec, 1, init, dtype=dtype)
+
+
+class EmbeddingHead(Head):
+    """A vector for each text, from those of its tokens: [batch, width]. It has no weights."""
+
+    task = EMBEDDING
+    fixed_outputs = 0
+    pools = True
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, spec.encoder.width, init, dtype=dtype)
+
+    def call(self, hidden: Any, attention_mask: Any = None, training: Any = None) -> Any:
+        return pool(hidden, attention_mask, self.spec.pooling, self.spec.normalize)
 
 
 class MaskedLMHead(Head):
@@ -255,6 +274,7 @@ HEADS: dict[str, type[Head]] = {
     "token-classification": TokenHead,
     "question-answering": SpanHead,
     "multiple-choice": ChoiceHead,
+    EMBEDDING: EmbeddingHead,
     "masked-lm": MaskedLMHead,
     "pretraining": PretrainingHead,
     "discriminator": DiscriminatorHead,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import keras
 
 from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.models import transfer
+from ktlite.models.checkpoint import CheckpointReader
 from ktlite.models.config import ConfigReader, label_count
 from ktlite.models.core.embeddings import Embeddings
 from ktlite.models.core.encoder import Encoder
 from ktlite.models.core.init import Init
-from ktlite.models.core.spec import ModelSpec
+from ktlite.models.core.spec import HeadSpec, ModelSpec
 from ktlite.models.families import Family, get_family
-from ktlite.models.heads import ChoiceHead, Head, MaskedLMHead, get_head
+from ktlite.models.heads import EMBEDDING, ChoiceHead, Head, MaskedLMHead, get_head
+from ktlite.models.pooling import POOLINGS
 from ktlite.models.saving import (
     cast,
     read_options,
@@ -25,6 +28,7 @@ from ktlite.models.saving import (
     write_config,
     write_weights,
 )
+from ktlite.models.sentence_files import write_modules
 
 Inputs = Mapping[str, Any]
 
@@ -38,7 +42,8 @@ class TransformerModel(keras.Model):
 
     Call arguments:
         inputs: Dict of int32 arrays [batch, length], for multiple choice [batch,
-            choices, length]: `input_ids`, and optionally `attention_mask` (1 for
+            choices, length], for sentence embeddings either one ([batch, texts, length]
+            for texts to be compared): `input_ids`, and optionally `attention_mask` (1 for
             tokens, 0 for padding; default: all 1) and `token_type_ids` (default: all
             0; passed over if the family has none). For masked language models also
             `masked_positions` [batch, predictions], each at least 0 and below length:
@@ -52,6 +57,7 @@ class TransformerModel(keras.Model):
         - `token-classification`: [batch, length, outputs].
         - `question-answering`: [batch, length, 2], that the answer starts and ends there.
         - `multiple-choice`: [batch, choices].
+        - `sentence-embedding`: the vectors of texts, [batch, width] or [batch, texts, width].
         - `masked-lm`: [batch, length, vocab_size]; with `masked_positions` [batch,
           predictions, vocab_size].
         - `pretraining`: for ELECTRA [batch, length], above 0 where a token was replaced.
@@ -66,6 +72,9 @@ class TransformerModel(keras.Model):
         task: A Hugging Face task name such as `"text-classification"`, or None for
             the bare encoder.
         num_labels: Outputs of the head. Default: the config's.
+        pooling: For sentence embeddings, how a text's vector comes of its tokens' vectors: one of
+            `ktlite.models.pooling.POOLINGS`.
+        normalize: For sentence embeddings, whether that vector is scaled to length 1.
         seed: Of the initial weights and of dropout.
         blank_backbone: Leave the encoder's weights at zero, for a checkpoint to fill.
         ignore_config_fields: Unknown config fields to accept.
@@ -77,6 +86,8 @@ class TransformerModel(keras.Model):
         task: str | None = None,
         num_labels: int | None = None,
         *,
+        pooling: str = "mean",
+        normalize: bool = False,
         seed: int = 42,
         blank_backbone: bool = False,
         ignore_config_fields: Sequence[str] = (),
@@ -85,8 +96,11 @@ class TransformerModel(keras.Model):
     ) -> None:
         self.family = get_family(config.get("model_type"))
         reader = ConfigReader(config, ignore_config_fields)
-        self.spec = self.family.spec(reader)
+        spec = self.family.spec(reader)
         reader.finish()
+        # Of every family alike: it has no weights.
+        embedding = HeadSpec(pooling=pooling, normalize=normalize)
+        self.spec = replace(spec, heads={**spec.heads, EMBEDDING: embedding})
         _check_head(self.family, self.spec, task, num_labels)
         _check_decoder(self.spec, config, task)
         super().__init__(name=name or config["model_type"], dtype=dtype)
@@ -95,6 +109,8 @@ class TransformerModel(keras.Model):
         self.num_labels = _count_labels(self.spec, config, task, num_labels)
         self.seed = seed
         self.ignore_config_fields = tuple(ignore_config_fields)
+        # What the checkpoint holds, and its class in PyTorch, are those of the bare encoder.
+        self.stored_task = None if task == EMBEDDING else task
 
         init = Init(self.spec.init, seed, blank=blank_backbone)
         policy = self.dtype_policy
@@ -123,25 +139,41 @@ class TransformerModel(keras.Model):
         self.built = True
 
     def call(self, inputs: Inputs, training: Any = None) -> Any:
-        if not isinstance(self.head, ChoiceHead):
-            return self._call_texts(inputs, training)
         shape = keras.ops.shape(inputs["input_ids"])
+        grouped = isinstance(self.head, ChoiceHead)
+        if not grouped and (self.task_name != EMBEDDING or len(shape) == 2):
+            return self._call_texts(inputs, training)
         if len(shape) != 3:
             raise ArgumentError(
                 f"input_ids of shape {tuple(shape)} for {self.task_name}; expected [batch, "
-                "choices, length]."
+                f"{'choices' if grouped else 'texts'}, length]."
             )
-        # Every choice is a text of its own until the logits are compared.
+        # Every one is a text of its own until they are compared.
         texts = {name: keras.ops.reshape(x, (-1, shape[2])) for name, x in inputs.items()}
-        return keras.ops.reshape(self._call_texts(texts, training), shape[:2])
+        outputs = self._call_texts(texts, training)
+        return keras.ops.reshape(outputs, shape[:2] if grouped else (*shape[:2], outputs.shape[1]))
 
-    def _call_texts(self, inputs: Inputs, training: Any) -> Any:
+    def hidden_states(
+        self, inputs: Inputs, training: Any = None, *, first_only: bool = False
+    ) -> tuple[Any, Any]:
+        """Returns the encoder's hidden states [batch, length, width], and the attention mask.
+
+        Args:
+            inputs: As for a call, [batch, length] each.
+            training: Whether dropout is on.
+            first_only: Give those of the first tokens alone, [batch, 1, width].
+        """
         input_ids = inputs["input_ids"]
         mask = inputs.get("attention_mask")
         if mask is None:
             mask = keras.ops.ones_like(input_ids)
         x = self.embeddings(input_ids, inputs.get("token_type_ids"), mask, training=training)
-        hidden = (self.run_encoder or self.encoder)(x, mask, training=training)
+        run = self.run_encoder or self.encoder
+        return run(x, mask, first_only=first_only, training=training), mask
+
+    def _call_texts(self, inputs: Inputs, training: Any) -> Any:
+        first_only = self.head is not None and self.head.first_only
+        hidden, mask = self.hidden_states(inputs, training, first_only=first_only)
         if self.head is None:
             return hidden
         if isinstance(self.head, MaskedLMHead):
@@ -167,7 +199,7 @@ class TransformerModel(keras.Model):
 
     def hf_config(self) -> dict[str, Any]:
         """Returns the config to write: as it came, with this model's class and label count."""
-        config = dict(self.config, architectures=[self.family.architectures[self.task_name]])
+        config = dict(self.config, architectures=[self.family.architectures[self.stored_task]])
         if self.num_labels and label_count(config) != self.num_labels:
             config["id2label"] = {str(i): f"LABEL_{i}" for i in range(self.num_labels)}
             config["label2id"] = {f"LABEL_{i}": i for i in range(self.num_labels)}
@@ -209,12 +241,26 @@ class TransformerModel(keras.Model):
         with replaced_checkpoint(Path(folder)) as new:
             write_weights(new, tensors, shard_bytes)
             write_config(new, config)
+        if self.task_name == EMBEDDING:
+            head = self.spec.heads[EMBEDDING]
+            write_modules(Path(folder), head.pooling, head.normalize, self.spec.encoder.width)
+
+    def load_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Takes over the weights of a checkpoint of the same architecture and head.
+
+        Raises:
+            CheckpointError: If they are missing, damaged, or of another architecture.
+        """
+        with CheckpointReader(Path(folder)) as reader:
+            transfer.load_weights(self, reader, new_head=False)
 
     def get_config(self) -> dict[str, Any]:
         return {
             "config": dict(self.config),
             "task": self.task_name,
             "num_labels": self.num_labels,
+            "pooling": self.spec.heads[EMBEDDING].pooling,
+            "normalize": self.spec.heads[EMBEDDING].normalize,
             "seed": self.seed,
             "ignore_config_fields": list(self.ignore_config_fields),
             "name": self.name,
@@ -233,7 +279,8 @@ def _head_class(spec: ModelSpec, task: str) -> type[Head]:
 
 def _check_head(family: Family, spec: ModelSpec, task: str | None, num_labels: int | None) -> None:
     problems = Problems("TransformerModel")
-    problems.choice("task", task, [None, *family.heads])
+    problems.choice("task", task, [None, *family.heads, EMBEDDING])
+    problems.choice("pooling", spec.heads[EMBEDDING].pooling, POOLINGS)
     if num_labels is not None:
         problems.add_unless(num_labels > 0, f"num_labels={num_labels!r}; expected at least 1.")
         problems.add_unless(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
+from ktlite.tasks.losses import focal_loss, named_loss
 from ktlite.tasks.task import Report, Task, log_softmax, plain, softmax
 
 _NUMBERS = (int, float, np.integer, np.floating)
@@ -104,6 +106,12 @@ class Classification(Task):
 
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
+    def custom_loss(self, loss: Any = None, label_smoothing: float = 0.0) -> Any:
+        if loss is None and not label_smoothing:
+            return self.loss()
+        known = {"cross_entropy": partial(focal_loss, 0.0), "focal": partial(focal_loss, 2.0)}
+        return named_loss(loss, label_smoothing, known, self.name)
+
     def metrics(self) -> list[Any]:
         import keras
 
@@ -127,6 +135,7 @@ class Classification(Task):
             classification_report,
             confusion_matrix,
             f1_score,
+            matthews_corrcoef,
         )
 
         predicted, order = logits.argmax(axis=-1), list(range(self.outputs))
@@ -141,11 +150,28 @@ class Classification(Task):
         metrics = {
             "loss": float(self.example_losses(logits, targets).mean()),
             "accuracy": float(accuracy_score(targets, predicted)),
-            "f1_macro": float(
-                f1_score(targets, predicted, labels=order, average="macro", zero_division=0)
-            ),
         }
+        for average in ("macro", "micro", "weighted"):
+            f1 = f1_score(targets, predicted, labels=order, average=average, zero_division=0)
+            metrics[f"f1_{average}"] = float(f1)
+        varied = len(np.union1d(targets, predicted)) > 1
+        metrics["mcc"] = float(matthews_corrcoef(targets, predicted)) if varied else 0.0
+        metrics["roc_auc"] = self._roc_auc(logits, targets)
         return Report(text, metrics, confusion_matrix(targets, predicted, labels=order))
+
+    def _roc_auc(self, logits: np.ndarray, targets: np.ndarray) -> float:
+        """Returns the area under the curve, of several classes the mean of each against the rest.
+
+        Not a number where a class does not occur.
+        """
+        from sklearn.metrics import roc_auc_score
+
+        if len(np.unique(targets)) < self.outputs:
+            return float("nan")
+        probabilities = softmax(logits)
+        if self.outputs == 2:
+            return float(roc_auc_score(targets, probabilities[:, 1]))
+        return float(roc_auc_score(targets, probabilities, multi_class="ovr"))
 
     def class_weights(self, weights: Any, targets: np.ndarray) -> dict[int, float]:
         if isinstance(weights, str) and weights == "balanced":

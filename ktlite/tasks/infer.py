@@ -11,12 +11,22 @@ from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
 from ktlite.tasks.classification import Classification
 from ktlite.tasks.multilabel import MultiLabel
+from ktlite.tasks.question_answering import QuestionAnswering
 from ktlite.tasks.regression import Regression
+from ktlite.tasks.similarity import Similarity
 from ktlite.tasks.task import Task, plain
 from ktlite.tasks.token_classification import TokenClassification
 
 TASKS: dict[str, type[Task]] = {
-    task.name: task for task in (Classification, MultiLabel, Regression, TokenClassification)
+    task.name: task
+    for task in (
+        Classification,
+        MultiLabel,
+        QuestionAnswering,
+        Regression,
+        Similarity,
+        TokenClassification,
+    )
 }
 T = TypeVar("T", bound=type[Task])
 # Up to this many distinct integers are taken for class numbers; more could be a quantity.
@@ -103,7 +113,8 @@ def _from_matrix(
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
         raise DataError(
             f"{source}: several label columns must hold the numbers 0 and 1 only (one column a "
-            f"class); found {listing(map(repr, plain(np.unique(values)[:5].tolist())))}."
+            f"class); found {listing(map(repr, plain(np.unique(values)[:5].tolist())))}. For "
+            "several numbers a text, pass task='regression'."
         )
     one_hot = bool((values.sum(axis=1) == 1).all())
     if task == "classification" or (task is None and one_hot):

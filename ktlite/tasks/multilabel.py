@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ktlite._arguments import checked
 from ktlite.errors import DataError, listing
+from ktlite.tasks.losses import named_loss
 from ktlite.tasks.task import Report, Task, plain, sigmoid
 
 
@@ -16,6 +18,8 @@ class MultiLabel(Task):
 
     Args:
         classes: The labels, in the order of the columns.
+        thresholds: The probability from which on each class counts as there. Default: 0.5.
+            `Learner.tune_thresholds` sets them.
 
     Example:
         >>> MultiLabel(["toxic", "threat"]).decode(np.array([[2.0, -2.0]]))
@@ -26,10 +30,18 @@ class MultiLabel(Task):
     head = "text-classification"
     problem_type = "multi_label_classification"
 
-    def __init__(self, classes: Sequence[Any]) -> None:
+    def __init__(self, classes: Sequence[Any], thresholds: Sequence[float] | None = None) -> None:
         self._classes = plain(list(classes))
         if not self._classes or len(set(self._classes)) != len(self._classes):
             raise DataError(f"expected distinct classes, got {listing(self._classes) or 'none'}.")
+        given = [0.5] * self.outputs if thresholds is None else thresholds
+        self.thresholds = np.array(given, "float64")
+        in_range = np.all((self.thresholds > 0) & (self.thresholds < 1))
+        if self.thresholds.shape != (self.outputs,) or not in_range:
+            raise DataError(
+                f"thresholds={listing(given)}: expected a probability above 0 and below 1 for each "
+                f"of {self.outputs} classes."
+            )
 
     @property
     def outputs(self) -> int:
@@ -50,14 +62,63 @@ class MultiLabel(Task):
         return values.astype("float32")
 
     def loss(self) -> Any:
+        return self.custom_loss()
+
+    def custom_loss(self, loss: Any = None, label_smoothing: float = 0.0) -> Any:
         import keras
 
-        return keras.losses.BinaryCrossentropy(from_logits=True)
+        def cross_entropy(smoothing: float) -> Any:
+            return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
+
+        def focal(smoothing: float) -> Any:
+            return keras.losses.BinaryFocalCrossentropy(from_logits=True, label_smoothing=smoothing)
+
+        known = {"binary_cross_entropy": cross_entropy, "focal": focal}
+        return named_loss(loss, label_smoothing, known, self.name)
 
     def metrics(self) -> list[Any]:
         import keras
+        from keras import ops
 
-        return [keras.metrics.BinaryAccuracy(name="binary_accuracy", threshold=0.0)]
+        least = self._least_logits().astype("float32")
+
+        def right(y_true: Any, y_pred: Any) -> Any:
+            there = ops.cast(ops.greater_equal(y_pred, least), "float32")
+            return ops.mean(ops.cast(ops.equal(there, y_true), "float32"), axis=-1)
+
+        return [keras.metrics.MeanMetricWrapper(right, name="binary_accuracy")]
+
+    def _least_logits(self) -> np.ndarray:
+        """Returns the thresholds as logits, float64 [classes]."""
+        return np.log(self.thresholds) - np.log1p(-self.thresholds)
+
+    def _there(self, logits: np.ndarray) -> np.ndarray:
+        """Returns int [texts, classes], 1 for classes that are there."""
+        return (np.asarray(logits) >= self._least_logits().astype("float32")).astype(int)
+
+    @checked
+    def predict(
+        self,
+        examples: Any,
+        run: Callable[[Sequence[Any]], np.ndarray],
+        return_proba: bool = False,
+        *,
+        return_labels: bool = False,
+    ) -> Any:
+        """Predicts one text or many.
+
+        Args:
+            examples: What the caller gave.
+            run: As in `Task.predict`.
+            return_proba: Give probabilities alone, float32 [classes] a text.
+            return_labels: Give the classes that are there, by their thresholds, in place of
+                (class, probability) of each class.
+        """
+        if return_proba or not return_labels:
+            return super().predict(examples, run, return_proba)
+        many, single = self.as_list(examples)
+        labels = self.decode_targets(self._there(run(many)))
+        return labels[0] if single else labels
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         return sigmoid(logits).astype("float32")
@@ -80,9 +141,10 @@ class MultiLabel(Task):
             classification_report,
             f1_score,
             multilabel_confusion_matrix,
+            roc_auc_score,
         )
 
-        truth, predicted = targets.astype(int), (logits > 0).astype(int)
+        truth, predicted = targets.astype(int), self._there(logits)
         text = classification_report(
             truth,
             predicted,
@@ -93,10 +155,31 @@ class MultiLabel(Task):
         metrics = {
             "loss": float(self.example_losses(logits, targets).mean()),
             "binary_accuracy": float((truth == predicted).mean()),
-            "f1_micro": float(f1_score(truth, predicted, average="micro", zero_division=0)),
-            "f1_macro": float(f1_score(truth, predicted, average="macro", zero_division=0)),
         }
+        for average in ("micro", "macro", "weighted"):
+            f1 = f1_score(truth, predicted, average=average, zero_division=0)
+            metrics[f"f1_{average}"] = float(f1)
+        # Of the classes that some texts have and others do not.
+        told = truth.any(axis=0) & ~truth.all(axis=0)
+        areas = [roc_auc_score(truth[:, i], logits[:, i]) for i in np.flatnonzero(told)]
+        metrics["roc_auc"] = float(np.mean(areas)) if areas else float("nan")
         return Report(text, metrics, multilabel_confusion_matrix(truth, predicted))
 
+    def tune_thresholds(self, logits: np.ndarray, targets: np.ndarray) -> None:
+        """Sets the threshold of each class to that of its highest F1.
+
+        A class that no text has keeps its threshold.
+        """
+        from sklearn.metrics import precision_recall_curve
+
+        for i in np.flatnonzero(targets.any(axis=0)):
+            scores = sigmoid(logits[:, i])
+            precision, recall, cuts = precision_recall_curve(targets[:, i], scores)
+            f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+            best = int(f1[:-1].argmax())
+            # Half way to the next lower score: no threshold is the score of a text.
+            lower = scores[scores < cuts[best]].max(initial=0.0)
+            self.thresholds[i] = np.clip((cuts[best] + lower) / 2, 1e-6, 1 - 1e-6)
+
     def get_config(self) -> dict[str, Any]:
-        return {"classes": self.classes}
+        return {"classes": self.classes, "thresholds": self.thresholds.tolist()}

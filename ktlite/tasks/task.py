@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,7 +80,7 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def outputs(self) -> int:
-        """The number of outputs of the head."""
+        """The number of outputs of the head; 0 where they are not those of labels."""
 
     @property
     def classes(self) -> list[Any]:
@@ -97,6 +98,23 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def loss(self) -> Any:
         """Returns a new Keras loss over the head's logits."""
+
+    def custom_loss(self, loss: Any = None, label_smoothing: float = 0.0) -> Any:
+        """Returns the Keras loss that a user asks for.
+
+        Args:
+            loss: A name that the task or Keras knows, a Keras loss, or a function of targets
+                and logits. Default: `loss()`.
+            label_smoothing: Share of each target that is spread over all classes.
+
+        Raises:
+            ArgumentError: If the loss is not known, or there is nothing to smooth.
+        """
+        if label_smoothing:
+            raise ArgumentError(
+                f"label_smoothing={label_smoothing!r}: a {self.name} task has no labels to smooth."
+            )
+        return self.loss() if loss is None else keras_loss(loss)
 
     @abc.abstractmethod
     def metrics(self) -> list[Any]:
@@ -117,14 +135,14 @@ class Task(abc.ABC):
         return encodings
 
     def align(self, targets: np.ndarray, encodings: Encodings, rows: np.ndarray) -> Any:
-        """Returns the loss's targets of some rows: by default, one a row.
+        """Returns the loss's targets of some rows: by default, those of the row's example.
 
         Args:
             targets: Of all examples, as `encode` returns them.
             encodings: Of all examples.
             rows: int [batch].
         """
-        return targets[rows]
+        return targets[rows if encodings.text_of is None else encodings.text_of[rows]]
 
     def reduce(
         self, outputs: Any, targets: Any, inputs: Mapping[str, np.ndarray]
@@ -148,9 +166,13 @@ class Task(abc.ABC):
     def join(self, outputs: np.ndarray, encodings: Encodings) -> np.ndarray:
         """Turns what `reduce` kept of all rows into the `logits` of the methods below.
 
-        By default, one row is one example.
+        By default the mean of an example's rows, of which it mostly has one.
         """
-        return outputs
+        if encodings.text_of is None:
+            return outputs
+        # The rows of an example follow each other.
+        _, first, counts = np.unique(encodings.text_of, return_index=True, return_counts=True)
+        return np.add.reduceat(outputs, first, axis=0) / counts.astype("float32")[:, None]
 
     @checked
     def predict(
@@ -229,6 +251,14 @@ class Task(abc.ABC):
         """
         raise ArgumentError(f"class_weight={weights!r}: a {self.name} task cannot weight classes.")
 
+    def tune_thresholds(self, logits: np.ndarray, targets: np.ndarray) -> None:
+        """Sets what the task decides by, so that its decisions on these logits are best.
+
+        Raises:
+            ArgumentError: If the task decides by no threshold.
+        """
+        raise ArgumentError(f"a {self.name} task decides by no threshold.")
+
     @abc.abstractmethod
     def get_config(self) -> dict[str, Any]:
         """Returns what makes this task again, as JSON values."""
@@ -247,6 +277,28 @@ class Task(abc.ABC):
         if self.problem_type:
             fields["problem_type"] = self.problem_type
         return fields
+
+    def write_files(self, folder: Path, maxlen: int) -> None:  # noqa: B027  (mostly nothing)
+        """Writes what other libraries want to know of the task, beside a saved checkpoint.
+
+        Args:
+            folder: Of the checkpoint.
+            maxlen: Longest text in tokens.
+        """
+
+
+def keras_loss(loss: Any) -> Any:
+    """Returns a Keras loss by its name, or what is given where that can be called.
+
+    Raises:
+        ArgumentError: If Keras has none of the name.
+    """
+    import keras
+
+    try:
+        return keras.losses.get(loss)
+    except ValueError as error:
+        raise ArgumentError(f"loss={loss!r}: Keras knows no such loss.") from error
 
 
 def counted_cross_entropy() -> Any:
@@ -281,8 +333,14 @@ def is_pair(example: Any) -> bool:
     )
 
 
-def ragged(items: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns arrays of unequal size as an array of objects [items]."""
+def unpadded(outputs: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns outputs [batch, length, ...] as ragged ones, without those of the padding."""
+    lengths = inputs["attention_mask"].sum(axis=1)
+    return ragged([row[:length] for row, length in zip(outputs, lengths, strict=True)])
+
+
+def ragged(items: Sequence[Any]) -> np.ndarray:
+    """Returns items of unequal size as an array of objects [items]."""
     return np.fromiter(items, object, len(items))
 
 

@@ -29,6 +29,7 @@ from ktlite.tasks.task import (
     plain,
     ragged,
     softmax,
+    unpadded,
 )
 from ktlite.tasks.words import Words, as_words
 
@@ -150,9 +151,7 @@ class TokenClassification(Task):
         self, outputs: Any, targets: Any, inputs: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, Any]:
         """Takes the padding away: outputs are ragged, [length, tags] each."""
-        lengths = inputs["attention_mask"].sum(axis=1)
-        rows = [row[:length] for row, length in zip(outputs, lengths, strict=True)]
-        return ragged(rows), None
+        return unpadded(outputs, inputs), None
 
     def join(self, outputs: np.ndarray, encodings: Encodings) -> np.ndarray:
         """Returns ragged logits, [words, tags] for each text, its windows put together."""

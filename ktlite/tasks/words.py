@@ -188,3 +188,32 @@ def _kind(character: str) -> str:
     if any(first <= ord(character) <= last for first, last in _ALONE):
         return _SINGLE
     return _LETTER if category[0] in "LN" else _PUNCTUATION
+
+
+def inside_word(text: str, at: int) -> bool:
+    """Says whether a place is between two characters of one word, or of one number.
+
+    Marks inside of words join no words here (`Franco|-|German`), and a Korean word may end before
+    its particle.
+
+    Example:
+        >>> [at for at in range(10) if not inside_word("be 3.5 km", at)]
+        [0, 2, 3, 6, 7, 9]
+    """
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    if unicodedata.category(after).startswith("M"):
+        return not before.isspace()
+    if _in_run(after):
+        point = before in ".," and at > 1 and text[at - 2].isdigit() and after.isdigit()
+        return point or _in_run(before)
+    return after in ".," and before.isdigit() and text[at + 1 : at + 2].isdigit()
+
+
+@functools.cache
+def _in_run(character: str) -> bool:
+    """Says whether a character with others like it makes a word."""
+    if unicodedata.category(character).startswith("M"):
+        return True
+    return _kind(character) == _LETTER and not "\uac00" <= character <= "\ud7a3"

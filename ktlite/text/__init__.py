@@ -1,5 +1,10 @@
 """Texts: loaders, preprocessing, and models for them. `from ktlite import text`."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 from ktlite.text.dataset import TextDataset
 from ktlite.text.loaders import (
     texts_from_array,
@@ -7,8 +12,14 @@ from ktlite.text.loaders import (
     texts_from_df,
     texts_from_folder,
 )
-from ktlite.text.models import text_classifier, text_regression_model
+from ktlite.text.models import (
+    text_classifier,
+    text_classifiers,
+    text_regression_model,
+    text_regression_models,
+)
 from ktlite.text.preprocessor import Preprocessor
+from ktlite.text.standard import StandardPreprocessor
 from ktlite.text.tagging import (
     entities_from_array,
     entities_from_conll2003,
@@ -22,6 +33,7 @@ from ktlite.text.transformer import Transformer
 
 __all__ = [
     "Preprocessor",
+    "StandardPreprocessor",
     "TextDataset",
     "Transformer",
     "entities_from_array",
@@ -31,10 +43,30 @@ __all__ = [
     "entities_from_txt",
     "sequence_tagger",
     "text_classifier",
+    "text_classifiers",
     "text_regression_model",
+    "text_regression_models",
     "texts_from_array",
     "texts_from_csv",
     "texts_from_df",
     "texts_from_folder",
     "train_tokenizer",
 ]
+
+# What ktrain has here and ktlite builds of learners and predictors, which need this package.
+_APPLICATIONS = {
+    "AnswerExtractor": "ktlite.applications.question_answering",
+    "SimpleQA": "ktlite.applications.simple_qa",
+    "TransformerEmbedding": "ktlite.applications.transformer_embedding",
+    "ZeroShotClassifier": "ktlite.applications.zero_shot",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _APPLICATIONS:
+        return getattr(importlib.import_module(_APPLICATIONS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_APPLICATIONS})

@@ -24,6 +24,7 @@ class TextDataset:
         targets: What is true of each text, in the task's form; None without labels.
         preproc: The preprocessor that made it.
         rows: int64 [texts], the row numbers in the source.
+        weights: float32 [texts], how much each counts in the loss; None: all the same.
     """
 
     texts: Sequence[Any]
@@ -31,6 +32,7 @@ class TextDataset:
     targets: np.ndarray | None
     preproc: Preprocessor
     rows: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.encodings)
@@ -39,6 +41,18 @@ class TextDataset:
     def lengths(self) -> np.ndarray:
         """int64 [rows]: tokens of each row."""
         return self.encodings.lengths
+
+    @property
+    def text_of(self) -> np.ndarray | None:
+        """int64 [rows], the text that each row is of; None where row `i` is text `i`."""
+        return self.encodings.text_of
+
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """float32 [rows]: how much each row counts in the loss; None: all the same."""
+        if self.weights is None or self.text_of is None:
+            return self.weights
+        return self.weights[self.text_of]
 
     @property
     def y(self) -> np.ndarray | None:

@@ -12,13 +12,16 @@ from ktlite._arguments import between_0_and_1
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.text.dataset import TextDataset
+from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
 from ktlite.text.split import stratified_split
+from ktlite.text.standard import StandardPreprocessor
 from ktlite.text.transformer import Transformer
 
-Loaded = tuple[TextDataset, TextDataset, Transformer]
+Loaded = tuple[TextDataset, TextDataset, Any]
 
 DEFAULT_SEED = 42
+STANDARD = "standard"
 # ktrain's names of preprocessing modes that stand for one checkpoint each.
 _MODES = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
 
@@ -51,11 +54,12 @@ def texts_from_csv(
         text_column: Name of the text column, or two names for pairs of texts.
         label_columns: Name of the label column, or of several one-/multi-hot columns.
         val_filepath: The validation file. Default: a stratified part of the training file.
-        max_features: Accepted for ktrain's sake; a checkpoint brings its vocabulary.
+        max_features: With `"standard"`, words to tell apart. A checkpoint brings its vocabulary.
         maxlen: Longest text in tokens.
         val_pct: Share of the rows to validate on where there is no validation file.
-        ngram_range: Accepted for ktrain's sake.
-        preprocess_mode: Checkpoint folder or Hub name.
+        ngram_range: With `"standard"`, the n of the longest n-grams that linear models count.
+        preprocess_mode: `"standard"`: lower-case words, for the models that `text_classifiers()`
+            lists. Or a checkpoint folder or Hub name, for that checkpoint.
         encoding: Of the files. Default: detected (UTF-8, GB18030, ...).
         lang: Accepted for ktrain's sake.
         sep: Column separator.
@@ -68,7 +72,8 @@ def texts_from_csv(
             `"error"` refuses them.
 
     Returns:
-        (train, val, preproc): two `TextDataset`s and the `Transformer` that made them.
+        (train, val, preproc): two `TextDataset`s and what made them, a `Transformer` or a
+        `StandardPreprocessor`.
 
     Raises:
         DataError: If the files or labels cannot be used; the message says why.
@@ -95,6 +100,8 @@ def texts_from_csv(
         None if val_filepath is None else lambda: read(val_filepath),
         preprocess_mode,
         maxlen=maxlen,
+        max_features=max_features,
+        ngram_range=ngram_range,
         val_pct=val_pct,
         task=_regression(is_regression, task),
         random_state=random_state,
@@ -130,6 +137,8 @@ def texts_from_df(
         None if val_df is None else lambda: read(val_df, "val_df"),
         preprocess_mode,
         maxlen=maxlen,
+        max_features=max_features,
+        ngram_range=ngram_range,
         val_pct=val_pct,
         task=_regression(is_regression, task),
         random_state=random_state,
@@ -177,6 +186,8 @@ def texts_from_folder(
         (lambda: read(rest[0])) if validates else None,
         preprocess_mode,
         maxlen=maxlen,
+        max_features=max_features,
+        ngram_range=ngram_range,
         val_pct=val_pct,
         task="classification",
         random_state=random_state,
@@ -222,6 +233,8 @@ def texts_from_array(
         None if x_test is None else lambda: read(x_test, y_test, "test data"),
         preprocess_mode,
         maxlen=maxlen,
+        max_features=max_features,
+        ngram_range=ngram_range,
         val_pct=val_pct,
         task=task,
         random_state=random_state,
@@ -233,13 +246,14 @@ def texts_from_array(
 def prepare(
     train: RawTexts,
     val: RawTexts | None,
-    preproc: Transformer,
+    preproc: Preprocessor,
     *,
     val_pct: float,
     seed: int,
     verbose: int,
+    sample_weight: Any = None,
 ) -> tuple[TextDataset, TextDataset]:
-    """Splits where needed, learns the labels, tokenises: the end of every loader.
+    """Splits where needed, learns labels and vocabulary, tokenises: the end of every loader.
 
     Args:
         train: Training texts.
@@ -248,6 +262,7 @@ def prepare(
         val_pct: Share of the rows to split off.
         seed: Of the split.
         verbose: 0 silences progress bars and all lines but warnings.
+        sample_weight: Of each row of the training data's source, as for `preprocess_train`.
     """
     if train.labels is None:
         raise DataError(f"{train.source}: there are no labels; name the label_columns.")
@@ -263,6 +278,7 @@ def prepare(
         raise DataError(f"{val.source}: there are no labels; name the label_columns.")
     # Encoded before the long work: a label that cannot be learned shows at once.
     preproc.task.encode(val.labels, val.source)
+    preproc.learn_texts(train)
     if verbose:
         kind = f"{preproc.task.name}: {listing(preproc.task.classes, 6)}".removesuffix(": ")
         logger.info(
@@ -271,7 +287,10 @@ def prepare(
             plural(len(val), "text"),
             kind,
         )
-    return preproc.dataset(train, verbose=verbose), preproc.dataset(val, verbose=verbose)
+    return (
+        preproc.dataset(train, verbose=verbose, sample_weight=sample_weight),
+        preproc.dataset(val, verbose=verbose),
+    )
 
 
 def checkpoint_name(mode: str | os.PathLike[str]) -> str | os.PathLike[str]:
@@ -292,6 +311,8 @@ def _load(
     mode: str | os.PathLike[str],
     *,
     maxlen: int,
+    max_features: int,
+    ngram_range: int,
     val_pct: float,
     task: str | None,
     random_state: int | None,
@@ -300,21 +321,21 @@ def _load(
 ) -> Loaded:
     problems = Problems("texts_from_*")
     problems.add_unless(
-        mode != "standard" and isinstance(mode, (str, os.PathLike)),
-        f"preprocess_mode={mode!r}: name a checkpoint, as a folder or on the Hugging Face "
-        "Hub, such as preprocess_mode='bert-base-uncased'.",
+        isinstance(mode, (str, os.PathLike)),
+        f"preprocess_mode={mode!r}: name 'standard', or a checkpoint, as a folder or on the "
+        "Hugging Face Hub, such as preprocess_mode='bert-base-uncased'.",
     )
+    standard = None
+    if mode == STANDARD:
+        standard = StandardPreprocessor(maxlen, max_features, class_names, ngram_range, task=task)
     return load(
         problems,
         read_train,
         read_val,
-        mode,
-        maxlen=maxlen,
+        lambda: standard or Transformer(checkpoint_name(mode), maxlen, class_names, task=task),
         val_pct=val_pct,
-        task=task,
         random_state=random_state,
         verbose=verbose,
-        class_names=class_names,
     )
 
 
@@ -322,14 +343,11 @@ def load(
     problems: Problems,
     read_train: Callable[[], RawTexts],
     read_val: Callable[[], RawTexts] | None,
-    mode: str | os.PathLike[str],
+    make: Callable[[], Preprocessor],
     *,
-    maxlen: int,
     val_pct: float,
-    task: str | None,
     random_state: int | None,
     verbose: int,
-    class_names: Sequence[Any] = (),
 ) -> Loaded:
     """Reads, splits and tokenises, unless there are problems: the end of ktrain's loaders.
 
@@ -337,20 +355,16 @@ def load(
         problems: Those found so far; all are raised before anything is read.
         read_train: Reads the training data.
         read_val: Reads the validation data. None: a part of the training data.
-        mode: ktrain's `preprocess_mode`: the checkpoint.
-        maxlen: Longest text in tokens.
+        make: Makes the preprocessor; called after the data is read.
         val_pct: Share of the texts to validate on.
-        task: Its name; None infers it.
         random_state: Seed of the split. None: the default one.
         verbose: 0 silences progress bars and all lines but warnings.
-        class_names: Names of integer labels.
     """
     if read_val is None:
         between_0_and_1(problems, val_pct=val_pct)
     problems.raise_if_any()
     train, val = read_train(), None if read_val is None else read_val()
-    # Not before the data is read: it may take a download.
-    preproc = Transformer(checkpoint_name(mode), maxlen, class_names, task=task)
+    preproc = make()  # not before the data is read: it may take a download
     seed = DEFAULT_SEED if random_state is None else random_state
     datasets = prepare(train, val, preproc, val_pct=val_pct, seed=seed, verbose=verbose)
     return (*datasets, preproc)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, DataError, PredictorError, listing
 from ktlite.tasks import TASKS, Task, infer_task
@@ -23,8 +25,10 @@ class Preprocessor:
     that a text is treated the same everywhere.
 
     Args:
-        folder: Folder with the tokenizer.
+        folder: Folder with the tokenizer; None where `learn_texts` makes one.
         maxlen: Longest text in tokens.
+        stride: Read what is longer in windows of `maxlen` tokens, which share so many tokens
+            with the next. Default: cut it.
         task: What the labels mean; None until the first labels are seen.
         class_names: Names for integer labels 0, 1, 2, ... or for label columns.
         task_name: One of `ktlite.tasks.TASKS`; None to infer it from the labels. Or a task,
@@ -33,19 +37,20 @@ class Preprocessor:
 
     def __init__(
         self,
-        folder: str | os.PathLike[str],
+        folder: str | os.PathLike[str] | None,
         maxlen: int,
         task: Task | None = None,
         *,
         class_names: Sequence[Any] = (),
         task_name: str | Task | None = None,
+        stride: int | None = None,
     ) -> None:
         if isinstance(task_name, Task) and len(class_names):
             raise ArgumentError(
                 f"class_names={listing(class_names)} cannot go with a task that is made already "
                 f"and has its own classes: {listing(task_name.classes) or 'none'}."
             )
-        self.tokenizer = Tokenizer(folder, maxlen)
+        self._tokenizer = None if folder is None else Tokenizer(folder, maxlen, stride)
         self.maxlen = maxlen
         self._task = task_name if isinstance(task_name, Task) else task
         self.class_names = list(class_names)
@@ -69,12 +74,32 @@ class Preprocessor:
     def task(self, task: Task) -> None:
         self._task = task
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+            ArgumentError: If it is learned from the training texts, and none have been seen yet.
+        """
+        if self._tokenizer is None:
+            raise ArgumentError(
+                "the vocabulary is not known before texts are seen: call preprocess_train(texts, "
+                "y) first."
+            )
+        return self._tokenizer
+
     def get_classes(self) -> list[Any]:
         """Returns the class labels in the order of the model's outputs."""
         return self.task.classes
 
     def preprocess_train(
-        self, texts: Any, y: Any = None, mode: str = "train", verbose: int = 1
+        self,
+        texts: Any,
+        y: Any = None,
+        mode: str = "train",
+        verbose: int = 1,
+        *,
+        sample_weight: Any = None,
     ) -> TextDataset:
         """Tokenises training texts and learns from `y` what the labels are.
 
@@ -83,6 +108,7 @@ class Preprocessor:
             y: Labels: strings, integers, floats, one-hot or multi-hot. To tag: lists of tags.
             mode: `"train"` infers the task from `y`; `"test"` keeps the one there is.
             verbose: 0 silences the progress bar.
+            sample_weight: How much each text counts in the loss: a number of 0 or more for each.
 
         Raises:
             DataError: If texts or labels cannot be used; see `ktlite.tasks.infer_task`.
@@ -94,27 +120,38 @@ class Preprocessor:
         if mode not in ("train", "test"):
             raise ArgumentError(f"preprocess_train: mode={mode!r}; expected 'train' or 'test'.")
         read = source_of(self.task_name if self._task is None else self._task).arrays
-        return self.dataset(read(texts, y), fit=mode == "train", verbose=verbose)
+        raw = read(texts, y)
+        return self.dataset(raw, fit=mode == "train", verbose=verbose, sample_weight=sample_weight)
 
     def preprocess_test(self, texts: Any, y: Any = None, verbose: int = 1) -> TextDataset:
         """Tokenises texts for validation or prediction; labels must be known ones."""
         return self.preprocess_train(texts, y, mode="test", verbose=verbose)
 
-    def dataset(self, raw: RawTexts, *, fit: bool = False, verbose: int = 1) -> TextDataset:
+    def dataset(
+        self,
+        raw: RawTexts,
+        *,
+        fit: bool = False,
+        verbose: int = 1,
+        sample_weight: Any = None,
+    ) -> TextDataset:
         """Tokenises texts that a reader has read.
 
         Args:
             raw: Texts and labels.
-            fit: Learn the task from the labels.
+            fit: Learn the task from the labels, and what else training texts teach.
             verbose: 0 silences the progress bar.
+            sample_weight: Of each row of the source, as for `preprocess_train`.
         """
         if not len(raw):
             raise DataError(f"{raw.source or 'texts'}: there are no texts.")
         if fit and raw.labels is not None:
             self.learn_task(raw)
+            self.learn_texts(raw)
+        weights = None if sample_weight is None else _weights(sample_weight, raw)
         targets = None if raw.labels is None else self.task.encode(raw.labels, raw.source)
         encodings = self.encode(raw.texts, verbose=verbose)
-        return TextDataset(raw.texts, encodings, targets, self, raw.rows)
+        return TextDataset(raw.texts, encodings, targets, self, raw.rows, weights)
 
     def learn_task(self, raw: RawTexts) -> None:
         """Infers the task from the labels of `raw`, unless it was given."""
@@ -124,6 +161,9 @@ class Preprocessor:
         if not names and raw.labels is not None and raw.labels.ndim == 2:
             names = list(raw.label_columns)
         self._task = infer_task(raw.labels, self.task_name, class_names=names, source=raw.source)
+
+    def learn_texts(self, raw: RawTexts) -> None:
+        """Learns from training texts what the preprocessing depends on: here nothing."""
 
     def encode(self, texts: Sequence[Any], *, verbose: int = 0) -> Encodings:
         """Returns the `Encodings` of texts, or of what else the task takes."""
@@ -136,6 +176,7 @@ class Preprocessor:
         self.tokenizer.save(folder)
         return {
             "maxlen": self.maxlen,
+            "stride": self.tokenizer.stride,
             "task": {"name": self.task.name, **self.task.get_config()},
         }
 
@@ -149,4 +190,24 @@ class Preprocessor:
                 f"{folder}: it was made for a task {name!r}, which is not known here. If it is "
                 "your own, import its module first, which has to ktlite.tasks.register it."
             )
-        return cls(folder, config["maxlen"], TASKS[name].from_config(task))
+        made = TASKS[name].from_config(task)
+        return cls(folder, config["maxlen"], made, stride=config.get("stride"))
+
+
+def _weights(sample_weight: Any, raw: RawTexts) -> np.ndarray:
+    """Returns the weights of texts, float32 [texts], from those of the source's rows."""
+    try:
+        weights = np.asarray(sample_weight, "float32")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"sample_weight: expected a number for each row: {error}.") from error
+    if weights.ndim != 1 or len(weights) <= raw.rows.max():
+        raise DataError(
+            f"sample_weight of shape {list(weights.shape)}; expected a number for each of the "
+            f"rows of {raw.source or 'the texts'}, at least {raw.rows.max() + 1:,}."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise DataError(
+            f"sample_weight of row {wrong[0]} is {weights[wrong[0]]}; expected 0 or more."
+        )
+    return weights[raw.rows]

@@ -31,11 +31,11 @@ class RawTexts:
     """Texts and labels as read, before any model sees them.
 
     Attributes:
-        texts: `n` texts, unchanged; pairs where two text columns or tuples were given; `Words`
-            where each word has a label.
+        texts: `n` texts, unchanged; pairs where two text columns or tuples were given, or a
+            question and its context; `Words` where each word has a label.
         labels: [n] object (str), int64 or float64; [n, k] int64 or float64 for several
             label columns or one-hot and multi-hot input; [n] object (list of str) for labels
-            of words; None where there are none.
+            of words, (list of `Answer`) for questions; None where there are none.
         label_columns: Names of the label columns; empty for arrays and folders.
         class_names: The class folders in order; empty for all other sources.
         source: What to call the data in a message, such as "reviews.csv".

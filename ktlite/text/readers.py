@@ -285,8 +285,8 @@ def _check_names(
     problems: Problems, texts: tuple[Name, ...], labels: tuple[Name, ...], missing: str
 ) -> None:
     problems.choice("missing", missing, MISSING_CHOICES)
-    if len(texts) not in (1, 2):
-        problems.add(f"text_column must be one name or two (pairs of texts), got {list(texts)}.")
+    if not 1 <= len(texts) <= 3:
+        problems.add(f"text_column must be one to three names, got {list(texts)}.")
     for name, count in Counter((*texts, *labels)).items():
         if count > 1:
             problems.add(f"column {name!r} is asked for {count} times, as a text or a label.")

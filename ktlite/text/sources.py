@@ -10,8 +10,10 @@ from typing import Any
 
 from ktlite.errors import Problems
 from ktlite.tasks import Task, find_task
+from ktlite.text.groups import read_group_arrays, read_groups
 from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
 from ktlite.text.spans import read_spans
+from ktlite.text.squad import EXPECTED, read_any_questions, read_question_arrays
 from ktlite.text.tagged import (
     read_columns,
     read_conllu,
@@ -67,6 +69,10 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
         f"{source} is of type {type(data).__name__}; expected {SOURCES['texts'].expected}.",
     )
     problems.add_unless(text_column is not None, "text_column is not given: which column?")
+    problems.add_unless(
+        not isinstance(text_column, (list, tuple)) or len(text_column) < 3,
+        f"text_column={text_column!r}; expected one name or two (pairs of texts).",
+    )
     problems.add_unless(label_columns is not None, "label_columns is not given: which column?")
     problems.raise_if_any()
     if is_path:
@@ -135,6 +141,19 @@ SOURCES: dict[str, Source] = {
         needs_columns=False,
         read=read_any_tagged,
         arrays=read_tag_arrays,
+    ),
+    "questions": Source(
+        EXPECTED,
+        needs_columns=False,
+        read=read_any_questions,
+        arrays=read_question_arrays,
+    ),
+    "groups": Source(
+        "the path of a CSV file, a DataFrame, a list of tuples of two or three texts, or a tuple "
+        "(such a list, scores)",
+        needs_columns=False,
+        read=read_groups,
+        arrays=read_group_arrays,
     ),
 }
 

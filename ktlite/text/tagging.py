@@ -260,10 +260,8 @@ def _load(
         problems,
         read_train,
         read_val,
-        mode,
-        maxlen=maxlen,
+        lambda: Transformer(checkpoint_name(mode), maxlen, task=TokenClassification.name),
         val_pct=val_pct,
-        task=TokenClassification.name,
         random_state=random_state,
         verbose=verbose,
     )

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ktlite._progress import progress
-from ktlite.batching import Encodings
+from ktlite.batching import ContextEncodings, Encodings
 from ktlite.errors import CheckpointError, DataError, listing
+from ktlite.text.contexts import encode_contexts
 from ktlite.text.frame import Frame
 from ktlite.text.windows import cut, fill_gaps
 
@@ -46,6 +47,8 @@ class Tokenizer:
         folder: The checkpoint's folder.
         maxlen: Longest encoding in tokens, special tokens included; what is longer is cut
             at its end (of pairs, the longer member first).
+        stride: `encode` cuts longer texts into windows instead, which share so many tokens
+            with the next.
 
     Raises:
         CheckpointError: If the folder has no tokenizer, or a damaged one.
@@ -55,9 +58,12 @@ class Tokenizer:
         array([ 101, 1037, 3793, 1012,  102], dtype=int32)
     """
 
-    def __init__(self, folder: str | os.PathLike[str], maxlen: int) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], maxlen: int, stride: int | None = None
+    ) -> None:
         folder = Path(folder)
         self.maxlen = maxlen
+        self.stride = stride
         self._files = {
             name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()
         }
@@ -65,7 +71,7 @@ class Tokenizer:
             self._files[FILE] = _convert(folder).to_str().encode()
         self._rust = _rust_tokenizer(self._files[FILE], folder / FILE)
         self._rust.no_padding()
-        self._rust.enable_truncation(maxlen)
+        self._rust.enable_truncation(maxlen, stride=stride or 0)
         self._whole: Any = None  # these two are made when they are asked for
         self._by_words: Any = None
         self.pad_id = _pad_id(folder, self._rust)
@@ -83,23 +89,32 @@ class Tokenizer:
             verbose: 1 shows a progress bar for many texts.
 
         Returns:
-            The encodings, in the order of the texts.
+            The encodings, in the order of the texts; with a `stride`, one row a window.
 
         Raises:
-            DataError: If a text is neither a string nor a pair of strings, or not Unicode.
+            DataError: If a text is neither a string nor a pair of strings, or not Unicode; or a
+                pair where windows are asked for.
         """
         check_texts(texts)
-        lengths, ids, types = [], [], []
+        if self.stride is not None and any(isinstance(text, tuple) for text in texts):
+            raise DataError(
+                "window= reads single texts; a pair of texts is cut at maxlen: leave window out."
+            )
+        lengths, ids, types, windows = [], [], [], []
         any_type = False
         bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
         for start in range(0, len(texts), _CHUNK):
-            chunk = self._rust.encode_batch_fast(list(texts[start : start + _CHUNK]))
+            encoded = self._rust.encode_batch_fast(list(texts[start : start + _CHUNK]))
+            chunk = encoded
+            if self.stride is not None:
+                windows.append([1 + len(e.overflowing) for e in encoded])
+                chunk = [window for e in encoded for window in (e, *e.overflowing)]
             lengths.append(np.fromiter((len(e) for e in chunk), "int64", len(chunk)))
             ids.append(np.concatenate([np.array(e.ids, "int32") for e in chunk]))
             type_ids = np.concatenate([np.array(e.type_ids, "int8") for e in chunk])
             any_type = any_type or bool(type_ids.any())
             types.append(type_ids)
-            bar.update(len(chunk))
+            bar.update(len(encoded))
         bar.close()
         offsets = np.concatenate([[0], np.cumsum(np.concatenate([[], *lengths]))]).astype("int64")
         return Encodings(
@@ -108,6 +123,7 @@ class Tokenizer:
             type_ids=np.concatenate(types) if any_type else None,
             max_length=self.maxlen,
             pad_id=self.pad_id,
+            text_of=np.repeat(np.arange(len(texts)), np.concatenate(windows)) if windows else None,
         )
 
     def encode_words(self, texts: Sequence[Sequence[str]], *, verbose: int = 0) -> Encodings:
@@ -164,6 +180,27 @@ class Tokenizer:
             text_of=np.array(text_of, "int64"),
         )
 
+    def encode_contexts(
+        self, pairs: Sequence[tuple[str, str]], *, stride: int = 128, verbose: int = 0
+    ) -> ContextEncodings:
+        """Tokenises questions with the contexts that their answers are in.
+
+        Only contexts are cut: what is too long becomes several rows, each with the question and
+        a window of the context, as in BERT (Devlin et al., 2019, arXiv:1810.04805).
+
+        Args:
+            pairs: (question, context).
+            stride: Tokens that a window shares with the next, at most half of the context's part
+                of it; where the tokenizer has its own, that.
+            verbose: 1 shows a progress bar for many.
+
+        Raises:
+            DataError: If a text is not Unicode, or a question leaves no room for its context.
+        """
+        check_texts(pairs)
+        shared = stride if self.stride is None else self.stride
+        return encode_contexts(self, pairs, shared, verbose)
+
     def words(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Tokenises texts whole, without special tokens, and says where words are.
 
@@ -213,6 +250,24 @@ class Tokenizer:
             if number is not None:
                 return number
         return None
+
+    def token(self, number: int) -> str:
+        """Returns the vocabulary's entry of an id."""
+        entry: str = self._rust.id_to_token(number)
+        return entry
+
+    def whole_token(self, word: str) -> int | None:
+        """Returns the id of a word that is one token, as it is inside of a text; else None."""
+        for text in (f" {word}", word):
+            ids = self._whole_texts().encode(text, add_special_tokens=False).ids
+            if len(ids) == 1 and ids[0] != self.unknown_id:
+                return int(ids[0])
+        return None
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """Returns the text of tokens, without special ones."""
+        text: str = self._rust.decode([int(number) for number in ids], skip_special_tokens=True)
+        return text.strip()
 
     def ordinary_ids(self) -> np.ndarray:
         """Returns the ids of all entries but special tokens, int64 [entries]."""

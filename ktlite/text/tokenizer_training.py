@@ -1,4 +1,4 @@
-"""A tokenizer learned from one's own texts: WordPiece, byte-level BPE, Unigram or characters.
+"""A tokenizer learned from one's own texts: WordPiece, byte-level BPE, Unigram, characters, words.
 
 The Rust trainers of `tokenizers` do the heavy work. What is done here makes their result the
 same in every run: they keep words in hash maps of random order, which decides ties.
@@ -42,6 +42,8 @@ _REPEATS = 1_000
 # What Unigram's pieces do not mix, each with the space before it: numbers, Chinese and Japanese,
 # and symbols; so they are in SentencePiece.
 _APART = r"▁?(\p{N}+|[\p{Han}\p{Hiragana}\p{Katakana}ー]+|[\p{P}\p{S}&&[^▁]]+)"
+# Scripts that put no spaces between words; BERT's rule parts Chinese characters.
+_SPACELESS = r"[\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 # Digits after the point of Unigram's log probabilities. The last of the 17 that a float has
 # depend on the order in which threads finish.
 _SCORE_DIGITS = 6
@@ -64,7 +66,7 @@ def train_tokenizer(
 ) -> Path:
     """Trains a tokenizer on texts and writes it as a folder that ktlite and `transformers` load.
 
-    Four kinds:
+    Five kinds:
 
     - `"wordpiece"`: BERT's (Schuster and Nakajima 2012; Wu et al. 2016, arXiv:1609.08144).
       Words are split at whitespace and punctuation, Chinese characters stand alone, and pieces
@@ -78,6 +80,8 @@ def train_tokenizer(
     - `"character"`: each character is a token, of whatever script. Whitespace separates and is
       dropped, so that Latin words run together: for Chinese or Japanese. Characters rarer than
       `min_frequency`, and those beyond the `vocab_size`, are [UNK].
+    - `"word"`: each word is a token, split as for WordPiece; where a script has no spaces, each
+      character. Words rarer than `min_frequency`, and those beyond the `vocab_size`, are [UNK].
 
     Every kind has BERT's special tokens and formats: [PAD] is 0, [UNK] 1, [CLS] 2, [SEP] 3,
     [MASK] 4; a text becomes `[CLS] A [SEP]` and a pair `[CLS] A [SEP] B [SEP]` with token types
@@ -96,7 +100,7 @@ def train_tokenizer(
             file) with `text_column`. A single string is always a path, never a text.
         folder: The folder to write `tokenizer.json` and `tokenizer_config.json` into. It may
             be missing, empty, or hold an earlier tokenizer and nothing else.
-        kind: One of the four above.
+        kind: One of those above.
         vocab_size: Most tokens, the 5 special ones included. It must have room for every
             character of the texts (`"wordpiece"` twice: with and without `##`, and `"bpe"`
             for the 256 bytes); fewer come out if the texts do not have as many.
@@ -314,12 +318,18 @@ def _prepare_character(tokenizer: RustTokenizer, lowercase: bool) -> None:
     tokenizer.decoder = decoders.Fuse()
 
 
-def _learn_character(words: Counter[str], vocab_size: int, min_frequency: int) -> models.Model:
-    by_count = sorted(words, key=lambda character: (-words[character], character))
-    frequent = [character for character in by_count if words[character] >= min_frequency]
+def _prepare_word(tokenizer: RustTokenizer, lowercase: bool) -> None:
+    _prepare_wordpiece(tokenizer, lowercase)
+    apart = pre_tokenizers.Split(Regex(_SPACELESS), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([tokenizer.pre_tokenizer, apart])
+
+
+def _learn_whole(words: Counter[str], vocab_size: int, min_frequency: int) -> models.Model:
+    by_count = sorted(words, key=lambda word: (-words[word], word))
+    frequent = [word for word in by_count if words[word] >= min_frequency]
     if not frequent:
         raise ArgumentError(
-            f"train_tokenizer: min_frequency={min_frequency} leaves no character: the most "
+            f"train_tokenizer: min_frequency={min_frequency} leaves nothing: the most "
             f"frequent, {by_count[0]!r}, occurs {plural(words[by_count[0]], 'time')}. Lower it."
         )
     tokens = [*SPECIAL_TOKENS, *frequent][:vocab_size]
@@ -376,5 +386,6 @@ KINDS = {
     "unigram": _Kind(
         _prepare_unigram, _learn_unigram, lambda words: {"characters": _characters(words)}
     ),
-    "character": _Kind(_prepare_character, _learn_character, lambda words: {"character": 1}),
+    "character": _Kind(_prepare_character, _learn_whole, lambda words: {"character": 1}),
+    "word": _Kind(_prepare_word, _learn_whole, lambda words: {"word": 1}),
 }

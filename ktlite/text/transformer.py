@@ -27,10 +27,14 @@ class Transformer(Preprocessor):
         task: One of `ktlite.tasks.TASKS`, such as `"regression"`, or a task. Default: a
             classification or a regression, inferred from the labels where they leave no doubt.
         revision: Branch, tag or commit on the Hub.
+        window: Read texts whole, in windows of so many tokens, in place of `maxlen`. Each window
+            learns the label of its text; a text's prediction is the mean of its windows' logits.
+        stride: Tokens that a window shares with the next, at most half of them. Default: a
+            quarter of `window`.
 
     Raises:
         CheckpointError: If the checkpoint cannot be used.
-        ArgumentError: If `maxlen` does not fit it.
+        ArgumentError: If `maxlen`, `window` or `stride` does not fit it.
 
     Example:
         >>> t = text.Transformer("distilbert-base-uncased", maxlen=128)
@@ -51,6 +55,8 @@ class Transformer(Preprocessor):
         task: str | Task | None = None,
         revision: str | None = None,
         ignore_config_fields: Sequence[str] = (),
+        window: int | None = None,
+        stride: int | None = None,
     ) -> None:
         from ktlite.models.auto import read_spec
         from ktlite.models.checkpoint import find_checkpoint
@@ -61,14 +67,25 @@ class Transformer(Preprocessor):
         spec = read_spec(self.folder, self.ignore_config_fields)
         longest = spec.embeddings.max_positions
         problems = Problems("Transformer")
+        name, length = ("maxlen", maxlen) if window is None else ("window", window)
+        fits = isinstance(length, Integral) and SHORTEST <= length <= longest
         problems.add_unless(
-            isinstance(maxlen, Integral) and SHORTEST <= maxlen <= longest,
-            f"maxlen={maxlen!r}; expected a whole number from {SHORTEST} to {longest}, the "
+            fits,
+            f"{name}={length!r}; expected a whole number from {SHORTEST} to {longest}, the "
             f"positions that {self.model_name} has.",
         )
+        if stride is not None:
+            problems.add_unless(window is not None, f"stride={stride!r} goes with window=.")
+            problems.add_unless(
+                not fits or (isinstance(stride, Integral) and 0 <= stride <= length // 2),
+                f"stride={stride!r}; expected a whole number from 0 to {length // 2 if fits else 0}"
+                ", half of the window.",
+            )
         problems.raise_if_any()
+        if window is not None and stride is None:
+            stride = window // 4
         names = list(class_names) or list(classes)
-        super().__init__(self.folder, int(maxlen), class_names=names, task_name=task)
+        super().__init__(self.folder, int(length), class_names=names, task_name=task, stride=stride)
         if self.tokenizer.vocab_size > spec.embeddings.vocab_size:
             raise CheckpointError(
                 f"{self.folder}: the tokenizer has ids up to {self.tokenizer.vocab_size - 1}, but "
@@ -82,6 +99,8 @@ class Transformer(Preprocessor):
         multilabel: bool | None = None,
         metrics: Sequence[Any] | None = None,
         *,
+        loss: Any = None,
+        label_smoothing: float = 0.0,
         seed: int = 42,
         **execution: Any,
     ) -> Any:
@@ -91,7 +110,12 @@ class Transformer(Preprocessor):
             fpath: A fine-tuned checkpoint folder to start from instead.
             multilabel: Whether the labels were taken for multi-label ones; anything else
                 is an error. Default: as they were taken.
-            metrics: Keras metrics, over the head's logits. Default: the task's.
+            metrics: What Keras takes, over the head's logits; or, for classes, names and
+                functions of scikit-learn, such as `"f1_macro"`. Default: the task's.
+            loss: `"focal"`, a loss of Keras' or a function of targets and logits; for regression
+                any of Keras' names too. Default: the task's.
+            label_smoothing: Share of each target that is spread over all classes (Szegedy et
+                al., 2015, arXiv:1512.00567).
             seed: Of the new head and of dropout.
             **execution: `precision`, `strategy`, `devices`, `xla` and `accumulate`, as in
                 `get_learner`.
@@ -110,13 +134,14 @@ class Transformer(Preprocessor):
             f"task={'multilabel' if multilabel else 'classification'!r} where they are read.",
         )
         problems.raise_if_any()
-        return self._model(fpath, metrics, seed, execution)
+        return self._model(fpath, metrics, loss, label_smoothing, seed, execution)
 
     def get_regression_model(
         self,
         fpath: str | os.PathLike[str] | None = None,
         metrics: Sequence[Any] | None = None,
         *,
+        loss: Any = None,
         seed: int = 42,
         **execution: Any,
     ) -> Any:
@@ -128,10 +153,16 @@ class Transformer(Preprocessor):
             "task='regression'.",
         )
         problems.raise_if_any()
-        return self._model(fpath, metrics, seed, execution)
+        return self._model(fpath, metrics, loss, 0.0, seed, execution)
 
     def _model(
-        self, fpath: Any, metrics: Sequence[Any] | None, seed: int, execution: dict[str, Any]
+        self,
+        fpath: Any,
+        metrics: Sequence[Any] | None,
+        loss: Any,
+        label_smoothing: float,
+        seed: int,
+        execution: dict[str, Any],
     ) -> Any:
         from ktlite.models import from_pretrained
         from ktlite.training.execution import Execution
@@ -140,10 +171,12 @@ class Transformer(Preprocessor):
             return from_pretrained(
                 fpath or self.folder,
                 self.task.head,
-                num_labels=self.task.outputs,
+                num_labels=self.task.outputs or None,  # 0: the head has none
                 seed=seed,
                 dtype=policy,
                 ignore_config_fields=self.ignore_config_fields,
             )
 
-        return Execution.of("get_classifier", execution).build(make, self.task, metrics)
+        return Execution.of("get_classifier", execution).build(
+            make, self.task, metrics, loss, label_smoothing
+        )

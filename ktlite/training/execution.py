@@ -11,6 +11,7 @@ from ktlite._arguments import at_least_one
 from ktlite.errors import Problems
 from ktlite.tasks import Task
 from ktlite.training.distribution import check_strategy, make_strategy, scope
+from ktlite.training.metrics import as_metric
 from ktlite.training.optimizers import AdamW, LossScaleOptimizer
 from ktlite.training.xla import check_xla, compile_encoder, wants_xla
 
@@ -34,7 +35,8 @@ class Execution:
         devices: Names of devices to mirror over, such as `["GPU:0", "GPU:1"]`.
         precision: `"float32"`, `"bfloat16"` or `"float16"`, or Keras' names of the mixed
             policies that the latter stand for. None: Keras' global policy.
-        xla: Whether training compiles the encoder with XLA; `"auto"`: on GPUs.
+        xla: Whether training compiles the encoder with XLA; `"auto"`: on GPUs. A model without
+            one runs as it is.
         accumulate: Batches whose gradients are averaged for one step of the optimizer.
 
     Example:
@@ -106,34 +108,44 @@ class Execution:
         make: Callable[[str | None], Any],
         task: Task,
         metrics: Sequence[Any] | None = None,
+        loss: Any = None,
+        label_smoothing: float = 0.0,
     ) -> Any:
         """Returns a compiled model.
 
         Args:
             make: Returns the `TransformerModel` in a given dtype policy (None: the global).
             task: Its loss and metrics.
-            metrics: Keras metrics over the logits. Default: the task's.
+            metrics: As `ktlite.training.metrics.as_metric` takes them. Default: the task's.
+            loss: As `Task.custom_loss` takes it. Default: the task's.
+            label_smoothing: Likewise.
         """
+        loss = task.custom_loss(loss, label_smoothing)
         with scope(self._strategy):
             model = make(None if self.precision is None else POLICIES[self.precision])
-            compile_model(model, task, metrics, accumulate=self.accumulate)
-        if wants_xla(self.xla):
+            compile_model(model, task, metrics, loss=loss, accumulate=self.accumulate)
+        if hasattr(model, "run_encoder") and wants_xla(self.xla):
             compile_encoder(model)
         return model
 
 
 def compile_model(
-    model: Any, task: Task, metrics: Sequence[Any] | None = None, *, accumulate: int = 1
+    model: Any,
+    task: Task,
+    metrics: Sequence[Any] | None = None,
+    *,
+    loss: Any = None,
+    accumulate: int = 1,
 ) -> None:
-    """Compiles a model with ktlite's AdamW, and the loss and metrics of its task."""
+    """Compiles a model with ktlite's AdamW, and the loss and metrics of its task, or others."""
     # Keras refuses 1, which is its None.
     optimizer: Any = AdamW(gradient_accumulation_steps=accumulate if accumulate > 1 else None)
     if model.dtype_policy.name == "mixed_float16":
         optimizer = LossScaleOptimizer(optimizer)
     model.compile(
         optimizer=optimizer,
-        loss=task.loss(),
-        metrics=task.metrics() if metrics is None else list(metrics),
+        loss=task.loss() if loss is None else loss,
+        metrics=task.metrics() if metrics is None else [as_metric(m, task) for m in metrics],
         # Keras' "auto" would compile the whole step with XLA on a GPU, anew for each shape.
         jit_compile=False,
     )

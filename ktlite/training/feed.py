@@ -185,7 +185,9 @@ class Feed:
         weights = getattr(self.data, "sample_weight", None)
         if class_weight is None:
             return weights
-        rows = class_numbers(self.data.targets)
+        rows, text_of = class_numbers(self.data.targets), getattr(self.data, "text_of", None)
+        if text_of is not None:
+            rows = rows[text_of]
         by_class = np.array([class_weight[i] for i in sorted(class_weight)], "float32")
         return by_class[rows] if weights is None else by_class[rows] * weights
 
@@ -226,7 +228,9 @@ class Feed:
         made = self.data.targets is None or self.data.targets.dtype == object
         free = 0 if not ragged else count if made else inputs
         shapes = [
-            (None,) * min(2 if i < free else 1, column.ndim) + column.shape[2 if i < free else 1 :]
+            (None, *column.shape[1:-1], None)
+            if i < free and column.ndim > 1
+            else (None, *column.shape[1:])
             for i, column in enumerate(columns)
         ]
 

@@ -58,11 +58,9 @@ def read_model(model: Any, outputs: int) -> Reading:
     if name == "binary_crossentropy":
         return Reading(MultiLabel(range(outputs)), _sigmoid_logits(from_logits), _matrix)
     if name in ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh"):
-        if outputs != 1:
-            raise ArgumentError(
-                f"the model predicts {outputs} numbers a row; regression is of one number."
-            )
-        return Reading(Regression(), lambda x: x, lambda y: y.reshape(-1))
+        if outputs == 1:
+            return Reading(Regression(), lambda x: x, lambda y: y.reshape(-1))
+        return Reading(Regression(range(outputs)), lambda x: x, lambda y: y)
     known = ("(sparse_)categorical_crossentropy", "binary_crossentropy", "mean_squared_error")
     raise ArgumentError(
         f"validation needs to know what the outputs mean, and the loss {name!r} does not tell; "

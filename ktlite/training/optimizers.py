@@ -102,6 +102,14 @@ class AdamW(keras.optimizers.AdamW):
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars  # Keras' turn to sum, after clipping: it is done
 
+    @property
+    def _in_one_pass(self) -> bool:
+        return keras.backend.backend() == "tensorflow" and not self.amsgrad
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        if not self._in_one_pass:  # which does it with the step
+            super()._apply_weight_decay(variables)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         # lr * m / (root / c + epsilon), where c corrects the bias of the root, is what
         # Keras computes, lr * c * m / (root + epsilon), with c * epsilon for epsilon.
@@ -109,9 +117,42 @@ class AdamW(keras.optimizers.AdamW):
         steps = keras.ops.cast(self.iterations + 1, "float32")
         self.epsilon = epsilon * keras.ops.sqrt(1 - keras.ops.power(self.beta_2, steps))
         try:
-            super().update_step(gradient, variable, learning_rate)
+            if self._in_one_pass:
+                self._update_in_one_pass(gradient, variable, learning_rate, steps)
+            else:
+                super().update_step(gradient, variable, learning_rate)
         finally:
             self.epsilon = epsilon
+
+    def _update_in_one_pass(
+        self, gradient: Any, variable: Any, learning_rate: Any, steps: Any
+    ) -> None:
+        """Does what Keras' `update_step` does, by TensorFlow's one operation for all of it.
+
+        An update only waits for memory, and Keras' goes through it a dozen times. Of a
+        fine-tuning step on short texts that was a fifth.
+        """
+        import tensorflow as tf
+
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            rate = tf.cast(learning_rate * self.weight_decay, variable.dtype)
+            variable.assign_sub(variable * rate)
+        number = self._get_variable_index(variable)
+        scalars = {
+            "beta1_power": keras.ops.power(self.beta_1, steps),
+            "beta2_power": keras.ops.power(self.beta_2, steps),
+            "lr": learning_rate,
+            "beta1": self.beta_1,
+            "beta2": self.beta_2,
+            "epsilon": self.epsilon,
+        }
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[number].value.handle,
+            v=self._velocities[number].value.handle,
+            grad=tf.cast(tf.convert_to_tensor(gradient), variable.dtype),
+            **{name: tf.cast(scalar, variable.dtype) for name, scalar in scalars.items()},
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": _as_float(self.beta_1)}

@@ -76,26 +76,28 @@ class CompiledEncoder:
     def __init__(self, encoder: Any) -> None:
         self.encoder = encoder
         self.rows = 1
-        # One for each choice of trained weights, which freezing changes.
-        self.functions: dict[tuple[bool, ...], Any] = {}
+        # One for each choice of trained weights, which freezing changes, and of outputs.
+        self.functions: dict[tuple[tuple[bool, ...], bool], Any] = {}
 
-    def __call__(self, x: Any, attention_mask: Any, training: Any = None) -> Any:
+    def __call__(
+        self, x: Any, attention_mask: Any, first_only: bool = False, training: Any = None
+    ) -> Any:
         if not training:
-            return self.encoder(x, attention_mask, training=training)
+            return self.encoder(x, attention_mask, first_only=first_only, training=training)
         import tensorflow as tf
 
         weights, seeds = self.encoder.weights, seed_states(self.encoder)
         trained = tuple(weight.trainable for weight in weights)
-        if trained not in self.functions:
-            self.functions[trained] = tf.function(
-                functools.partial(self._run, trained),
+        if (trained, first_only) not in self.functions:
+            self.functions[trained, first_only] = tf.function(
+                functools.partial(self._run, trained, first_only),
                 jit_compile=True,
                 autograph=False,
                 reduce_retracing=True,
             )
         rows = tf.shape(x)[0]
         missing = tf.maximum(self.rows - rows, 0)
-        hidden, states = self.functions[trained](
+        hidden, states = self.functions[trained, first_only](
             [tf.convert_to_tensor(weight) for weight in weights],
             [tf.convert_to_tensor(seed) for seed in seeds],
             tf.pad(x, [[0, missing], [0, 0], [0, 0]]),
@@ -106,7 +108,13 @@ class CompiledEncoder:
         return hidden[:rows]
 
     def _run(
-        self, trained: tuple[bool, ...], weights: list[Any], seeds: list[Any], x: Any, mask: Any
+        self,
+        trained: tuple[bool, ...],
+        first_only: bool,
+        weights: list[Any],
+        seeds: list[Any],
+        x: Any,
+        mask: Any,
     ) -> tuple[Any, list[Any]]:
         states = seed_states(self.encoder)
         values = [
@@ -115,7 +123,7 @@ class CompiledEncoder:
         ]
         variables = [*self.encoder.weights, *states]
         with keras.StatelessScope(zip(variables, [*values, *seeds], strict=True)) as scope:
-            hidden = self.encoder(x, mask, training=True)
+            hidden = self.encoder(x, mask, first_only=first_only, training=True)
         return hidden, [scope.get_current_value(state) for state in states]
 
 

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import softmax
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
 from sklearn.utils.class_weight import compute_class_weight
 
 from ktlite.errors import ArgumentError, DataError
@@ -133,6 +140,10 @@ def test_report_is_scikit_learns(seed: int) -> None:
             "loss": log_loss(targets, probabilities, labels=[0, 1, 2]),
             "accuracy": accuracy_score(targets, predicted),
             "f1_macro": f1_score(targets, predicted, average="macro"),
+            "f1_micro": f1_score(targets, predicted, average="micro"),
+            "f1_weighted": f1_score(targets, predicted, average="weighted"),
+            "mcc": matthews_corrcoef(targets, predicted),
+            "roc_auc": roc_auc_score(targets, probabilities, multi_class="ovr"),
         },
         rel=1e-5,
     )

@@ -11,17 +11,122 @@ import numpy as np
 import pytest
 
 from ktlite.errors import ArgumentError, DataError
-from ktlite.tasks import TASKS, Classification, MultiLabel, Regression, Task, TokenClassification
+from ktlite.tasks import (
+    TASKS,
+    Answer,
+    Classification,
+    MultiLabel,
+    QuestionAnswering,
+    Regression,
+    Similarity,
+    Task,
+    TokenClassification,
+)
+from ktlite.tasks.answers import AnswerLogits
 from ktlite.tasks.task import IGNORE, ragged
 
 
 @dataclass(frozen=True)
 class Example:
-    """A task, labels of it, and the targets that they make."""
+    """A task, labels of four examples, and the targets that they make.
+
+    What is a number or numbers an example needs no more. Tasks whose outputs and targets are
+    of other forms say how they come from what a model gives, and go to what a loss takes.
+    """
 
     task: Task
     labels: Any
     targets: Any
+
+    length = 0  # of the rows of a model's outputs; 0: one output an example
+
+    @property
+    def width(self) -> int:
+        """The last dimension of a model's outputs."""
+        return self.task.outputs
+
+    def as_array(self) -> Any:
+        """Returns the labels as an array."""
+        return np.array(self.labels)
+
+    def logits(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Returns a model's outputs as the task's methods take them."""
+        return outputs
+
+    def y_pred(self, logits: np.ndarray) -> np.ndarray:
+        """Returns what `logits` was given."""
+        return logits
+
+    def y_true(self, targets: np.ndarray) -> np.ndarray:
+        """Returns what the loss takes for targets."""
+        return targets
+
+    def plain(self, targets: np.ndarray) -> Any:
+        """Returns targets to be compared."""
+        return [np.asarray(row).tolist() for row in targets]
+
+
+class WordsExample(Example):
+    """A row of numbers a word."""
+
+    length = 4
+
+    def as_array(self) -> Any:
+        return ragged([np.array(tags) for tags in self.labels])
+
+    def logits(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return ragged([row[: len(t)] for row, t in zip(outputs, targets, strict=True)])
+
+    def y_pred(self, logits: np.ndarray) -> np.ndarray:
+        longest = max(len(row) for row in logits)
+        return np.stack([np.pad(row, [(0, longest - len(row)), (0, 0)]) for row in logits])
+
+    def y_true(self, targets: np.ndarray) -> np.ndarray:
+        longest = max(len(row) for row in targets)
+        return np.stack([
+            np.pad(row, (0, longest - len(row)), constant_values=IGNORE) for row in targets
+        ])  # fmt: skip
+
+
+class VectorsExample(Example):
+    """The vectors of two texts."""
+
+    length = 2
+    width = 3  # type: ignore[assignment]
+
+
+class AnswersExample(Example):
+    """The start and the end of an answer in the words of a context, after [CLS]."""
+
+    context = "Ann wrote it in May"
+    length = 6
+
+    def as_array(self) -> Any:
+        return ragged(self.labels)
+
+    @property
+    def spans(self) -> np.ndarray:
+        return np.array([(0, 3), (4, 9), (10, 12), (13, 15), (16, 19)])
+
+    def logits(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        window = np.array([[0, 5, 1]])
+        return ragged([AnswerLogits(self.context, self.spans, window, [row]) for row in outputs])
+
+    def y_pred(self, logits: np.ndarray) -> np.ndarray:
+        return np.stack([np.asarray(item) for item in logits])
+
+    def y_true(self, targets: np.ndarray) -> np.ndarray:
+        filled = np.zeros((len(targets), 2, self.length), "int32")
+        for line, answers in zip(filled, targets, strict=True):
+            first = last = 0
+            for answer in answers[:1]:
+                first = 1 + self.spans[:, 0].tolist().index(answer.start)
+                last = 1 + self.spans[:, 1].tolist().index(answer.end)
+            line[0, first] = line[1, last] = 1
+        return filled
+
+    def plain(self, targets: np.ndarray) -> Any:
+        return [[tuple(answer) for answer in answers] for answers in targets]
 
 
 EXAMPLES = {
@@ -41,15 +146,26 @@ EXAMPLES = {
         [[1, 0], [1, 1], [0, 0], [0, 1]],
     ),
     "regression": Example(Regression(), [1.5, -2, 0, 3.25], [1.5, -2, 0, 3.25]),
-    "tags of entities": Example(
+    "regression of several": Example(
+        Regression(["stars", "price"], mean=[3, 20], scale=[1.5, 8]),
+        [[1, 2.5], [-2, 30], [0, 0], [3.25, 21]],
+        [[1, 2.5], [-2, 30], [0, 0], [3.25, 21]],
+    ),
+    "similarity": VectorsExample(Similarity("cosine"), [1, -0.5, 0, 0.25], [1, -0.5, 0, 0.25]),
+    "answers": AnswersExample(
+        QuestionAnswering(threshold=0.5),
+        [[Answer("Ann", 0)], [], [Answer("in May", 13), Answer("May", 16)], [Answer("May", 16)]],
+        [[("Ann", 0)], [], [("in May", 13), ("May", 16)], [("May", 16)]],
+    ),
+    "tags of entities": WordsExample(
         TokenClassification(["O", "B-PER", "I-PER"]),
         [["B-PER", "I-PER", "O"], ["O"], ["O", "B-PER"], ["B-PER", "O", "O", "O"]],
         [[1, 2, 0], [0], [0, 1], [1, 0, 0, 0]],
     ),
-    "plain tags": Example(
+    "plain tags": WordsExample(
         TokenClassification(["NOUN", "VERB"], label_all_subwords=True),
-        [["NOUN"], ["VERB", "NOUN"], ["NOUN", "NOUN", "NOUN"], ["VERB"]],
-        [[0], [1, 0], [0, 0, 0], [1]],
+        [["NOUN"], ["VERB", "NOUN"], ["NOUN", "NOUN", "NOUN"], ["VERB", "NOUN", "VERB", "VERB"]],
+        [[0], [1, 0], [0, 0, 0], [1, 0, 1, 1]],
     ),
 }
 NAMES = list(EXAMPLES)
@@ -71,32 +187,10 @@ def targets(example: Example) -> np.ndarray:
 
 
 @pytest.fixture
-def logits(task: Task, targets: np.ndarray) -> np.ndarray:
-    random = np.random.default_rng(7)
-
-    def draw(rows: int) -> np.ndarray:
-        return random.normal(0, 2, (rows, task.outputs)).astype("float32")
-
-    return ragged([draw(len(row)) for row in targets]) if targets.dtype == object else draw(4)
-
-
-def lists(values: np.ndarray) -> list[Any]:
-    return [np.asarray(row).tolist() for row in values]
-
-
-def padded(values: np.ndarray, filler: float) -> np.ndarray:
-    """Returns what the loss takes of examples that differ in size."""
-    if values.dtype != object:
-        return values
-    width = max(len(row) for row in values)
-    return np.stack([
-        np.pad(row, [(0, width - len(row))] + [(0, 0)] * (row.ndim - 1), constant_values=filler)
-        for row in values
-    ])  # fmt: skip
-
-
-def each(function: Any, values: np.ndarray) -> np.ndarray:
-    return ragged([function(v) for v in values]) if values.dtype == object else function(values)
+def logits(example: Example, targets: np.ndarray) -> np.ndarray:
+    shape = (4, example.length, example.width) if example.length else (4, example.width)
+    outputs = np.random.default_rng(7).normal(0, 2, shape).astype("float32")
+    return example.logits(outputs, targets)
 
 
 def as_plain(items: list[Any]) -> list[Any]:
@@ -114,24 +208,21 @@ def test_config_makes_the_same_task_after_json(example: Example, logits: np.ndar
     assert again.get_config() == example.task.get_config()
     assert again.classes == example.task.classes
     assert again.outputs == example.task.outputs
-    assert lists(again.encode(example.labels)) == lists(example.task.encode(example.labels))
+    assert example.plain(again.encode(example.labels)) == example.targets
     assert again.decode(logits) == example.task.decode(logits)
 
 
 def test_targets_are_one_row_a_text_in_a_dtype_that_the_loss_takes(example: Example) -> None:
     targets = example.task.encode(example.labels)
-    assert lists(targets) == example.targets
-    assert padded(targets, 0).dtype in (np.int32, np.float32)
+    assert example.plain(targets) == example.targets
+    assert example.y_true(targets).dtype in (np.int32, np.float32)
 
 
 def test_labels_may_be_an_array_as_well(example: Example) -> None:
-    if isinstance(example.task, TokenClassification):
-        labels = ragged([np.array(tags) for tags in example.labels])
-    else:
-        labels = np.array(example.labels)
+    labels = example.as_array()
     arrays = [labels, labels.astype(object)] if labels.dtype.kind == "U" else [labels]
     for array in arrays:
-        assert lists(example.task.encode(array)) == example.targets
+        assert example.plain(example.task.encode(array)) == example.targets
 
 
 def test_classes_are_a_copy_one_an_output(task: Task) -> None:
@@ -141,25 +232,27 @@ def test_classes_are_a_copy_one_an_output(task: Task) -> None:
 
 
 def test_loss_is_that_of_keras_for_each_text(
-    task: Task, logits: np.ndarray, targets: np.ndarray
+    example: Example, logits: np.ndarray, targets: np.ndarray
 ) -> None:
+    task = example.task
     losses = task.example_losses(logits, targets)
     assert losses.shape == (4,)
     assert losses.dtype == np.float64
     for i in range(4):
-        keras_loss = task.loss()(padded(targets[i : i + 1], IGNORE), padded(logits[i : i + 1], 0))
+        one = slice(i, i + 1)
+        keras_loss = task.loss()(example.y_true(targets[one]), example.y_pred(logits[one]))
         assert losses[i] == pytest.approx(float(keras_loss), abs=1e-5)
-    keras_loss = task.loss()(padded(targets, IGNORE), padded(logits, 0))
-    sizes = [np.size(target) for target in targets]
+    keras_loss = task.loss()(example.y_true(targets), example.y_pred(logits))
+    sizes = [len(target) if isinstance(example, WordsExample) else 1 for target in targets]
     assert np.average(losses, weights=sizes) == pytest.approx(float(keras_loss), abs=1e-5)
 
 
 def test_losses_stay_finite_for_outputs_that_are_certain_and_wrong(
-    task: Task, logits: np.ndarray, targets: np.ndarray
+    example: Example, logits: np.ndarray, targets: np.ndarray
 ) -> None:
     for certain in (-1000, 1000):
-        extreme = each(np.sign, logits) * certain
-        assert np.isfinite(task.example_losses(extreme, targets)).all()
+        extreme = example.logits(np.sign(example.y_pred(logits)) * certain, targets)
+        assert np.isfinite(example.task.example_losses(extreme, targets)).all()
 
 
 def test_loss_and_metrics_are_new_objects_each_time(task: Task) -> None:
@@ -168,28 +261,23 @@ def test_loss_and_metrics_are_new_objects_each_time(task: Task) -> None:
 
 
 def test_keras_metric_agrees_with_the_report(
-    task: Task, logits: np.ndarray, targets: np.ndarray
+    example: Example, logits: np.ndarray, targets: np.ndarray
 ) -> None:
-    report = task.report(logits, targets)
-    for metric in task.metrics():
-        for part in (slice(0, 1), slice(1, 4)):  # batches of other lengths
-            metric.update_state(padded(targets[part], IGNORE), padded(logits[part], 0))
+    report = example.task.report(logits, targets)
+    for metric in example.task.metrics():
+        for part in (slice(0, 1), slice(1, 4)):  # batches of other sizes
+            metric.update_state(example.y_true(targets[part]), example.y_pred(logits[part]))
         assert report.metrics[metric.name] == pytest.approx(float(metric.result()), abs=1e-6)
 
 
-def test_model_trains_with_the_loss_and_the_metrics(task: Task, targets: np.ndarray) -> None:
-    words = targets.dtype == object
-    y = padded(targets, IGNORE)
-    model = keras.Sequential([
-        keras.Input((None, 5) if words else (5,)), keras.layers.Dense(task.outputs)
-    ])  # fmt: skip
+def test_model_trains_with_the_loss_and_the_metrics(example: Example, targets: np.ndarray) -> None:
+    task = example.task
+    shape = (example.length, 5) if example.length else (5,)
+    model = keras.Sequential([keras.Input(shape), keras.layers.Dense(example.width)])
     model.compile(loss=task.loss(), metrics=task.metrics(), run_eagerly=True)
-    shape = (*y.shape, 5) if words else (4, 5)
-    x = np.random.default_rng(0).normal(size=shape).astype("float32")
-    logs = model.evaluate(x, y, verbose=0, return_dict=True)
-    logits = model.predict_on_batch(x)
-    if words:
-        logits = ragged([row[: len(t)] for row, t in zip(logits, targets, strict=True)])
+    x = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
+    logs = model.evaluate(x, example.y_true(targets), verbose=0, return_dict=True)
+    logits = example.logits(model.predict_on_batch(x), targets)
     assert logs["loss"] == pytest.approx(task.report(logits, targets).metrics.get(
         "loss", task.example_losses(logits, targets).mean()
     ), abs=1e-5)  # fmt: skip
@@ -228,7 +316,7 @@ def test_no_texts_give_no_predictions(task: Task) -> None:
 
 
 def test_hugging_face_config_names_every_output(task: Task) -> None:
-    fields = json.loads(json.dumps(task.hf_config()))
+    fields = {"id2label": {}, "label2id": {}, **json.loads(json.dumps(task.hf_config()))}
     assert list(fields["id2label"]) == [str(i) for i in range(task.outputs)]
     assert {fields["label2id"][label] for label in fields["id2label"].values()} == set(
         range(task.outputs)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.metrics import f1_score, log_loss, multilabel_confusion_matrix
+from sklearn.metrics import f1_score, log_loss, multilabel_confusion_matrix, roc_auc_score
 
 from ktlite.errors import DataError
 from ktlite.tasks import MultiLabel
@@ -61,6 +61,8 @@ def test_report_is_scikit_learns(seed: int) -> None:
             "binary_accuracy": (truth == predicted).mean(),
             "f1_micro": f1_score(truth, predicted, average="micro"),
             "f1_macro": f1_score(truth, predicted, average="macro"),
+            "f1_weighted": f1_score(truth, predicted, average="weighted"),
+            "roc_auc": roc_auc_score(truth, probabilities, average="macro"),
         },
         rel=1e-6,
     )
@@ -90,3 +92,50 @@ def test_prediction_is_every_class_with_its_probability() -> None:
 def test_targets_read_as_the_classes_that_are_on() -> None:
     targets = np.array([[1, 0, 1], [0, 0, 0]], "float32")
     assert MultiLabel(NAMES).decode_targets(targets) == [["toxic", "insult"], []]
+
+
+# Thresholds
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tuned_thresholds_give_the_highest_f1_of_each_class(seed: int) -> None:
+    logits, targets = random_answers(seed)
+    task = MultiLabel(NAMES)
+    task.tune_thresholds(logits, targets)
+    predicted = expit(logits.astype("float64")) >= task.thresholds
+    for i in range(3):
+        cuts = [logits[:, i] >= cut for cut in logits[:, i]]
+        best = max(f1_score(targets[:, i], cut) for cut in cuts)
+        assert f1_score(targets[:, i], predicted[:, i]) == pytest.approx(best)
+    f1 = task.report(logits, targets).metrics["f1_macro"]
+    assert f1 == pytest.approx(f1_score(targets, predicted, average="macro"))
+    assert f1 >= MultiLabel(NAMES).report(logits, targets).metrics["f1_macro"]
+
+
+def test_a_class_without_texts_keeps_its_threshold() -> None:
+    task = MultiLabel(["a", "b"])
+    task.tune_thresholds(np.array([[3.0, -1.0], [-2.0, 2.0]]), np.array([[1.0, 0], [0, 0]]))
+    assert task.thresholds[1] == 0.5
+    assert expit(-2.0) < task.thresholds[0] < expit(3.0)
+
+
+def test_thresholds_decide_and_are_saved() -> None:
+    task = MultiLabel.from_config(MultiLabel(NAMES, [0.9, 0.5, 0.1]).get_config())
+    logits = np.array([[2.0, 0.5, -2.0]])  # 0.88, 0.62, 0.12
+
+    def run(texts: Any) -> np.ndarray:
+        return logits.repeat(len(texts), axis=0)
+
+    assert task.predict("a", run, return_labels=True) == ["threat", "insult"]
+    assert task.predict(["a", "b"], run, return_labels=True) == [["threat", "insult"]] * 2
+    assert [name for name, _ in task.predict("a", run)] == NAMES
+    assert task.report(logits, np.array([[0.0, 1, 1]])).metrics["f1_micro"] == 1
+    (accuracy,) = task.metrics()
+    accuracy.update_state(np.array([[0.0, 1, 1]]), logits)
+    assert float(accuracy.result()) == 1
+
+
+@pytest.mark.parametrize("thresholds", [[0.5, 0.5], [0, 0.5, 0.5], [1, 0.5, 0.5], [np.nan] * 3])
+def test_thresholds_must_be_probabilities(thresholds: list[float]) -> None:
+    with pytest.raises(DataError, match="above 0 and below 1 for each of 3 classes"):
+        MultiLabel(NAMES, thresholds)

@@ -205,7 +205,7 @@ def test_trailing_separators_are_no_bad_lines(tmp_path: Path) -> None:
         ("text\tlabel\na\t1\n", {}, r"probably '\\t': pass sep='\\t'"),
         ("text,label\na,1\n", {"sep": "||"}, "is not one character"),
         ("text,label\na,1\n", {"label_columns": "text"}, "'text' is asked for 2 times"),
-        ("text,label\na,1\n", {"text_column": ["a", "b", "c"]}, "one name or two"),
+        ("text,label\na,1\n", {"text_column": ["a", "b", "c", "d"]}, "one to three names"),
         ("text,label\na,1\n", {"missing": "ignore"}, "expected one of 'drop', 'error'"),
         ("a,1\n", {"names": ["text", "label", "x"]}, "names has 3 names.* has 2 fields"),
         ("a\t1\n", {"names": ["text", "label"]}, r"has 1 field .*probably '\\t'"),

@@ -371,7 +371,7 @@ def test_too_small_a_vocabulary(
 
 
 def test_no_character_is_frequent_enough(train: Callable[..., RustTokenizer]) -> None:
-    with pytest.raises(ArgumentError, match="min_frequency=3 leaves no character: .*'b', occurs 2"):
+    with pytest.raises(ArgumentError, match="min_frequency=3 leaves nothing: .*'b', occurs 2"):
         train(["abb"], "character", min_frequency=3)
 
 

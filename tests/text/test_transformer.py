@@ -149,10 +149,12 @@ def test_regression_model_trains_on_numbers(tiny_checkpoint: Path) -> None:
     assert outputs.shape == (3, 1)
     assert isinstance(t.task, Regression)
     # A loss that broadcasts [3, 1] against [3] to [3, 3] would give another number.
-    expected = np.mean((outputs[:, 0] - data.targets) ** 2)
+    mean, scale = np.mean(data.targets), np.std(data.targets)
+    expected = np.mean((outputs[:, 0] - (data.targets - mean) / scale) ** 2)
     logs = model.test_on_batch(data.inputs(np.arange(3)), data.targets, return_dict=True)
     assert logs["loss"] == pytest.approx(expected, rel=1e-4)
-    assert logs["mae"] == pytest.approx(np.abs(outputs[:, 0] - data.targets).mean(), rel=1e-4)
+    mae = np.abs(outputs[:, 0] * scale + mean - data.targets).mean()
+    assert logs["mae"] == pytest.approx(mae, rel=1e-4)
 
 
 def test_regression_model_for_classes_is_refused(tiny_checkpoint: Path) -> None:

@@ -252,6 +252,13 @@ def test_a_model_with_adamw_goes_on_training_after_save_and_load(tmp_path):
     np.testing.assert_array_equal(train(loaded), train(model))
 
 
+def test_amsgrad_is_keras():
+    settings = {"weight_decay": 0.2, "epsilon": 1e-12, "amsgrad": True}
+    found = train(linear_model(AdamW(0.1, global_clipnorm=None, **settings)))
+    expected = train(linear_model(keras.optimizers.AdamW(0.1, **settings)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 # Kernel and bias after each of five steps, from `torch_steps` below with torch 2.13.
 GOLDEN = [
     [0.2897, -0.1898008, 0.0899, 0.3896, -0.4895, 0.2098, 0.06, -0.11],

@@ -29,9 +29,10 @@ class SelfAttention(layers.Layer):
             [batch, heads, length, length]; True where a token may be attended to.
         relative: What the encoder's table of relative positions gives for this
             length; None where it has none.
+        first_only: Compute the output of the first token alone.
 
     Returns:
-        float [batch, length, width].
+        float [batch, length, width], or [batch, 1, width].
     """
 
     def __init__(self, spec: AttentionSpec, width: int, init: Init, *, dtype: Any = None) -> None:
@@ -51,25 +52,38 @@ class SelfAttention(layers.Layer):
         self.out.build((None, None, self.spec.heads * self.spec.head_width))
         self.built = True
 
-    def call(self, x: Any, mask: Any, relative: Any = None, training: Any = None) -> Any:
+    def call(
+        self,
+        x: Any,
+        mask: Any,
+        relative: Any = None,
+        first_only: bool = False,
+        training: Any = None,
+    ) -> Any:
         heads, head_width = self.spec.heads, self.spec.head_width
         batch, length = ops.shape(x)[0], ops.shape(x)[1]
         qkv = ops.reshape(self.qkv(x), (batch, length, 3, heads, head_width))
         qkv = ops.transpose(qkv, (2, 0, 3, 1, 4))
         query, key, value = qkv[0], qkv[1], qkv[2]
-        scores = ops.cast(self.scores(query, key, relative, training), "float32")
+        rows = 1 if first_only else length
+        scores = self.scores(query[:, :, :rows], key, relative, training)
+        scores = ops.cast(scores, "float32")
         if self.spec.window is not None:
-            mask = ops.logical_and(mask, within(self.spec.window, length))
+            mask = ops.logical_and(mask, within(self.spec.window, length)[:rows])
         scores = ops.where(mask, scores, MASKED_SCORE)
         probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
         probabilities = self.dropout(probabilities, training=training)
         context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))
-        return self.out(ops.reshape(context, (batch, length, heads * head_width)))
+        return self.out(ops.reshape(context, (batch, rows, heads * head_width)))
 
     def scores(self, query: Any, key: Any, relative: Any, training: Any) -> Any:
-        """Returns [batch, heads, length, length] of query and key, each [..., length, head_width].
+        """Returns [batch, heads, rows, length] of query and key, in any precision.
 
-        In any precision; rows are queries.
+        Args:
+            query: [batch, heads, rows, head_width], the first tokens of a text, or all of them.
+            key: [batch, heads, length, head_width].
+            relative: As for a call.
+            training: Whether dropout is on.
         """
         query = query * (1.0 / math.sqrt(self.spec.head_width))
         return ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
@@ -82,7 +96,8 @@ class BiasedSelfAttention(SelfAttention):
     """
 
     def scores(self, query: Any, key: Any, relative: Any, training: Any) -> Any:
-        return super().scores(query, key, None, training) + relative
+        bias = relative[:, : ops.shape(query)[2]]
+        return super().scores(query, key, None, training) + bias
 
 
 class RotarySelfAttention(SelfAttention):
@@ -95,10 +110,11 @@ class RotarySelfAttention(SelfAttention):
         half = self.spec.head_width // 2
         base = np.float32(self.spec.rotary_base)
         frequency = 1.0 / base ** (np.arange(half, dtype=np.float32) / np.float32(half))
-        position = ops.arange(ops.shape(query)[2], dtype="float32")
+        position = ops.arange(ops.shape(key)[2], dtype="float32")
         angle = ops.expand_dims(position, 1) * frequency
         cos, sin = ops.cos(angle), ops.sin(angle)
-        query, key = (rotate(x, cos, sin) for x in (query, key))
+        rows = ops.shape(query)[2]
+        query, key = rotate(query, cos[:rows], sin[:rows]), rotate(key, cos, sin)
         return super().scores(query, key, None, training)
 
 

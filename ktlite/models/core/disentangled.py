@@ -56,7 +56,7 @@ class DisentangledSelfAttention(SelfAttention):
             scores = scores + by_pair(ops.matmul(query, falling))
         if spec.position_to_content:
             by_key = by_pair(ops.matmul(scaled_key, position_query))
-            scores = scores + ops.transpose(by_key, (0, 1, 3, 2))
+            scores = scores + ops.transpose(by_key, (0, 1, 3, 2))[:, :, : ops.shape(query)[2]]
         return scores
 
     def project(self, relative: Any) -> tuple[Any, Any]:

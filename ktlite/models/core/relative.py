@@ -47,18 +47,19 @@ def deberta_rows(distances: np.ndarray, spec: RelativeSpec) -> np.ndarray:
 
 
 def by_pair(values: Any) -> Any:
-    """Moves values by distance to pairs of positions: [..., n, 2n - 1] to [..., n, n].
+    """Moves values by distance to pairs of positions: [..., rows, 2n - 1] to [..., rows, n].
 
     Column d of the input belongs to the distance d - (n - 1), so the result at
     (i, j) is the input at (i, j - i + n - 1).
     """
     shape = ops.shape(values)
-    lead, n = shape[:-2], shape[-2]
+    lead, rows, width = shape[:-2], shape[-2], shape[-1]
+    n = (width + 1) // 2
     # Row i has to move i places to the left: rows one element longer, read again with
     # the old length, do just that.
     padded = ops.pad(values, [(0, 0)] * (len(shape) - 1) + [(0, 1)])
-    flat = ops.reshape(padded, (*lead, n * 2 * n))
-    moved = ops.reshape(flat[..., : n * (2 * n - 1)], (*lead, n, 2 * n - 1))
+    flat = ops.reshape(padded, (*lead, rows * (width + 1)))
+    moved = ops.reshape(flat[..., : rows * width], (*lead, rows, width))
     return moved[..., n - 1 :]
 
 

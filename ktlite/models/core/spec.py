@@ -120,7 +120,8 @@ class HeadSpec:
     input_dropout: float = 0.0
     bias: bool = True
     norm: NormSpec | None = None
-    pooling: str = "first"  # or "mean": how a text's vector comes of its tokens' vectors
+    pooling: str = "first"  # how a text's vector comes of its tokens' vectors: a name in `pooling`
+    normalize: bool = False  # whether that vector has length 1
     output_bias: bool = True
     kind: str | None = None  # a name in `heads.HEADS`; None: that of the task
     pair_logits: str | None = None  # in pretraining, the name of the logits for two sentences

@@ -1,0 +1,141 @@
+"""The jobs of `compare.py` with ktrain: its `Transformer`, from the `.h5` file that it needs.
+
+transformers 4.57 cannot load a safetensors checkpoint into its TensorFlow classes (its issue
+40028), so `prepare` makes the model from the config and assigns the weights.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+from systems.measuring import Work, main, timed
+
+
+def prepare(work: Work) -> None:
+    folder = work.folder / "bert-h5"
+    if not folder.exists():
+        convert(Path(work.spec["checkpoint"]), folder)
+    if not (work.folder / "ktrain-predictor").exists():
+        learner, preproc = get_learner(work, "fit", rows=320)
+        learner.fit_onecycle(work.spec["rate"], 1, verbose=0)
+        import ktrain
+
+        ktrain.get_predictor(learner.model, preproc).save(str(work.folder / "ktrain-predictor"))
+
+
+def convert(checkpoint: Path, folder: Path) -> None:
+    """Writes a BERT encoder's safetensors as tf_model.h5."""
+    import numpy as np
+    from safetensors.numpy import load_file
+    from transformers import AutoConfig, TFAutoModel
+
+    model = TFAutoModel.from_config(AutoConfig.from_pretrained(checkpoint))
+    model(model.dummy_inputs)
+    tensors = load_file(checkpoint / "model.safetensors")
+    for variable in model.weights:
+        parts = variable.name.split("/")[2:]
+        name = ".".join(parts).replace("_._", ".").removesuffix(":0")
+        for theirs, ours in (
+            (".kernel", ".weight"), (".gamma", ".weight"), (".beta", ".bias"),
+            (".embeddings", ".weight"),
+        ):  # fmt: skip
+            if name.endswith(theirs):
+                name = name.removesuffix(theirs) + ours
+        if not name.startswith(("embeddings.", "encoder.", "pooler.")):
+            name = name.partition(".")[2]
+        value = tensors.get(name, tensors.get(f"{name}.weight"))
+        value = value.T if variable.name.endswith("kernel:0") else value
+        variable.assign(np.ascontiguousarray(value))
+    model.save_pretrained(folder, safe_serialization=False)
+    for file in checkpoint.glob("*token*"):
+        shutil.copy(file, folder)
+    for file in checkpoint.glob("vocab*"):
+        shutil.copy(file, folder)
+
+
+def preprocessed(work: Work, job: str, rows: int | None = None) -> Any:
+    import pandas as pd
+    from ktrain import text
+
+    train = pd.read_csv(work.folder / job / "train.csv")[:rows]
+    val = pd.read_csv(work.folder / job / "val.csv")[:rows]
+    names = sorted(train["label"].unique())
+    t = text.Transformer(str(work.folder / "bert-h5"), maxlen=work.maxlen(job), class_names=names)
+    made = t.preprocess_train(list(train["text"]), list(train["label"]), verbose=0)
+    held = t.preprocess_test(list(val["text"]), list(val["label"]), verbose=0)
+    return t, made, held
+
+
+def get_learner(work: Work, job: str, rows: int | None = None) -> Any:
+    import ktrain
+
+    t, train, val = preprocessed(work, job, rows)
+    learner = ktrain.get_learner(
+        t.get_classifier(), train_data=train, val_data=val, batch_size=work.spec["batch_size"]
+    )
+    return learner, t
+
+
+def fit(work: Work, job: str = "fit") -> dict[str, float]:
+    learner, _ = get_learner(work, job)
+    learner.fit_onecycle(work.spec["rate"], work.spec["epochs"], verbose=0)
+    matrix = learner.validate(print_report=False)
+    return {"accuracy": matrix.trace() / matrix.sum()}
+
+
+def tokenize(work: Work) -> dict[str, float]:
+    from ktrain import text
+
+    t = text.Transformer(
+        str(work.folder / "bert-h5"), maxlen=work.maxlen("tokenize"), class_names=["a", "b"]
+    )
+    texts = work.texts("tokenize")
+    labels = [i % 2 for i in range(len(texts))]
+    return timed(lambda: t.preprocess_train(texts, labels, verbose=0))
+
+
+def load(work: Work) -> Any:
+    import ktrain
+
+    return ktrain.load_predictor(str(work.folder / "ktrain-predictor"))
+
+
+def predict(work: Work) -> dict[str, float]:
+    predictor, texts = load(work), work.texts("predict")
+    predictor.predict(texts[:2])
+    return timed(lambda: predictor.predict(texts))
+
+
+def single(work: Work) -> dict[str, float]:
+    predictor, texts = load(work), work.texts("single")
+    predictor.predict(texts[0])
+    return timed(lambda: [predictor.predict(text) for text in texts])
+
+
+def cold(work: Work) -> dict[str, float]:
+    load(work).predict(work.texts("single")[0])
+    return {}
+
+
+def find_rate(work: Work) -> dict[str, float]:
+    learner, _ = get_learner(work, "fit")
+    figures = timed(lambda: learner.lr_find(max_epochs=1, verbose=0))
+    return figures  # its estimate fails on little data
+
+
+if __name__ == "__main__":
+    main({
+        "prepare": prepare,
+        "fit": fit,
+        "fit_long": lambda work: fit(work, "fit_long"),
+        "tokenize": tokenize,
+        "predict": predict,
+        "single": single,
+        "cold": cold,
+        "find_rate": find_rate,
+    })  # fmt: skip

@@ -1,0 +1,1 @@
+"""Whole applications, built of learners and predictors."""

@@ -1,0 +1,232 @@
+"""Information extraction by questions: a column of answers for each question."""
+
+from __future__ import annotations
+
+import os
+import string
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ktlite._arguments import at_least_one, checked, positive
+from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
+from ktlite.learner import Learner
+from ktlite.predictor import Predictor, load_predictor
+from ktlite.storage import MANIFEST
+from ktlite.tasks import QuestionAnswering
+from ktlite.text.preprocessor import Preprocessor
+from ktlite.text.squad import read_any_questions
+from ktlite.text.transformer import Transformer
+from ktlite.training.execution import compile_model
+
+Model = Predictor | str | os.PathLike[str]
+CONF = " CONF"  # what the name of a column of probabilities ends with, as in ktrain
+
+
+class AnswerExtractor:
+    """Extracts information from texts by asking questions.
+
+    Args:
+        model: A predictor that answers questions, the folder of one, or a checkpoint that was
+            fine-tuned to answer questions: its folder or Hub name.
+        maxlen: With a checkpoint: longest input in tokens; longer texts are read in windows.
+
+    Raises:
+        ArgumentError: If the predictor does something else.
+
+    Example:
+        >>> extractor = ktlite.AnswerExtractor("deepset/roberta-base-squad2")
+        >>> extractor.extract(df["report"], df, [("What is the risk?", "Risk")])
+        >>> extractor.extract(df["report"], df, [("When was {company} founded?", "Founded")])
+    """
+
+    def __init__(self, model: Model, maxlen: int = 384) -> None:
+        self.predictor = as_answerer(model, maxlen)
+
+    @checked
+    def extract(
+        self,
+        texts: Any,
+        df: Any = None,
+        question_label_pairs: Sequence[Any] = (),
+        min_conf: float = 0.0,
+        return_conf: bool = False,
+        batch_size: int | None = None,
+        verbose: int = 0,
+    ) -> Any:
+        """Asks each text each question.
+
+        Args:
+            texts: The texts; of a missing or empty one nothing is asked.
+            df: A DataFrame to add the answers to, a row a text. `{name}` in a question stands
+                for the row's value in the column of that name. Default: one of the answers alone.
+            question_label_pairs: (question, name of the column of its answers), or questions,
+                which are then the names.
+            min_conf: The least probability of an answer, from 0 to 1. (ktrain's is a sum of
+                logits.)
+            return_conf: Add a column with each answer's probability, named `"<label> CONF"`.
+            batch_size: Texts a batch. Default: the predictor's.
+            verbose: 1 shows a progress bar for many texts.
+
+        Returns:
+            A new DataFrame. Where there is no answer, it is None.
+
+        Raises:
+            ArgumentError: If arguments cannot work; all of them are named at once.
+        """
+        import pandas as pd
+
+        pairs = [(item, item) if isinstance(item, str) else item for item in question_label_pairs]
+        texts = list(texts)
+        _check(texts, df, pairs, min_conf, return_conf)
+        columns: dict[str, list[Any]] = {}
+        for question, label in pairs:
+            asked = _filled(question, df, len(texts))
+            there = [i for i, text in enumerate(texts) if isinstance(text, str) and text.strip()]
+            found = self.predictor.predict(
+                [(asked[i], texts[i]) for i in there], True, batch_size=batch_size, verbose=verbose
+            )
+            answers: list[Any] = [None] * len(texts)
+            chances: list[Any] = [None] * len(texts)
+            for i, (answer, chance) in zip(there, found, strict=True):
+                chances[i] = chance
+                if answer and chance >= min_conf:
+                    answers[i] = answer
+            columns[label] = answers
+            if return_conf:
+                columns[f"{label}{CONF}"] = chances
+        new = pd.DataFrame(columns, index=None if df is None else df.index, dtype=object)
+        if return_conf:
+            new = new.astype({f"{label}{CONF}": "float64" for _, label in pairs})
+        return new if df is None else df.join(new)
+
+    @checked
+    def finetune(
+        self,
+        data: Any,
+        epochs: int = 3,
+        learning_rate: float = 2e-5,
+        batch_size: int = 8,
+        max_seq_length: int = 512,
+        verbose: int = 1,
+    ) -> Learner:
+        """Trains the model on, in place, with one-cycle.
+
+        Args:
+            data: A list of dicts with `question`, `context` and `answers` (a text of the context,
+                `{"text", "answer_start"}`, or None), or whatever else
+                `ktlite.get_learner(train_data=)` takes for questions.
+            epochs: How often to go through the data.
+            learning_rate: The highest.
+            batch_size: Rows a batch.
+            max_seq_length: Longest input in tokens; at most as many as the model has positions.
+            verbose: 0 silences the progress bar.
+
+        Returns:
+            The learner that did it, to look at.
+
+        Raises:
+            DataError: If the data cannot be used; the message says why.
+        """
+        problems = Problems("finetune")
+        at_least_one(problems, epochs=epochs, batch_size=batch_size, max_seq_length=max_seq_length)
+        positive(problems, learning_rate=learning_rate)
+        problems.raise_if_any()
+        model, preproc = self.predictor.model, self.predictor.preproc
+        raw = read_any_questions(data, None, None, source="data")
+        maxlen = min(max_seq_length, model.spec.embeddings.max_positions)
+        if maxlen != preproc.maxlen:
+            preproc = _with_maxlen(preproc, maxlen)
+        train = preproc.dataset(raw, verbose=verbose)
+        compile_model(model, preproc.task)
+        learner = Learner(model, train, batch_size=batch_size)
+        learner.fit_onecycle(learning_rate, epochs, verbose=verbose)
+        self.predictor = Predictor(model, preproc, self.predictor.batch_size)
+        return learner
+
+
+def as_answerer(model: Model, maxlen: int = 384) -> Predictor:
+    """Returns a predictor that answers questions.
+
+    Args:
+        model: It, its folder, or a checkpoint's folder or Hub name.
+        maxlen: With a checkpoint: longest input in tokens.
+
+    Raises:
+        ArgumentError: If it does something else.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        if (Path(model) / MANIFEST).is_file():
+            model = load_predictor(model)
+        else:
+            transformer = Transformer(model, maxlen, task=QuestionAnswering())
+            model = Predictor(transformer.get_classifier(), transformer)
+    task = model.preproc.task if isinstance(model, Predictor) else None
+    if not isinstance(task, QuestionAnswering):
+        what = type(model).__name__ if task is None else f"a predictor of {task.name}"
+        raise ArgumentError(
+            f"expected a predictor of {QuestionAnswering.name}, its folder, or a checkpoint; got "
+            f"{what}."
+        )
+    return model
+
+
+def _check(
+    texts: list[Any], df: Any, pairs: Sequence[Any], min_conf: Any, return_conf: bool
+) -> None:
+    problems = Problems("extract")
+    problems.add_unless(
+        bool(pairs),
+        "question_label_pairs is empty; expected such as [('Who wrote it?', 'Author')].",
+    )
+    problems.add_unless(
+        isinstance(min_conf, (int, float)) and 0 <= min_conf <= 1,
+        f"min_conf={min_conf!r}; expected a probability, 0 to 1.",
+    )
+    is_frame = hasattr(df, "columns") and hasattr(df, "iloc")
+    problems.add_unless(
+        df is None or is_frame, f"df is of type {type(df).__name__}; expected a DataFrame."
+    )
+    if is_frame and len(df) != len(texts):
+        problems.add(f"{len(texts)} texts for a DataFrame of {len(df)} rows; expected as many.")
+    labels = list(df.columns) if is_frame else []
+    for pair in pairs:
+        fine = isinstance(pair, (tuple, list)) and len(pair) == 2
+        if not fine or not all(isinstance(part, str) and part.strip() for part in pair):
+            problems.add(f"{pair!r:.60} is no (question, label).")
+            continue
+        for label in (pair[1], f"{pair[1]}{CONF}") if return_conf else (pair[1],):
+            problems.add_unless(label not in labels, f"there is a column {label!r} already.")
+            labels.append(label)
+        for name in _fields(pair[0]) if is_frame else ():
+            problems.add_unless(
+                name in df.columns,
+                f"{pair[0]!r} asks for a column {name!r}, which there is not."
+                f"{did_you_mean(name, df.columns)} The columns are {listing(df.columns)}.",
+            )
+    problems.raise_if_any()
+
+
+def _fields(question: str) -> list[str]:
+    """Returns the names in braces."""
+    try:
+        return [name for _, name, _, _ in string.Formatter().parse(question) if name]
+    except ValueError as error:
+        raise DataError(f"{question!r}: {error}.") from None
+
+
+def _filled(question: str, df: Any, count: int) -> list[str]:
+    """Returns the question for each row."""
+    names = [] if df is None else _fields(question)
+    if not names:
+        return [question] * count
+    values: list[Mapping[str, Any]] = df[list(dict.fromkeys(names))].to_dict("records")
+    return [question.format_map(row) for row in values]
+
+
+def _with_maxlen(preproc: Preprocessor, maxlen: int) -> Preprocessor:
+    """Returns the same preprocessor with another longest text."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = preproc.save(Path(folder))
+        return Preprocessor.load(Path(folder), {**config, "maxlen": maxlen})

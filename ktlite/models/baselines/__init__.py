@@ -1,0 +1,15 @@
+"""Small models that start from scratch, to compare transformers with, and their registry."""
+
+from __future__ import annotations
+
+from ktlite.models.baselines.baseline import Baseline
+from ktlite.models.baselines.fasttext import FastText
+from ktlite.models.baselines.linear import LinearModel
+from ktlite.models.baselines.recurrent import RecurrentModel
+
+__all__ = ["BASELINES", "Baseline", "FastText", "LinearModel", "RecurrentModel"]
+
+#: By the `model_type` in config.json.
+BASELINES: dict[str, type[Baseline]] = {
+    model.model_type: model for model in (FastText, LinearModel, RecurrentModel)
+}

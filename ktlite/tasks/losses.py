@@ -1,0 +1,86 @@
+"""Losses of classes that Keras does not have over class numbers and logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ktlite.errors import ArgumentError, Problems
+
+
+def focal_loss(gamma: float = 2.0, label_smoothing: float = 0.0) -> Any:
+    """Returns a cross-entropy that looks less at what the model is sure of already.
+
+    Lin et al., 2017, arXiv:1708.02002: `-(1 - p) ** gamma * log(p)`, with `p` the probability
+    of the right class. Label smoothing: Szegedy et al., 2015, arXiv:1512.00567.
+
+    Args:
+        gamma: How much less; 0 is the cross-entropy.
+        label_smoothing: Share of the target that is spread over all classes, 0 to below 1.
+
+    Returns:
+        A Keras loss of class numbers, int [batch], and logits, float [batch, classes].
+
+    Raises:
+        ArgumentError: If `gamma` or `label_smoothing` is out of range.
+
+    Example:
+        >>> ktlite.get_learner(name, train_data=df, text_column="text", label_columns="label",
+        ...                    loss=ktlite.tasks.focal_loss(gamma=1))
+    """
+    import keras
+    from keras import ops
+
+    problems = Problems("focal_loss")
+    problems.add_unless(
+        isinstance(gamma, (int, float)) and 0 <= gamma < float("inf"),
+        f"gamma={gamma!r}; expected 0 or more.",
+    )
+    check_smoothing(problems, label_smoothing)
+    problems.raise_if_any()
+
+    class Focal(keras.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            log_p = ops.log_softmax(ops.cast(y_pred, "float32"))
+            classes = log_p.shape[-1]
+            right = ops.one_hot(ops.reshape(ops.cast(y_true, "int32"), (-1,)), classes)
+            target = right * (1 - label_smoothing) + label_smoothing / classes
+            attention = ops.power(1 - ops.exp(log_p), gamma) if gamma else 1.0
+            return -ops.sum(target * attention * log_p, axis=-1)
+
+    return Focal(name="focal_loss" if gamma else "cross_entropy")
+
+
+def check_smoothing(problems: Problems, label_smoothing: Any) -> None:
+    """Records a problem unless this is a share, and not everything."""
+    problems.add_unless(
+        isinstance(label_smoothing, (int, float)) and 0 <= label_smoothing < 1,
+        f"label_smoothing={label_smoothing!r}; expected 0 to below 1.",
+    )
+
+
+def named_loss(loss: Any, label_smoothing: float, known: dict[str, Any], task: str) -> Any:
+    """Returns the loss that a user asks for by name, or a Keras loss as it is.
+
+    Args:
+        loss: A name, None for the first of `known`, or a Keras loss or function.
+        label_smoothing: As for `focal_loss`.
+        known: Name -> what makes the loss of a label smoothing.
+        task: For messages.
+
+    Raises:
+        ArgumentError: If the name is not known, or the loss cannot be smoothed.
+    """
+    problems = Problems("loss")
+    check_smoothing(problems, label_smoothing)
+    name = next(iter(known)) if loss is None else loss
+    if isinstance(name, str):
+        problems.choice("loss", name, list(known))
+    problems.raise_if_any()
+    if isinstance(name, str):
+        return known[name](label_smoothing)
+    if label_smoothing:
+        raise ArgumentError(
+            f"label_smoothing={label_smoothing!r} goes with the losses of a {task} task: "
+            f"{', '.join(known)}. Build it into your own loss."
+        )
+    return name

@@ -1,0 +1,120 @@
+"""Questions beside windows of their contexts, for models that find answers in texts."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ktlite._progress import progress
+from ktlite.batching import ContextEncodings
+from ktlite.errors import DataError
+
+_CHUNK = 2_000  # texts a call of the Rust tokenizer
+_SPACES = [ord(c) for c in map(chr, range(0x3001)) if c.isspace()]
+
+# Of a text: token ids, the characters of each, as `Tokenizer.words` has them.
+Tokens = tuple[np.ndarray, np.ndarray]
+
+
+def encode_contexts(
+    tokenizer: Any, pairs: Sequence[tuple[str, str]], stride: int, verbose: int
+) -> ContextEncodings:
+    """Tokenises questions with their contexts; `Tokenizer.encode_contexts` describes it."""
+    contexts = [context for _, context in pairs]
+    bar = progress(len(pairs), "Tokenising", "text", shown=verbose and len(pairs) > _CHUNK)
+    # Many questions share a context; each is tokenised once.
+    known: dict[str, Tokens] = {}
+    for text, ids, spans in _tokenised(tokenizer, list(dict.fromkeys(contexts))):
+        known[text] = ids, trimmed(text, spans)
+    frame = tokenizer.frame(2)
+    ids_of, types_of = [np.zeros(0, "int32")], [np.zeros(0, "int8")]
+    windows: list[tuple[int, int, int]] = []
+    text_of: list[int] = []
+    questions = _tokenised(tokenizer, [question for question, _ in pairs])
+    for number, ((question, asked, _), context) in enumerate(zip(questions, contexts, strict=True)):
+        room = tokenizer.maxlen - frame.size - len(asked)
+        if room < 1:
+            raise DataError(
+                f"text {number}: the question has {len(asked)} tokens and leaves no room for its "
+                f"context in maxlen={tokenizer.maxlen}. Shorten it, or take a larger maxlen: "
+                f"{question!r:.60}"
+            )
+        ids = known[context][0]
+        for first, last in overlapping(len(ids), room, stride):
+            around, types, (_, place) = frame.around([asked, ids[first:last]])
+            ids_of.append(around.astype("int32"))
+            types_of.append(types.astype("int8"))
+            windows.append((first, last, place))
+            text_of.append(number)
+        bar.update(1)
+    bar.close()
+    type_ids = np.concatenate(types_of)
+    return ContextEncodings(
+        ids=np.concatenate(ids_of),
+        offsets=np.cumsum([len(ids) for ids in ids_of], dtype="int64"),
+        type_ids=type_ids if type_ids.any() else None,
+        max_length=tokenizer.maxlen,
+        pad_id=tokenizer.pad_id,
+        text_of=np.array(text_of, "int64"),
+        contexts=contexts,
+        spans=[known[context][1] for context in contexts],
+        windows=np.array(windows, "int64").reshape(-1, 3),
+    )
+
+
+def overlapping(tokens: int, room: int, stride: int) -> Iterator[tuple[int, int]]:
+    """Yields the windows over a text: the first token of each, and the one after its last.
+
+    Args:
+        tokens: Of the text.
+        room: Tokens that fit into a window.
+        stride: Tokens that a window shares with the next: as many as fit half into it, at most.
+
+    Example:
+        >>> list(overlapping(10, 6, 2))
+        [(0, 6), (4, 10)]
+    """
+    step = room - min(stride, room // 2)
+    first = 0
+    while first + room < tokens:
+        yield first, first + room
+        first += step
+    yield first, tokens
+
+
+def trimmed(text: str, spans: np.ndarray) -> np.ndarray:
+    """Takes white space off the ends of tokens, and puts accents to the letters they are on.
+
+    Args:
+        text: The text.
+        spans: int64 [tokens, 2], the characters that each token starts with and ends before.
+
+    Returns:
+        Likewise. Tokens of white space alone become empty.
+    """
+    size = len(text)
+    places = np.arange(size + 1)
+    codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
+    space = np.append(np.isin(codes, _SPACES), False)
+    # The next place that is no space, and the end of the last character that is none.
+    after = np.minimum.accumulate(np.where(space, size, places)[::-1])[::-1]
+    before = np.maximum.accumulate(np.append(0, np.where(space, 0, places + 1)[:size]))
+    starts, ends = after[spans[:, 0]], before[spans[:, 1]]
+    if not text.isascii():
+        accent = [unicodedata.category(character).startswith("M") for character in text]
+        last = np.where([*accent, False], size, places)
+        ends = np.minimum.accumulate(last[::-1])[::-1][ends]
+    return np.stack([starts, np.maximum(starts, ends)], axis=1)
+
+
+def _tokenised(
+    tokenizer: Any, texts: Sequence[str]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields each text, its token ids, and the characters of each token."""
+    for start in range(0, len(texts), _CHUNK):
+        chunk = texts[start : start + _CHUNK]
+        for text, (ids, spans, _) in zip(chunk, tokenizer.words(chunk), strict=True):
+            yield text, ids, spans
