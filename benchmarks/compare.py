@@ -1,7 +1,7 @@
 """ktlite beside its peers: the same data, checkpoint and epochs, on the same machine, in turns.
 
     python benchmarks/compare.py CHECKPOINT_FOLDER [--quick] [--jobs fit predict ...]
-        [--systems ktlite pytorch ktrain] [--runs 3] [--long-texts hotel.csv]
+        [--systems ktlite pytorch ktrain] [--runs 3] [--texts 2000] [--long-texts hotel.csv]
         [--environments DIR] [--pythons pytorch=/path/to/python ...]
 
 Every measurement is a process of its own. The systems take turns, so that a slow minute of the
@@ -68,7 +68,9 @@ def main() -> None:
     options = parse()
     work = options.environments.resolve() / "work"
     work.mkdir(parents=True, exist_ok=True)
-    sizes = data.QUICK if options.quick else data.FULL
+    sizes = dict(data.QUICK if options.quick else data.FULL)
+    if options.texts:
+        sizes |= {name: min(options.texts, size) for name, size in sizes.items()}
     pythons = dict(item.split("=", 1) for item in options.pythons)
     for system in options.systems:
         if system not in pythons:
@@ -99,6 +101,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     parser.add_argument("--systems", nargs="+", choices=REQUIREMENTS, default=list(REQUIREMENTS))
     parser.add_argument("--runs", type=int, default=3, help="processes each (default: 3)")
+    parser.add_argument("--texts", type=int, help="at most so many texts a job")
     parser.add_argument("--long-texts", type=Path, help="CSV file with columns text and label")
     parser.add_argument("--environments", type=Path, default=HERE / ".environments")
     parser.add_argument("--pythons", nargs="+", default=[], metavar="SYSTEM=PATH")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 REVIEWS = Path(__file__).resolve().parents[1] / "data" / "movie_reviews.csv"
-FULL = {"rows": 10_605, "tokenize": 100_000, "predict": 10_000, "single": 1_000, "epochs": 2}
+FULL = {"rows": 10_605, "tokenize": 100_000, "predict": 10_000, "single": 1_000, "epochs": 1}
 QUICK = {"rows": 400, "tokenize": 2_000, "predict": 200, "single": 20, "epochs": 1}
 
 
