@@ -55,3 +55,14 @@ def at_least_one(problems: Problems, **arguments: Any) -> None:
     for name, value in arguments.items():
         fine = isinstance(value, _WHOLE_NUMBERS) and value >= 1
         problems.add_unless(bool(fine), f"{name}={value!r}; expected a whole number of 1 or more.")
+
+
+def not_a_string(problems: Problems, **arguments: Any) -> None:
+    """Records a problem for each argument that is one string where a list of them is due.
+
+    Python would take it for the list of its characters.
+    """
+    for name, value in arguments.items():
+        problems.add_unless(
+            not isinstance(value, (str, bytes)), f"{name}={value!r}; expected a list: [{value!r}]."
+        )

@@ -12,6 +12,7 @@ import numpy as np
 from ktlite.errors import ArgumentError, DataError, PredictorError, plural
 from ktlite.inference import Forward
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
+from ktlite.tasks.task import mean_of_rows
 from ktlite.text.preprocessor import Preprocessor
 
 # Other processors and library versions round differently; a wrong model is off by far more.
@@ -71,13 +72,13 @@ class Predictor:
         Args:
             texts: A string; a tuple of two strings, which is a pair; or a list of either. Of a
                 model that tags words, also a list of lists of words; of one that compares texts,
-                pairs.
+                pairs; of one that answers questions, tuples (question, context).
             return_proba: Give probabilities in place of labels.
             batch_size: Texts a batch. Default: the predictor's.
             verbose: 1 shows a progress bar for many texts.
-            **options: More that the task takes. Of one that tags words: `merge_tokens`,
-                `return_offsets`, `custom_tokenizer`, as `ktlite.tasks.TokenClassification`
-                describes them.
+            **options: More that the task takes, as its `predict` describes them. Several labels a
+                text: `return_labels`. Tags of words: `merge_tokens`, `return_offsets`,
+                `custom_tokenizer`. Answers: `return_offsets`, `n_best`.
 
         Returns:
             For one text one prediction, for a list a list: the label; for several labels
@@ -146,7 +147,8 @@ class Predictor:
         fine-tuned for another task gives what its encoder makes of the texts.
 
         Args:
-            texts: One text or a list. What is longer than the preprocessor's `maxlen` is cut.
+            texts: One text or a list. What is longer than the preprocessor's `maxlen` is cut, or
+                where it reads in windows, the vector is the mean of theirs.
             batch_size: Texts a batch. Default: the predictor's.
             verbose: 1 shows a progress bar for many texts.
             pooling: How a text's vector comes of its tokens' vectors: `"mean"`, `"first"`
@@ -182,6 +184,10 @@ class Predictor:
         encodings = self.preproc.tokenizer.encode(many, verbose=verbose)
         size = self.batch_size if batch_size is None else batch_size
         vectors = forward.over(encodings, batch_size=size, verbose=verbose)
+        if encodings.text_of is not None:  # read in windows
+            vectors = mean_of_rows(vectors, encodings.text_of)
+            if forward.model.normalize:
+                vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors[0] if single else vectors
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -189,6 +195,8 @@ class Predictor:
 
         The folder holds `model.safetensors`, `config.json`, the tokenizer and
         `ktlite.json`. It appears whole or not at all: a crash leaves what was there before.
+        (`transformers` knows no baselines such as `"nbsvm"`. Of a regression it gives the
+        standardised numbers; their `mean` and `scale` are in `ktlite.json`.)
 
         Args:
             path: The folder. A predictor that is there already is replaced; anything
@@ -284,6 +292,11 @@ def load_predictor(
 
     folder = Path(path)
     manifest = read_manifest(folder)
+    if "preprocessor" not in manifest:
+        raise PredictorError(
+            f"{folder} was saved by ktlite, but not by Predictor.save: load it with the class that "
+            "saved it, such as ktlite.SemanticSearch.load or ktlite.FewShotClassifier.load."
+        )
     preproc = Preprocessor.load(folder, manifest["preprocessor"])
     model = from_pretrained(
         folder,
@@ -299,4 +312,7 @@ def load_predictor(
 
 
 def _is_predictor(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file()
+    """Says whether there is a predictor, which may be damaged: a new one replaces it."""
+    file = folder / MANIFEST
+    # Search indices and other applications have this file, too.
+    return file.is_file() and b'"preprocessor"' in file.read_bytes()

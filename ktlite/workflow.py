@@ -124,7 +124,8 @@ def get_learner(
         names: Column names of a CSV file without a header row.
         class_names: Names of integer labels 0, 1, 2, ...
         missing: `"drop"` leaves out rows without text or label and says how many;
-            `"error"` refuses them. (Words without a tag are refused in any case.)
+            `"error"` refuses them. (Words without a tag, and questions without a context, are
+            refused in any case.)
         metrics: What Keras takes, over the logits; or, for classes, names and functions of
             scikit-learn, such as `"f1_macro"`. Default: the task's.
         loss: `"focal"`, a loss of Keras' or a function of targets and logits; for regression

@@ -76,6 +76,29 @@ def test_each_window_learns_the_label_and_the_weight_of_its_text(tiny_checkpoint
     assert data.sample_weight.tolist() == np.array(weights)[data.text_of].tolist()
 
 
+def test_the_vector_of_a_text_is_the_mean_of_its_windows(tiny_checkpoint: Path) -> None:
+    predictor = learner(tiny_checkpoint).get_predictor()
+    vectors = predictor.embed(LONG)
+    assert vectors.shape == (len(LONG), 32)
+    np.testing.assert_allclose(predictor.embed(LONG[1]), vectors[1], atol=1e-5)
+    encodings = predictor.preproc.encode(LONG)
+    hidden, mask = predictor.model.hidden_states(encodings.pad(np.arange(len(encodings))))
+    tokens = np.asarray(mask)[..., None]
+    windows = (np.asarray(hidden) * tokens).sum(axis=1) / tokens.sum(axis=1)
+    expected = [windows[encodings.text_of == i].mean(axis=0) for i in range(len(LONG))]
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    unit = predictor.embed(LONG, normalize=True)
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, atol=1e-6)
+
+
+def test_texts_to_compare_are_not_read_in_windows(tiny_checkpoint: Path) -> None:
+    pairs = [(text, text) for text in LONG]
+    with pytest.raises(DataError, match="cut at maxlen, not in windows: leave window out"):
+        ktlite.get_learner(
+            tiny_checkpoint, pairs, pairs, task="sentence-similarity", window=12, verbose=0
+        )
+
+
 def test_pairs_are_not_read_in_windows(tiny_checkpoint: Path) -> None:
     with pytest.raises(DataError, match="window= reads single texts"):
         learner(tiny_checkpoint, ([(text, text) for text in LONG], LABELS))
@@ -188,6 +211,8 @@ def test_several_numbers_a_text(tiny_checkpoint: Path, tmp_path: Path) -> None:
     values = ktlite.load_predictor(tmp_path / "saved").predict(LONG)
     np.testing.assert_allclose(values, predictor.predict(LONG), rtol=1e-5)
     assert np.shape(values) == (6, 2)
+    np.testing.assert_allclose(made.predict(), predictor.predict(LONG), rtol=1e-4)
+    assert made.validate(print_report=False, class_names=["a", "b"])
     # An untrained model is near the mean of what it was shown, whatever the units.
     assert np.abs(np.mean(values, axis=0) - frame[["stars", "price"]].mean()).lt([2, 400]).all()
 

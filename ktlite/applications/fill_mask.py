@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one, checked
+from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite.errors import ArgumentError, DataError, Problems, listing
 from ktlite.inference import Forward, in_order
 from ktlite.tasks.task import softmax
@@ -26,7 +26,8 @@ class FillMask:
         revision: Branch, tag or commit on the Hub.
 
     Raises:
-        CheckpointError: If the checkpoint cannot be used, or has no mask token.
+        CheckpointError: If the checkpoint cannot be used, or has no masked language model or
+            mask token.
 
     Example:
         >>> fill = ktlite.FillMask("bert-base-uncased")
@@ -47,7 +48,7 @@ class FillMask:
         from ktlite.models.checkpoint import find_checkpoint
 
         folder = find_checkpoint(model_name, revision=revision)
-        self.model = from_pretrained(folder, "masked-lm")
+        self.model = from_pretrained(folder, "masked-lm", new_head=False)
         longest = self.model.spec.embeddings.max_positions
         self.tokenizer = Tokenizer(folder, longest if maxlen is None else min(maxlen, longest))
         self.mask_token = self.tokenizer.token(self.tokenizer.mask_id)
@@ -74,7 +75,8 @@ class FillMask:
         Returns:
             For a text with one mask a list of dicts in Hugging Face's form, the likeliest
             first: `score` (probability), `token` (its id), `token_str`, `sequence` (the text
-            with it). For several masks a list of such lists, and for a list of texts a list.
+            with it, and with the other masks). For several masks a list of such lists, and for a
+            list of texts a list.
 
         Raises:
             DataError: If a text has no mask, or it is past the longest text.
@@ -82,6 +84,8 @@ class FillMask:
         """
         problems = Problems("predict")
         at_least_one(problems, top_k=top_k)
+        if targets is not None:
+            not_a_string(problems, targets=targets)
         problems.raise_if_any()
         allowed = None if targets is None else self._target_ids(targets)
         single = isinstance(texts, str)
@@ -125,7 +129,7 @@ class FillMask:
     def _sequence(self, ids: np.ndarray, position: int, token: int) -> str:
         completed = ids.copy()
         completed[position] = token
-        return self.tokenizer.decode(completed)
+        return self.tokenizer.decode(completed, keep=[self.tokenizer.mask_id])
 
     def _target_ids(self, targets: Sequence[str]) -> np.ndarray:
         """Returns the ids of tokens, int64 [targets]."""

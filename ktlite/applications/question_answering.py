@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite._arguments import at_least_one, checked, positive
+from ktlite._arguments import at_least_one, checked, not_a_string, positive
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor, load_predictor
@@ -60,7 +60,8 @@ class AnswerExtractor:
         Args:
             texts: The texts; of a missing or empty one nothing is asked.
             df: A DataFrame to add the answers to, a row a text. `{name}` in a question stands
-                for the row's value in the column of that name. Default: one of the answers alone.
+                for the row's value in the column of that name; where that is missing, nothing is
+                asked. Default: one of the answers alone.
             question_label_pairs: (question, name of the column of its answers), or questions,
                 which are then the names.
             min_conf: The least probability of an answer, from 0 to 1. (ktrain's is a sum of
@@ -77,13 +78,20 @@ class AnswerExtractor:
         """
         import pandas as pd
 
+        problems = Problems("extract")
+        not_a_string(problems, texts=texts, question_label_pairs=question_label_pairs)
+        problems.raise_if_any()
         pairs = [(item, item) if isinstance(item, str) else item for item in question_label_pairs]
         texts = list(texts)
         _check(texts, df, pairs, min_conf, return_conf)
         columns: dict[str, list[Any]] = {}
         for question, label in pairs:
             asked = _filled(question, df, len(texts))
-            there = [i for i, text in enumerate(texts) if isinstance(text, str) and text.strip()]
+            there = [
+                i
+                for i, (question, text) in enumerate(zip(asked, texts, strict=True))
+                if question is not None and isinstance(text, str) and text.strip()
+            ]
             found = self.predictor.predict(
                 [(asked[i], texts[i]) for i in there], True, batch_size=batch_size, verbose=verbose
             )
@@ -99,7 +107,11 @@ class AnswerExtractor:
         new = pd.DataFrame(columns, index=None if df is None else df.index, dtype=object)
         if return_conf:
             new = new.astype({f"{label}{CONF}": "float64" for _, label in pairs})
-        return new if df is None else df.join(new)
+        if df is None:
+            return new
+        # By position: an index may have a label twice.
+        joined = pd.concat([df.reset_index(drop=True), new.reset_index(drop=True)], axis=1)
+        return joined.set_axis(df.index, axis=0)
 
     @checked
     def finetune(
@@ -216,13 +228,18 @@ def _fields(question: str) -> list[str]:
         raise DataError(f"{question!r}: {error}.") from None
 
 
-def _filled(question: str, df: Any, count: int) -> list[str]:
-    """Returns the question for each row."""
+def _filled(question: str, df: Any, count: int) -> list[str | None]:
+    """Returns the question for each row; None where a value that it asks for is missing."""
     names = [] if df is None else _fields(question)
     if not names:
         return [question] * count
-    values: list[Mapping[str, Any]] = df[list(dict.fromkeys(names))].to_dict("records")
-    return [question.format_map(row) for row in values]
+    asked = df[list(dict.fromkeys(names))]
+    known = asked.notna().all(axis=1)
+    values: list[Mapping[str, Any]] = asked.to_dict("records")
+    return [
+        question.format_map(row) if there else None
+        for row, there in zip(values, known, strict=True)
+    ]
 
 
 def _with_maxlen(preproc: Preprocessor, maxlen: int) -> Preprocessor:

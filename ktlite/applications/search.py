@@ -63,7 +63,7 @@ class SemanticSearch:
             are something else.
 
     Example:
-        >>> search = ktlite.SemanticSearch(ktlite.get_embedder("all-MiniLM-L6-v2"))
+        >>> search = ktlite.SemanticSearch(ktlite.get_embedder("my-embedder"))
         >>> search.add(["The soup was cold.", "The actors are superb."])
         >>> search.search("great performances", k=1)
         [Hit(text='The actors are superb.', score=0.52, number=1)]
@@ -278,7 +278,7 @@ class SemanticSearch:
     def _reranked(self, query: str, hits: list[Hit]) -> list[Hit]:
         assert self.cross_encoder is not None
         pairs = [(query, hit.text) for hit in hits]
-        if self.cross_encoder.get_classes():
+        if self.cross_encoder.preproc.task.has_probabilities:
             scores = self.cross_encoder.predict_proba(pairs)[:, -1]
         else:
             scores = np.asarray(self.cross_encoder.predict(pairs)).reshape(-1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one, checked
+from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite.errors import CheckpointError, DataError, Problems, listing
 from ktlite.inference import Forward
 from ktlite.tasks.task import softmax
@@ -51,7 +51,7 @@ class ZeroShotClassifier:
         from ktlite.models.checkpoint import find_checkpoint
 
         self.folder = find_checkpoint(model_name, revision=revision)
-        self.model = from_pretrained(self.folder, "text-classification")
+        self.model = from_pretrained(self.folder, "text-classification", new_head=False)
         self.batch_size = batch_size
         names = self.model.config.get("id2label", {})
         labels = {str(label).lower(): int(number) for number, label in names.items()}
@@ -71,7 +71,7 @@ class ZeroShotClassifier:
     def predict(
         self,
         docs: Any,
-        labels: Sequence[str],
+        labels: Sequence[str] = (),
         include_labels: bool = False,
         multilabel: bool = True,
         max_length: int = 512,
@@ -106,6 +106,7 @@ class ZeroShotClassifier:
         names = list(labels) or list(topic_strings)
         size = self.batch_size if batch_size is None else batch_size
         problems = Problems("predict")
+        not_a_string(problems, labels=labels, topic_strings=topic_strings)
         problems.add_unless(
             bool(names) and all(isinstance(name, str) and name.strip() for name in names),
             f"labels={labels!r}; expected a list of words or phrases, such as ['politics'].",

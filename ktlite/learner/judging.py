@@ -11,11 +11,10 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked
 from ktlite._logging import logger
-from ktlite.errors import ArgumentError, Problems, listing
+from ktlite.errors import ArgumentError, Problems
 from ktlite.evaluation import Outputs, run_model, show_top_losses
 from ktlite.learner.state import State, all_targets
 from ktlite.predictor import Predictor
-from ktlite.tasks import Task
 from ktlite.training import plots
 from ktlite.training.feed import ArrayData
 
@@ -58,7 +57,7 @@ class Judging(State):
         outputs = self._outputs("validate", val_data, verbose)
         task = outputs.task
         if len(class_names):
-            task = _renamed(task, class_names)
+            task = task.renamed(class_names)
         report = task.report(outputs.logits, outputs.known_targets())
         if print_report:
             logger.info("validation\n%s", report.text)
@@ -89,6 +88,11 @@ class Judging(State):
         Raises:
             ArgumentError: If the task decides by no threshold, or there is nothing to tune on.
         """
+        if self.task is None:
+            raise ArgumentError(
+                "tune_thresholds: the learner was given no task to keep them; pass task= to "
+                "get_learner, such as task=ktlite.tasks.MultiLabel(classes)."
+            )
         outputs = self._outputs("tune_thresholds", val_data)
         targets = outputs.known_targets()
         outputs.task.tune_thresholds(outputs.logits, targets)
@@ -136,7 +140,7 @@ class Judging(State):
         if isinstance(val_data, (np.ndarray, dict)):
             val_data = ArrayData(val_data)
         outputs = self._outputs("predict", val_data)
-        if not outputs.task.classes:
+        if not outputs.task.has_probabilities:
             return np.array(outputs.task.decode(outputs.logits))
         return outputs.task.probabilities(outputs.logits)
 
@@ -197,16 +201,6 @@ class Judging(State):
         problems.raise_if_any()
         outputs = self._outputs(where, val_data)
         return outputs.top_losses(n), outputs
-
-
-def _renamed(task: Task, names: Sequence[str]) -> Task:
-    """Returns a task with other names for its classes."""
-    if len(names) != len(task.classes):
-        raise ArgumentError(
-            f"validate: class_names are {listing(names)}; expected {len(task.classes)}, one for "
-            f"each class of this {task.name} ({listing(task.classes) or 'it has none'})."
-        )
-    return type(task).from_config({**task.get_config(), "classes": list(names)})
 
 
 def _is_texts(data: Any) -> bool:

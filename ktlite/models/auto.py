@@ -31,6 +31,7 @@ def from_pretrained(
     layers: int | Sequence[int] | None = None,
     max_positions: int | None = None,
     ignore_mismatched_sizes: bool = False,
+    new_head: bool = True,
     pooling: str | None = None,
     normalize: bool | None = None,
     seed: int = 42,
@@ -58,6 +59,8 @@ def from_pretrained(
             section 5), a longer one is cut. Default: as in the checkpoint.
         ignore_mismatched_sizes: Encoder weights that have another shape than `config` asks
             for get new values, and a warning lists them. Missing ones stay an error.
+        new_head: Whether a head that the checkpoint lacks is made, with a warning. False: it
+            is an error.
         pooling: For `"sentence-embedding"`: how a text's vector comes of its tokens' vectors,
             one of `ktlite.models.pooling.POOLINGS`. Default: as the files of
             sentence-transformers say that the checkpoint has; without them, the mean.
@@ -120,7 +123,9 @@ def from_pretrained(
             raise CheckpointError(f"{where}: {error}") from error
         if layers is not None or max_positions is not None:
             reader = PartReader(whole, family, spec, kept_blocks(spec, layers), max_positions)
-        load_weights(model, reader, ignore_mismatched_sizes=ignore_mismatched_sizes)
+        load_weights(
+            model, reader, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes
+        )
     return model
 
 

@@ -88,9 +88,24 @@ def infer_task(
         >>> infer_task(["good", "bad", "good"]).classes
         ['bad', 'good']
     """
-    learned = None if task is None else find_task(task).from_labels(labels, class_names, source)
+    if task is None:
+        return _inferred(labels, None, class_names, source)
+    kind = find_task(task)
+    learned = kind.from_labels(labels, class_names, source)
     if learned is not None:
         return learned
+    found = _inferred(labels, task, class_names, source)
+    if isinstance(found, kind):
+        return found
+    if issubclass(kind, type(found)):  # one's own, with the same arguments
+        return kind.from_config(found.get_config())
+    raise ArgumentError(
+        f"task={task!r} learns nothing from labels: {kind.__name__} has to define from_labels, or "
+        "pass the task itself, task=" + f"{kind.__name__}(...)."
+    )
+
+
+def _inferred(labels: Any, task: str | None, class_names: Sequence[Any], source: str) -> Task:
     values, class_names = np.asarray(labels), plain(list(class_names))
     if values.size == 0:
         raise DataError(f"{source}: there are no labels.")

@@ -38,6 +38,7 @@ class Regression(Task):
     name = "regression"
     head = "text-classification"
     problem_type = "regression"
+    has_probabilities = False
 
     def __init__(
         self,
@@ -141,6 +142,11 @@ class Regression(Task):
             return ops.mean(ops.abs(y_true - self.in_units(y_pred)), axis=-1)
 
         return [keras.metrics.MeanMetricWrapper(mae, name="mae")]
+
+    def renamed(self, names: Sequence[str]) -> Task:
+        if not len(names) or len(names) != len(self.classes):
+            return super().renamed(names)
+        return Regression(names, self.mean.tolist(), self.scale.tolist())
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         raise DataError("a regression has no probabilities; predict() gives the numbers.")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ktlite._arguments import positive
 from ktlite.batching import GroupedEncodings
-from ktlite.errors import DataError, Problems
+from ktlite.errors import ArgumentError, DataError, Problems
 from ktlite.tasks.task import Report, Task
 
 LOSSES = ("ranking", "triplet", "cosine")
@@ -55,6 +55,7 @@ class Similarity(Task):
     name = "sentence-similarity"
     head = "sentence-embedding"
     reads = "groups"
+    has_probabilities = False
     golden_examples = (
         ("It was fine.", "It was good."),
         ("房间很干净，服务也好。", "One line, and then another. " * 12),
@@ -107,8 +108,20 @@ class Similarity(Task):
                     f"example {row} is {example!r:.60}; expected a tuple of {size} strings, texts "
                     "to compare."
                 )
+        if tokenizer.stride is not None:
+            raise DataError(
+                "texts are compared as they are, cut at maxlen, not in windows: leave window out."
+            )
         texts = [text for example in examples for text in example]
         return GroupedEncodings(**vars(tokenizer.encode(texts, verbose=verbose)), size=size)
+
+    def custom_loss(self, loss: Any = None, label_smoothing: float = 0.0) -> Any:
+        if isinstance(loss, str) and loss in LOSSES and loss != self.loss_name:
+            raise ArgumentError(
+                f"loss={loss!r} decides what the data has to be: pass "
+                f"task=ktlite.tasks.Similarity({loss!r})."
+            )
+        return super().custom_loss(None if loss == self.loss_name else loss, label_smoothing)
 
     def loss(self) -> Any:
         return _keras_loss(self.loss_name, self.scale, self.margin)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ktlite._arguments import checked
 from ktlite.batching import Encodings
-from ktlite.errors import ArgumentError, DataError
+from ktlite.errors import ArgumentError, DataError, listing
 
 IGNORE = -100  # a target that does not count, as in PyTorch
 
@@ -53,6 +53,8 @@ class Task(abc.ABC):
     head: ClassVar[str]
     #: Hugging Face's `problem_type` in config.json.
     problem_type: ClassVar[str | None] = None
+    #: Whether `predict_proba` has something to give.
+    has_probabilities: ClassVar[bool] = True
     #: What a loaded predictor must still say as it did when it was saved. Never texts of the
     #: user: a predictor travels further than the data that it was trained on.
     golden_examples: ClassVar[Sequence[Any]] = (
@@ -170,9 +172,7 @@ class Task(abc.ABC):
         """
         if encodings.text_of is None:
             return outputs
-        # The rows of an example follow each other.
-        _, first, counts = np.unique(encodings.text_of, return_index=True, return_counts=True)
-        return np.add.reduceat(outputs, first, axis=0) / counts.astype("float32")[:, None]
+        return mean_of_rows(outputs, encodings.text_of)
 
     @checked
     def predict(
@@ -208,6 +208,19 @@ class Task(abc.ABC):
                 f"{type(examples).__name__}."
             )
         return list(examples), False
+
+    def renamed(self, names: Sequence[str]) -> Task:
+        """Returns this task with other names for its classes.
+
+        Raises:
+            ArgumentError: If it has another number of classes.
+        """
+        if not len(names) or len(names) != len(self.classes):
+            raise ArgumentError(
+                f"class_names are {listing(names)}; expected {len(self.classes)}, one for each "
+                f"class of this {self.name} task ({listing(self.classes) or 'it has none'})."
+            )
+        return type(self).from_config({**self.get_config(), "classes": list(names)})
 
     @abc.abstractmethod
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
@@ -337,6 +350,18 @@ def unpadded(outputs: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarra
     """Returns outputs [batch, length, ...] as ragged ones, without those of the padding."""
     lengths = inputs["attention_mask"].sum(axis=1)
     return ragged([row[:length] for row, length in zip(outputs, lengths, strict=True)])
+
+
+def mean_of_rows(outputs: np.ndarray, text_of: np.ndarray) -> np.ndarray:
+    """Returns the mean output of each text, [texts, ...], from those of its rows.
+
+    Args:
+        outputs: float [rows, ...].
+        text_of: int [rows], the text of each row, ascending.
+    """
+    _, first, counts = np.unique(text_of, return_index=True, return_counts=True)
+    shape = (-1,) + (1,) * (outputs.ndim - 1)
+    return np.add.reduceat(outputs, first, axis=0) / counts.astype("float32").reshape(shape)
 
 
 def ragged(items: Sequence[Any]) -> np.ndarray:

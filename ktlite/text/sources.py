@@ -169,4 +169,8 @@ def source_of(task: str | Task | None) -> Source:
     """
     if task is None:
         return SOURCES["texts"]
-    return SOURCES[(task if isinstance(task, Task) else find_task(task)).reads]
+    chosen = task if isinstance(task, Task) else find_task(task)
+    problems = Problems(f"task {chosen.name!r}")
+    problems.choice("reads", chosen.reads, list(SOURCES))
+    problems.raise_if_any()
+    return SOURCES[chosen.reads]

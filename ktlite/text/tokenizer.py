@@ -264,9 +264,11 @@ class Tokenizer:
                 return int(ids[0])
         return None
 
-    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """Returns the text of tokens, without special ones."""
-        text: str = self._rust.decode([int(number) for number in ids], skip_special_tokens=True)
+    def decode(self, ids: Sequence[int] | np.ndarray, keep: Sequence[int] = ()) -> str:
+        """Returns the text of tokens, without special ones but those to keep."""
+        special = set(self._rust.get_added_tokens_decoder()) - set(keep)
+        shown = [int(number) for number in ids if int(number) not in special]
+        text: str = self._rust.decode(shown, skip_special_tokens=False)
         return text.strip()
 
     def ordinary_ids(self) -> np.ndarray:

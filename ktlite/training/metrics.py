@@ -26,6 +26,11 @@ SCORES: dict[str, tuple[str, dict[str, Any]]] = {
     "mcc": ("matthews_corrcoef", {}),
     "cohen_kappa": ("cohen_kappa_score", {}),
 }
+# Functions of scikit-learn that depend on nothing but how often each class is taken for each.
+_OF_LABELS = (
+    "accuracy_score", "balanced_accuracy_score", "cohen_kappa_score", "f1_score", "hamming_loss",
+    "jaccard_score", "matthews_corrcoef", "precision_score", "recall_score", "zero_one_loss",
+)  # fmt: skip
 USUAL = ("mae", "mse", "rmse", "r2", "spearman", "pearson")  # of regression
 
 
@@ -43,7 +48,7 @@ def as_metric(metric: Any, task: Task) -> Any:
         ArgumentError: If a score of classes is asked of another task, or a name is not known.
     """
     if getattr(metric, "__module__", "").startswith("sklearn."):
-        return _label_score(metric, metric.__name__, task)
+        return _of_scikit_learn(metric, task)
     if not isinstance(metric, str):
         return metric
     own = {item.name: item for item in task.metrics()}
@@ -53,6 +58,8 @@ def as_metric(metric: Any, task: Task) -> Any:
         import sklearn.metrics
 
         function, arguments = SCORES[metric]
+        if metric in _AVERAGED:  # over classes that do not occur, too
+            arguments = {**arguments, "labels": range(task.outputs)}
         score = partial(getattr(sklearn.metrics, function), **arguments)
         return _label_score(score, metric, task)
     if metric.lower() in ("roc_auc", "auc") and isinstance(task, (Classification, MultiLabel)):
@@ -66,6 +73,22 @@ def as_metric(metric: Any, task: Task) -> Any:
         problems.choice("metric", metric, known)
         problems.raise_if_any()
     return metric
+
+
+def _of_scikit_learn(function: Callable[..., float], task: Task) -> Any:
+    """Returns the metric of a function of scikit-learn that compares labels.
+
+    Those that take scores would be given labels for them, and tell a wrong number.
+    """
+    name = function.__name__
+    if name == "roc_auc_score" and isinstance(task, (Classification, MultiLabel)):
+        return _area("roc_auc", task)
+    if name not in _OF_LABELS:
+        raise ArgumentError(
+            f"metrics: {name!r} is none that compares labels ({', '.join(_OF_LABELS)}). After "
+            "training, call it with learner.ground_truth() and learner.predict()."
+        )
+    return _label_score(function, name, task)
 
 
 def _area(name: str, task: Classification | MultiLabel) -> keras.metrics.AUC:

@@ -106,6 +106,18 @@ def test_examples_that_cannot_be_learned_are_refused(
         FewShotClassifier(tiny_checkpoint, 12).fit(TEXTS, labels, verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("texts", "labels"),
+    [([(text, text) for text in TEXTS], list("+-+-+-")), (TEXTS, [[0, 1], [1, 0]] * 3)],
+    ids=["pairs", "one-hot"],
+)
+def test_examples_are_texts_with_a_label_each(
+    texts: Any, labels: Any, tiny_checkpoint: Path
+) -> None:
+    with pytest.raises(DataError, match="a list of strings, and one label for each"):
+        FewShotClassifier(tiny_checkpoint, 12).fit(texts, labels, verbose=0)
+
+
 def test_arguments_are_checked(tiny_checkpoint: Path, tmp_path: Path) -> None:
     classifier = FewShotClassifier(tiny_checkpoint, 12)
     with pytest.raises(ArgumentError, match="(?s)pairs=0.*lr=-1"):

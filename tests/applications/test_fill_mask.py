@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ktlite
-from ktlite.errors import ArgumentError, DataError
+from ktlite.errors import ArgumentError, CheckpointError, DataError
 
 ONE = ["the [MASK] was great", "[MASK], very bad!"]
 TWO = "the [MASK] was very [MASK]"
@@ -55,6 +55,14 @@ def test_each_mask_has_its_own_list(fill: Any, expected: Any) -> None:
     for mask, theirs in zip(found[0], expected["two_masks"], strict=True):
         assert_same(mask, theirs)
     assert_same(found[1], expected["fill_mask"][0][:3])
+    first, second = (mask[0] for mask in found[0])
+    assert first["sequence"] == f"the {first['token_str']} was very [MASK]"
+    assert second["sequence"] == f"the [MASK] was very {second['token_str']}"
+
+
+def test_a_checkpoint_without_a_language_model_is_refused(tiny_checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"tensor cls\.predictions\..* is missing"):
+        ktlite.FillMask(tiny_checkpoint)
 
 
 @pytest.mark.parametrize("text", ["no mask here", "a " * 60 + "[MASK]"])
@@ -69,6 +77,7 @@ def test_a_text_without_a_mask_is_refused(fill: Any, text: str) -> None:
         ({"top_k": 0}, "top_k=0"),
         ({"targets": ["e", "extraordinary"]}, "extraordinary are no single tokens"),
         ({"targets": []}, "none is given"),
+        ({"targets": "film"}, r"targets='film'; expected a list: \['film'\]"),
     ],
 )
 def test_arguments_that_cannot_work(fill: Any, arguments: Any, message: str) -> None:

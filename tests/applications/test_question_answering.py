@@ -97,6 +97,29 @@ def test_questions_are_filled_from_the_row(
                      ("{}?", "good film"), ("{}?", "bad film")]  # fmt: skip
 
 
+def test_rows_stay_what_they_are_where_the_index_names_them_twice(
+    extractor: ktlite.AnswerExtractor,
+) -> None:
+    docs = ["the great movie was bad", "very bad", "the great movie was bad"]
+    frame = pd.DataFrame({"doc": docs, "n": [1, 2, 3]}, index=[0, 0, 1])
+    found = extractor.extract(frame["doc"], frame, [(QUESTION, "Movie")])
+    assert found["n"].tolist() == [1, 2, 3] and list(found.index) == [0, 0, 1]
+    assert found["Movie"].tolist() == ["great movie", None, "great movie"]
+
+
+def test_a_missing_value_asks_nothing(extractor: ktlite.AnswerExtractor) -> None:
+    frame = pd.DataFrame({"doc": ["the great movie"] * 2, "name": ["Ann", None]})
+    found = extractor.extract(frame["doc"], frame, [("what did {name} see?", "Seen")])
+    assert found["Seen"][1] is None
+
+
+def test_a_string_is_no_list(extractor: ktlite.AnswerExtractor) -> None:
+    with pytest.raises(ArgumentError, match="texts='the great movie'; expected a list"):
+        extractor.extract("the great movie", question_label_pairs=[QUESTION])
+    with pytest.raises(ArgumentError, match="question_label_pairs='What\\?'; expected a list"):
+        extractor.extract(["the great movie"], question_label_pairs="What?")
+
+
 def test_arguments_that_cannot_work_are_all_named(extractor: ktlite.AnswerExtractor) -> None:
     frame = pd.DataFrame({"doc": ["x"], "name": ["y"]})
     pairs = [("what did {nam} see?", "doc"), ("", "b"), "q", ("q", "c", "d")]

@@ -203,5 +203,10 @@ def test_folders_of_something_else_are_refused(embedder: Any, tmp_path: Path) ->
         SemanticSearch.load(tmp_path / "predictor")
     with pytest.raises(ArgumentError, match="does not replace"):
         SemanticSearch(embedder).save(tmp_path / "predictor")
+    SemanticSearch(embedder).save(tmp_path / "index")
+    with pytest.raises(ArgumentError, match="does not replace"):
+        embedder.save(tmp_path / "index")
+    with pytest.raises(PredictorError, match=r"not by Predictor\.save: .* ktlite\.SemanticSearch"):
+        ktlite.load_predictor(tmp_path / "index")
     with pytest.raises(PredictorError, match="there is no such folder"):
         SemanticSearch.load(tmp_path / "nothing")

@@ -49,7 +49,7 @@ def test_one_text_gives_one_list_and_labels_stand_beside_it(classifier: Any) -> 
     np.testing.assert_allclose(one, many[1], atol=1e-6)
     pairs = classifier.predict(TEXTS[1], LABELS, include_labels=True)
     assert [label for label, _ in pairs] == LABELS
-    assert classifier.predict(TEXTS[1], [], topic_strings=LABELS) == pytest.approx(one)
+    assert classifier.predict(TEXTS[1], topic_strings=LABELS) == pytest.approx(one)
 
 
 def test_of_exclusive_labels_the_probabilities_sum_to_one(classifier: Any) -> None:
@@ -75,6 +75,7 @@ def test_a_model_of_something_else_is_refused(tiny_checkpoint: Path) -> None:
     ("arguments", "message"),
     [
         ({"labels": []}, r"labels=\[\]; expected a list of words"),
+        ({"labels": "politics"}, r"labels='politics'; expected a list: \['politics'\]"),
         ({"labels": ["a", " "]}, "expected a list of words"),
         ({"labels": ["a"], "nli_template": "about it"}, "'about it' has no {} for the label"),
         ({"labels": ["a"], "label": 1}, "unknown argument 'label'"),

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from ktlite.errors import ArgumentError, DataError
-from ktlite.tasks import Classification, MultiLabel, Regression, Task, infer_task
+from ktlite.tasks import (
+    TASKS,
+    Classification,
+    MultiLabel,
+    Regression,
+    Task,
+    TokenClassification,
+    infer_task,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +121,27 @@ def test_labels_that_fit_no_task_or_several_are_refused(
     with pytest.raises(DataError, match=message) as caught:
         infer_task(labels, source="reviews.csv", **options)
     assert str(caught.value).startswith("reviews.csv: ")
+
+
+def test_a_task_of_ones_own_is_made_of_what_its_labels_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Mine(Classification):
+        name = "mine"
+
+    class Other(TokenClassification):
+        name = "other"
+
+        @classmethod
+        def from_labels(cls, labels: Any, class_names: Any = (), source: str = "labels") -> None:
+            return None
+
+    monkeypatch.setitem(TASKS, "mine", Mine)
+    monkeypatch.setitem(TASKS, "other", Other)
+    found = infer_task(["b", "a"], "mine")
+    assert type(found) is Mine and found.classes == ["a", "b"]
+    with pytest.raises(ArgumentError, match="Other has to define from_labels, or pass the task"):
+        infer_task(["b", "a"], "other")
 
 
 def test_unknown_task_is_answered_with_the_known_ones() -> None:

@@ -236,3 +236,9 @@ def test_workflow(data: Any, task: Any, figure: str, tiny_checkpoint: Path, tmp_
 def test_no_probabilities(tiny_checkpoint: Path) -> None:
     with pytest.raises(DataError, match=r"no probabilities; predict\(\) gives the cosines"):
         ktlite.get_embedder(tiny_checkpoint).predict_proba(("a", "b"))
+
+
+def test_another_loss_is_another_task() -> None:
+    with pytest.raises(ArgumentError, match=r"task=ktlite\.tasks\.Similarity\('triplet'\)"):
+        Similarity().custom_loss("triplet")
+    assert Similarity("triplet").custom_loss("triplet").name == "triplet"

@@ -59,6 +59,14 @@ def test_functions_of_scikit_learn_are_taken(function: Any) -> None:
     assert in_batches(metric) == pytest.approx(function(TRUE, GUESS), abs=1e-6)
 
 
+def test_classes_that_do_not_occur_count_as_in_the_report() -> None:
+    logits = np.eye(3, dtype="float32")[[0, 1, 1, 0]]
+    metric = as_metric("f1_macro", TASK)
+    metric.update_state(np.array([0, 1, 1, 0]), logits)
+    report = TASK.report(logits, np.array([0, 1, 1, 0]))
+    assert float(metric.result()) == pytest.approx(report.metrics["f1_macro"]) == 2 / 3
+
+
 def test_reset_forgets() -> None:
     metric = as_metric("mcc", TASK)
     in_batches(metric)
@@ -123,7 +131,9 @@ def test_names_of_keras_are_in_the_targets_units(name: str) -> None:
         ("Precision", TASK, "metric='Precision' is not known; expected one of 'accuracy'"),
         ("AUC", TASK, "'auc' is for two classes during training; of 3, learner.metrics"),
         ("f1_macro", MultiLabel("ab"), "'f1_macro' compares one class a text; of a multilabel"),
-        (sk.r2_score, Regression(), "'r2_score' compares one class a text; of a regression"),
+        (sk.r2_score, Regression(), "'r2_score' is none that compares labels"),
+        (sk.log_loss, TASK, "'log_loss' is none that compares labels .*learner.ground_truth"),
+        (sk.f1_score, Regression(), "'f1_score' compares one class a text; of a regression"),
         ("msee", Regression(), "Keras knows no 'msee'. Did you mean 'mse'"),
         ("R2Score", Regression(), "'R2Score' is no mean over texts; learner.metrics"),
     ],
