@@ -187,7 +187,7 @@ def plot(measured: dict[str, Any], systems: list[str], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         return
-    figure = Figure(figsize=(9, 0.6 + 0.5 * len(measured) * len(FIGURES)), layout="constrained")
+    figure = Figure(figsize=(10, 1.2 + 0.6 * len(measured)), layout="constrained")
     for axes, (name, title) in zip(figure.subplots(1, len(FIGURES)), FIGURES.items(), strict=True):
         for place, system in enumerate(systems):
             jobs = [job for job in measured if system in measured[job]]
@@ -200,7 +200,7 @@ def plot(measured: dict[str, Any], systems: list[str], path: Path) -> None:
         axes.set_yticks([i + 0.25 for i in range(len(measured))], list(measured))
         axes.set_xlabel(f"{title}, ktlite = 1")
         axes.invert_yaxis()
-    axes.legend()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=len(systems))
     figure.savefig(path, dpi=110)
 
 
