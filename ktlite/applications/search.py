@@ -278,7 +278,7 @@ class SemanticSearch:
     def _reranked(self, query: str, hits: list[Hit]) -> list[Hit]:
         assert self.cross_encoder is not None
         pairs = [(query, hit.text) for hit in hits]
-        if self.cross_encoder.preproc.task.has_probabilities:
+        if self.cross_encoder.preproc.task.predicts_classes:
             scores = self.cross_encoder.predict_proba(pairs)[:, -1]
         else:
             scores = np.asarray(self.cross_encoder.predict(pairs)).reshape(-1)

@@ -130,9 +130,9 @@ class Judging(State):
                 learner's validation data.
 
         Returns:
-            For texts, what `Predictor.predict` returns. For data, probabilities
-            [rows, classes] ([words, classes] for each text where words have labels), or for
-            regression the numbers [rows].
+            For texts, what `Predictor.predict` returns. For data, the probabilities of classes,
+            [rows, classes] ([words, classes] for each text where words have labels); where there
+            are none, the predictions themselves: numbers, or answers, [rows].
         """
         if _is_texts(val_data):
             self._predictor = self._predictor or self.get_predictor()
@@ -140,7 +140,7 @@ class Judging(State):
         if isinstance(val_data, (np.ndarray, dict)):
             val_data = ArrayData(val_data)
         outputs = self._outputs("predict", val_data)
-        if not outputs.task.has_probabilities:
+        if not outputs.task.predicts_classes:
             return np.array(outputs.task.decode(outputs.logits))
         return outputs.task.probabilities(outputs.logits)
 

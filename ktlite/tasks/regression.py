@@ -38,7 +38,6 @@ class Regression(Task):
     name = "regression"
     head = "text-classification"
     problem_type = "regression"
-    has_probabilities = False
 
     def __init__(
         self,
@@ -91,6 +90,10 @@ class Regression(Task):
     def classes(self) -> list[Any]:
         """The names of several targets; empty for one."""
         return list(self._names)
+
+    @property
+    def predicts_classes(self) -> bool:
+        return False
 
     def encode(self, labels: Any, source: str = "labels") -> np.ndarray:
         """Returns float32 [texts] for one target, [texts, targets] for several."""

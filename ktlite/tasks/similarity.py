@@ -55,7 +55,6 @@ class Similarity(Task):
     name = "sentence-similarity"
     head = "sentence-embedding"
     reads = "groups"
-    has_probabilities = False
     golden_examples = (
         ("It was fine.", "It was good."),
         ("房间很干净，服务也好。", "One line, and then another. " * 12),

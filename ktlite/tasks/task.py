@@ -53,8 +53,6 @@ class Task(abc.ABC):
     head: ClassVar[str]
     #: Hugging Face's `problem_type` in config.json.
     problem_type: ClassVar[str | None] = None
-    #: Whether `predict_proba` has something to give.
-    has_probabilities: ClassVar[bool] = True
     #: What a loaded predictor must still say as it did when it was saved. Never texts of the
     #: user: a predictor travels further than the data that it was trained on.
     golden_examples: ClassVar[Sequence[Any]] = (
@@ -88,6 +86,11 @@ class Task(abc.ABC):
     def classes(self) -> list[Any]:
         """The labels, in the order of the outputs; empty where there are none."""
         return []
+
+    @property
+    def predicts_classes(self) -> bool:
+        """Whether a prediction is one of `classes`, with a probability for each."""
+        return bool(self.classes)
 
     @abc.abstractmethod
     def encode(self, labels: Any, source: str = "labels") -> np.ndarray:
