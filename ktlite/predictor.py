@@ -168,6 +168,7 @@ class Predictor:
             (2, 384)
         """
         from ktlite.models.embedder import Embedder
+        from ktlite.models.pooling import unit
 
         single = isinstance(texts, str)
         many: list[Any] = [texts] if single else list(texts)
@@ -187,7 +188,7 @@ class Predictor:
         if encodings.text_of is not None:  # read in windows
             vectors = mean_of_rows(vectors, encodings.text_of)
             if forward.model.normalize:
-                vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+                vectors = np.asarray(unit(vectors))
         return vectors[0] if single else vectors
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from systems.measuring import Work, main, timed
+from systems.measuring import Work, main, predicting, timed
 
 
 def prepare(work: Work) -> None:
@@ -48,24 +48,7 @@ def tokenize(work: Work) -> dict[str, float]:
 def load(work: Work) -> Any:
     import ktlite
 
-    return ktlite.load_predictor(work.folder / "fine-tuned")
-
-
-def predict(work: Work) -> dict[str, float]:
-    predictor, texts = load(work), work.texts("predict")
-    predictor.predict(texts[:2])
-    return timed(lambda: predictor.predict(texts))
-
-
-def single(work: Work) -> dict[str, float]:
-    predictor, texts = load(work), work.texts("single")
-    predictor.predict(texts[0])
-    return timed(lambda: [predictor.predict(text) for text in texts])
-
-
-def cold(work: Work) -> dict[str, float]:
-    load(work).predict(work.texts("single")[0])
-    return {}
+    return ktlite.load_predictor(work.folder / "fine-tuned").predict
 
 
 def find_rate(work: Work) -> dict[str, float]:
@@ -79,8 +62,6 @@ if __name__ == "__main__":
         "fit": fit,
         "fit_long": lambda work: fit(work, "fit_long"),
         "tokenize": tokenize,
-        "predict": predict,
-        "single": single,
-        "cold": cold,
         "find_rate": find_rate,
+        **predicting(load),
     })  # fmt: skip

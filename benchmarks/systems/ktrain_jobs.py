@@ -13,7 +13,7 @@ from typing import Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
-from systems.measuring import Work, main, timed
+from systems.measuring import Work, main, predicting, timed
 
 
 def prepare(work: Work) -> None:
@@ -102,30 +102,12 @@ def tokenize(work: Work) -> dict[str, float]:
 def load(work: Work) -> Any:
     import ktrain
 
-    return ktrain.load_predictor(str(work.folder / "ktrain-predictor"))
-
-
-def predict(work: Work) -> dict[str, float]:
-    predictor, texts = load(work), work.texts("predict")
-    predictor.predict(texts[:2])
-    return timed(lambda: predictor.predict(texts))
-
-
-def single(work: Work) -> dict[str, float]:
-    predictor, texts = load(work), work.texts("single")
-    predictor.predict(texts[0])
-    return timed(lambda: [predictor.predict(text) for text in texts])
-
-
-def cold(work: Work) -> dict[str, float]:
-    load(work).predict(work.texts("single")[0])
-    return {}
+    return ktrain.load_predictor(str(work.folder / "ktrain-predictor")).predict
 
 
 def find_rate(work: Work) -> dict[str, float]:
     learner, _ = get_learner(work, "fit")
-    figures = timed(lambda: learner.lr_find(max_epochs=1, verbose=0))
-    return figures  # its estimate fails on little data
+    return timed(lambda: learner.lr_find(max_epochs=1, verbose=0))
 
 
 if __name__ == "__main__":
@@ -134,8 +116,6 @@ if __name__ == "__main__":
         "fit": fit,
         "fit_long": lambda work: fit(work, "fit_long"),
         "tokenize": tokenize,
-        "predict": predict,
-        "single": single,
-        "cold": cold,
         "find_rate": find_rate,
+        **predicting(load),
     })  # fmt: skip

@@ -37,6 +37,34 @@ def timed(work: Callable[[], Any]) -> dict[str, float]:
     return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
 
 
+def predicting(
+    load: Callable[[Work], Callable[..., Any]],
+    options: Callable[[Work], dict[str, Any]] = lambda work: {},
+) -> dict[str, Job]:
+    """Returns the jobs that predict.
+
+    Args:
+        load: Returns what takes a text, or a list of them, and predicts.
+        options: What it takes besides for a list.
+    """
+
+    def predict(work: Work) -> dict[str, float]:
+        model, texts = load(work), work.texts("predict")
+        model(texts[:2])
+        return timed(lambda: model(texts, **options(work)))
+
+    def single(work: Work) -> dict[str, float]:
+        model, texts = load(work), work.texts("single")
+        model(texts[0])
+        return timed(lambda: [model(text) for text in texts])
+
+    def cold(work: Work) -> dict[str, float]:
+        load(work)(work.texts("single")[0])
+        return {}
+
+    return {"predict": predict, "single": single, "cold": cold}
+
+
 def main(jobs: dict[str, Job]) -> None:
     """Runs the job that the command line names, and prints its figures as the last line."""
     name, folder = sys.argv[1:3]

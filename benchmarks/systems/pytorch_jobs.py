@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from systems.measuring import Work, main, timed
+from systems.measuring import Work, main, predicting
 
 
 def fit(work: Work, job: str = "fit") -> dict[str, float]:
@@ -66,29 +66,13 @@ def load(work: Work) -> Any:
     return pipeline("text-classification", model=str(work.folder / "fine-tuned"), device="cpu")
 
 
-def predict(work: Work) -> dict[str, float]:
-    classify, texts = load(work), work.texts("predict")
-    options = {"batch_size": 32, "truncation": True, "max_length": work.maxlen("predict")}
-    classify(texts[:2])
-    return timed(lambda: classify(texts, **options))
-
-
-def single(work: Work) -> dict[str, float]:
-    classify, texts = load(work), work.texts("single")
-    classify(texts[0])
-    return timed(lambda: [classify(text) for text in texts])
-
-
-def cold(work: Work) -> dict[str, float]:
-    load(work)(work.texts("single")[0])
-    return {}
+def many(work: Work) -> dict[str, Any]:
+    return {"batch_size": 32, "truncation": True, "max_length": work.maxlen("predict")}
 
 
 if __name__ == "__main__":
     main({
         "fit": fit,
         "fit_long": lambda work: fit(work, "fit_long"),
-        "predict": predict,
-        "single": single,
-        "cold": cold,
+        **predicting(load, many),
     })  # fmt: skip

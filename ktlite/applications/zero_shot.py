@@ -49,11 +49,11 @@ class ZeroShotClassifier:
     ) -> None:
         from ktlite.models import from_pretrained
         from ktlite.models.checkpoint import find_checkpoint
+        from ktlite.models.config import read_config
 
         self.folder = find_checkpoint(model_name, revision=revision)
-        self.model = from_pretrained(self.folder, "text-classification", new_head=False)
         self.batch_size = batch_size
-        names = self.model.config.get("id2label", {})
+        names = read_config(self.folder).get("id2label", {})
         labels = {str(label).lower(): int(number) for number, label in names.items()}
         against = labels.get("contradiction", labels.get("not_entailment"))
         if "entailment" not in labels or against is None:
@@ -63,6 +63,7 @@ class ZeroShotClassifier:
                 f"not_entailment), such as {MODEL}."
             )
         self._against, self._for = against, labels["entailment"]
+        self.model = from_pretrained(self.folder, "text-classification", new_head=False)
         self._forward = Forward(self.model)
         # By length: reading tokenizer.json takes longer than a text.
         self._tokenizer = functools.lru_cache(maxsize=4)(functools.partial(Tokenizer, self.folder))

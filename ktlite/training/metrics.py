@@ -113,11 +113,12 @@ def _area(name: str, task: Classification | MultiLabel) -> keras.metrics.AUC:
 def _in_units(name: str, task: Regression) -> Any:
     """Returns Keras' metric of a name over the targets' units."""
     try:
-        function = getattr(keras.metrics.get(name), "_fn", None) or keras.metrics.get(name)
+        found = keras.metrics.get(name)
     except ValueError as error:
         raise ArgumentError(f"metrics: Keras knows no {name!r}.{did_you_mean(name, USUAL)}") from (
             error
         )
+    function = getattr(found, "_fn", found)
     if isinstance(function, keras.metrics.Metric):
         raise ArgumentError(
             f"metrics: {name!r} is no mean over texts; learner.metrics() gives {', '.join(USUAL)}."
