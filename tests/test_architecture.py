@@ -25,6 +25,7 @@ LAYERS = [
     {"text"},
     {"inference"},
     {"evaluation"},
+    {"explain", "export"},
     {"predictor"},
     {"learner"},
     {"workflow"},
@@ -35,7 +36,7 @@ LAYERS = [
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-TENSORFLOW_IN = {"training", "inference", "deploy", "_memory", "_quiet"}
+TENSORFLOW_IN = {"training", "inference", "export", "deploy", "_memory", "_quiet"}
 MAX_LINES = 400
 
 

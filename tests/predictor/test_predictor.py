@@ -24,7 +24,7 @@ from ktlite.models import from_pretrained
 from ktlite.predictor import Predictor, load_predictor
 from ktlite.text import Transformer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LABELS: dict[str, list[Any]] = {
     "classification": ["pos", "neg", "so-so"],
     "integers": [3, 42, 7],
@@ -456,8 +456,8 @@ def test_saving_refuses_a_folder_of_something_else(
         "ktlite.models.model.write_weights",
         "ktlite.models.model.write_config",
         "ktlite.text.tokenizer.Tokenizer.save",
-        "ktlite.predictor.Predictor._golden",
-        "ktlite.predictor.write_manifest",
+        "ktlite.predictor.saving.Saving._golden",
+        "ktlite.predictor.saving.write_manifest",
         "ktlite.storage._swap",
     ],
 )

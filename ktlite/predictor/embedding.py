@@ -1,0 +1,76 @@
+"""The method of a `Predictor` that turns texts into vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ktlite.errors import DataError
+from ktlite.inference import Forward
+from ktlite.predictor.predicting import Predicting
+from ktlite.tasks.task import mean_of_rows
+
+
+class Embedding(Predicting):
+    """Raw texts to vectors."""
+
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        batch_size: int | None = None,
+        verbose: int = 0,
+        *,
+        pooling: str | None = None,
+        normalize: bool | None = None,
+    ) -> np.ndarray:
+        """Turns texts into vectors that lie near each other where the texts mean the same.
+
+        Best from a checkpoint that was trained for it (`ktlite.get_embedder`). A model that was
+        fine-tuned for another task gives what its encoder makes of the texts.
+
+        Args:
+            texts: One text or a list. What is longer than the preprocessor's `maxlen` is cut, or
+                where it reads in windows, the vector is the mean of theirs.
+            batch_size: Texts a batch. Default: the predictor's.
+            verbose: 1 shows a progress bar for many texts.
+            pooling: How a text's vector comes of its tokens' vectors: `"mean"`, `"first"`
+                (`[CLS]`), `"max"` or `"mean_sqrt"`. Default: as the model was trained, or the mean.
+            normalize: Whether vectors are scaled to length 1. Default: as the model was trained,
+                or not.
+
+        Returns:
+            float32 [width] for one text, [texts, width] for a list.
+
+        Raises:
+            DataError: If a text is no string.
+            ArgumentError: If the pooling is not known, or the model is not one of ktlite's.
+
+        Example:
+            >>> predictor.embed(["A fine film.", "A good movie."]).shape
+            (2, 384)
+        """
+        from ktlite.models.embedder import Embedder
+        from ktlite.models.pooling import unit
+
+        single = isinstance(texts, str)
+        many: list[Any] = [texts] if single else list(texts)
+        wrong = [text for text in many if not isinstance(text, str)]
+        if wrong:
+            first = wrong[0]
+            raise DataError(f"embed takes strings; got {first!r:.60} of {type(first).__name__}.")
+        how = (pooling, normalize)
+        if how not in self._embedders:
+            self._embedders[how] = Forward(Embedder(self.model, pooling, normalize))
+        forward = self._embedders[how]
+        if not many:
+            return np.zeros((0, forward.model.width), "float32")
+        encodings = self.preproc.tokenizer.encode(many, verbose=verbose)
+        size = self.batch_size if batch_size is None else batch_size
+        vectors = forward.over(encodings, batch_size=size, verbose=verbose)
+        if encodings.text_of is not None:  # read in windows
+            vectors = mean_of_rows(vectors, encodings.text_of)
+            if forward.model.normalize:
+                vectors = np.asarray(unit(vectors))
+        return vectors[0] if single else vectors

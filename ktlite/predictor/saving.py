@@ -1,0 +1,107 @@
+"""The methods of a `Predictor` that write its folder, and check what was loaded from one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ktlite.errors import PredictorError
+from ktlite.predictor.predicting import Predicting
+from ktlite.storage import MANIFEST, atomic_folder, write_manifest
+
+# Other processors and library versions round differently; a wrong model is off by far more.
+_TOLERANCE = 1e-3
+_HALF_TOLERANCE = 5e-2  # where the model computes in bfloat16 or float16
+
+
+class Saving(Predicting):
+    """A predictor as a folder that keeps everything needed for it."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Saves the predictor as a folder that loads anywhere, and that `transformers` opens too.
+
+        The folder holds `model.safetensors`, `config.json`, the tokenizer and
+        `ktlite.json`. It appears whole or not at all: a crash leaves what was there before.
+        (`transformers` knows no baselines such as `"nbsvm"`. Of a regression it gives the
+        standardised numbers; their `mean` and `scale` are in `ktlite.json`.)
+
+        Args:
+            path: The folder. A predictor that is there already is replaced; anything
+                else that is there is refused.
+
+        Raises:
+            ArgumentError: If `path` is a file or a folder of something else.
+            PredictorError: If the model has no checkpoint format, or gives NaN.
+
+        Example:
+            >>> predictor.save("reviews-predictor")
+            >>> ktlite.load_predictor("reviews-predictor").predict("Fine!")
+        """
+        with atomic_folder(path, replace=_is_predictor) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Writes what `save` does into an empty folder, as a part of one that is saved whole.
+
+        Raises:
+            PredictorError: If the model has no checkpoint format, or gives NaN.
+        """
+        if not hasattr(self.model, "save_pretrained"):
+            raise PredictorError(
+                f"a model of type {type(self.model).__name__} has no checkpoint format; "
+                "predictors of ktlite.models can be saved."
+            )
+        folder.mkdir(exist_ok=True)
+        self.model.config.update(self.preproc.task.hf_config())
+        self.model.save_pretrained(folder)
+        self.preproc.task.write_files(folder, self.preproc.maxlen)
+        manifest = {
+            "preprocessor": self.preproc.save(folder),
+            "head": self.model.task_name,
+            "ignore_config_fields": list(self.model.ignore_config_fields),
+            "precision": self.model.dtype_policy.name,
+            "golden": self._golden(),
+        }
+        write_manifest(folder, manifest)
+
+    def _golden(self) -> list[dict[str, Any]]:
+        examples = self.preproc.task.golden_examples
+        found = [np.asarray(logits, "float64") for logits in self.logits(examples)]
+        if not all(np.isfinite(logits).all() for logits in found):
+            raise PredictorError(
+                "the model's outputs are not finite, so it is not saved: the training diverged. "
+                "Train again with a lower rate."
+            )
+        return [
+            {"text": example, "logits": logits.round(6).tolist()}
+            for example, logits in zip(examples, found, strict=True)
+        ]
+
+    def check(self, golden: Sequence[dict[str, Any]], where: Path) -> None:
+        """Raises PredictorError unless the predictor repeats its recorded predictions."""
+        pairs = [
+            (np.asarray(logits, "float64"), np.array(item["logits"]))
+            for logits, item in zip(self.logits([i["text"] for i in golden]), golden, strict=True)
+        ]
+        # Another shape is another number of words, or of outputs.
+        same = all(found.shape == expected.shape for found, expected in pairs)
+        error = max(float(np.abs(a - b).max()) for a, b in pairs) if same else np.inf
+        scale = max(1.0, *(float(np.abs(expected).max()) for _, expected in pairs))
+        half = self.model.compute_dtype in ("bfloat16", "float16")
+        if not error <= (_HALF_TOLERANCE if half else _TOLERANCE) * scale:
+            raise PredictorError(
+                f"{where}: the predictor gives other numbers than when it was saved (logits off by "
+                f"{error:.2g}). Do not trust it: save it again from the model, or load it with the "
+                "ktlite version that ktlite.json names."
+            )
+
+
+def _is_predictor(folder: Path) -> bool:
+    """Says whether there is a predictor, which may be damaged: a new one replaces it."""
+    file = folder / MANIFEST
+    # Search indices and other applications have this file, too.
+    return file.is_file() and b'"preprocessor"' in file.read_bytes()
