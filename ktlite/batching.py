@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 
 from ktlite.errors import ArgumentError
-
-# Texts are sorted by length within pools of this many batches: large enough for
-# batches of nearly equal length, small enough that an epoch is still shuffled.
-POOL_BATCHES = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,40 +146,87 @@ def padded_length(length: int, limit: int) -> int:
 
 
 def plan_batches(
-    lengths: np.ndarray, batch_size: int, *, seed: Sequence[int] | None = None
+    lengths: np.ndarray,
+    batch_size: int,
+    *,
+    max_tokens: int | None = None,
+    seed: Sequence[int] | None = None,
 ) -> list[np.ndarray]:
     """Groups texts of like length into batches; each text is in exactly one.
 
     Args:
         lengths: int [texts], tokens of each text.
-        batch_size: Texts in a batch; one batch may have fewer.
-        seed: Numbers that determine the shuffle, such as `(seed, epoch)`: random pools
-            are sorted by length, cut into batches, and the batches shuffled (as
-            "bucketing" is usually done). None: no shuffle, from long to short, so that
-            too large a batch shows at once.
+        batch_size: Texts in a batch, at most.
+        max_tokens: Tokens in a batch, at most, its padding counted: long texts go in
+            smaller batches. Every seed makes the same number of batches.
+        seed: Numbers that determine the shuffle, such as `(seed, epoch)`: texts meet others
+            that are padded to the same length, and the batches are shuffled. None: no
+            shuffle, from long to short, so that too large a batch shows at once.
 
     Returns:
         For each batch, an int64 array of text numbers.
 
     Raises:
-        ArgumentError: If `batch_size` is not a whole number above 0.
+        ArgumentError: If `batch_size` is not a whole number above 0, or the longest text is
+            over `max_tokens`.
 
     Example:
         >>> plan_batches(np.array([3, 9, 4]), 2)
         [array([1, 2]), array([0])]
+        >>> plan_batches(np.array([3, 9, 4, 10]), 4, max_tokens=20)
+        [array([1, 3]), array([0, 2])]
     """
     if not isinstance(batch_size, Integral) or batch_size < 1:
         raise ArgumentError(f"batch_size={batch_size!r}; expected a whole number > 0.")
-    count = len(lengths)
+    widths = _padded_lengths(lengths)
+    longest = widths.max(initial=1)
+    if max_tokens is not None and longest > max_tokens:
+        raise ArgumentError(
+            f"batch_tokens={max_tokens}: the longest text needs {longest} tokens, its padding "
+            "counted. Give at least so many, or a smaller maxlen."
+        )
+
+    def size(width: int) -> int:
+        return batch_size if max_tokens is None else min(batch_size, max_tokens // width)
+
     if seed is None:
-        order = np.argsort(-lengths, kind="stable")
-        return [order[i : i + batch_size] for i in range(0, count, batch_size)]
+        return list(_from_long_to_short(lengths, widths, size))
     random = np.random.default_rng(list(seed))
-    order = random.permutation(count)
-    pool = POOL_BATCHES * batch_size
-    batches = []
-    for start in range(0, count, pool):
-        rows = order[start : start + pool]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    batches = _of_one_width(widths, size, random)
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def _from_long_to_short(
+    lengths: np.ndarray, widths: np.ndarray, size: Callable[[int], int]
+) -> Iterator[np.ndarray]:
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        end = start + size(widths[order[start]])
+        yield order[start:end]
+        start = end
+
+
+def _of_one_width(
+    widths: np.ndarray, size: Callable[[int], int], random: np.random.Generator
+) -> list[np.ndarray]:
+    """Returns random batches of texts that are padded to one width.
+
+    What is left of a width goes with the next one, so that one batch in all is short, and the
+    number of batches depends on the lengths alone.
+    """
+    batches: list[np.ndarray] = []
+    left = np.zeros(0, "int64")
+    for width in np.unique(widths):
+        rows = np.concatenate([left, random.permutation(np.flatnonzero(widths == width))])
+        whole = len(rows) - len(rows) % size(width)
+        batches += list(rows[:whole].reshape(-1, size(width)))
+        left = rows[whole:]
+    return [*batches, left] if len(left) else batches
+
+
+def _padded_lengths(lengths: np.ndarray) -> np.ndarray:
+    """Returns `padded_length` of each, whatever the limit."""
+    different, where = np.unique(lengths, return_inverse=True)
+    padded = [padded_length(int(length), 2 * int(length) + 2) for length in different]
+    return np.maximum(np.array(padded, "int64"), 1)[where]

@@ -13,8 +13,9 @@ from ktlite.errors import ArgumentError
 from ktlite.inference import Forward, in_order
 from ktlite.tasks import Task
 from ktlite.training.distribution import predict_batch
-from ktlite.training.feed import FIXED, ArrayData, Feed, Stream
+from ktlite.training.feed import FIXED, ArrayData, Feed
 from ktlite.training.generic import read_model
+from ktlite.training.stream import Stream
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def get_learner(
     devices: Sequence[str] | None = None,
     xla: bool | str = "auto",
     accumulate: int = 1,
+    batch_tokens: int | None = None,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
     preproc: Any = None,
@@ -145,6 +146,8 @@ def get_learner(
             `"auto"` does on GPUs.
         accumulate: Batches whose gradients are averaged for one step of the optimizer:
             like a batch so many times as large, in the memory of one.
+        batch_tokens: Tokens a batch, at most, padding counted: a bound on memory. Short texts
+            come in batches of `batch_size`, long ones in smaller batches.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the checkpoint's config.json to accept.
         preproc: With a Keras model: the preprocessor, if the data does not bring it.
@@ -173,6 +176,7 @@ def get_learner(
             val_data,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
+            batch_tokens=batch_tokens,
             preproc=preproc,
             task=task,
             seed=seed,
@@ -216,6 +220,7 @@ def get_learner(
         val,
         batch_size=batch_size,
         eval_batch_size=eval_batch_size,
+        batch_tokens=batch_tokens,
         seed=seed,
     )
 
@@ -329,6 +334,8 @@ def _check_loading(given: Mapping[str, Any]) -> None:
     problems.choice("missing", given["missing"], ("drop", "error"))
     sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
     at_least_one(problems, **sizes)
+    if given["batch_tokens"] is not None:
+        at_least_one(problems, batch_tokens=given["batch_tokens"])
     Execution(**{name: given[name] for name in _EXECUTION}).check(problems, **sizes)
     problems.raise_if_any()
 

@@ -199,3 +199,42 @@ def test_rows_of_one_length_keep_their_order_without_a_seed() -> None:
 def test_batch_size_that_is_no_size_is_refused(batch_size: Any, count: int) -> None:
     with pytest.raises(ArgumentError, match=r"batch_size=.*expected a whole number > 0"):
         plan_batches(np.full(count, 9), batch_size)
+
+
+# Batches by tokens
+
+
+def tokens(lengths: np.ndarray, rows: np.ndarray) -> int:
+    """Returns the tokens of a batch, padding counted."""
+    return len(rows) * padded_length(int(lengths[rows].max()), 10_000)
+
+
+@pytest.mark.parametrize("seed", [None, (42, 0), (42, 1)])
+@pytest.mark.parametrize(("batch_size", "max_tokens"), [(32, 512), (32, 4096), (512, 4096)])
+def test_no_batch_has_more_tokens_or_texts_than_allowed(
+    batch_size: int, max_tokens: int, seed: tuple[int, int] | None
+) -> None:
+    lengths = skewed_lengths(3000)
+    batches = plan_batches(lengths, batch_size, max_tokens=max_tokens, seed=seed)
+    assert sorted(np.concatenate(batches)) == list(range(3000))
+    assert max(len(rows) for rows in batches) <= batch_size
+    assert max(tokens(lengths, rows) for rows in batches) <= max_tokens
+
+
+def test_every_epoch_has_as_many_batches() -> None:
+    lengths = skewed_lengths(3000)
+    counts = {len(plan_batches(lengths, 32, max_tokens=2048, seed=(42, e))) for e in range(5)}
+    assert len(counts) == 1
+
+
+def test_shapes_are_hardly_more_than_lengths() -> None:
+    lengths = skewed_lengths(20_000)
+    batches = plan_batches(lengths, 512, max_tokens=4096, seed=(42, 0))
+    shapes = {(len(rows), padded_length(int(lengths[rows].max()), 10_000)) for rows in batches}
+    widths = {width for _, width in shapes}
+    assert len(shapes) <= 1.2 * len(widths)
+
+
+def test_a_text_that_no_batch_can_hold_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"batch_tokens=64: the longest text needs 72 tokens"):
+        plan_batches(np.array([3, 70]), 32, max_tokens=64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer as RustTokenizer
 import ktlite
 from ktlite.errors import ArgumentError, DataError
 from ktlite.text.tokenizer import Tokenizer
+from ktlite.training.feed import Feed
 
 RANDOM = np.random.default_rng(0)
 WORDS = ["the", "film", "was", "great", "bad", "很", "好"]
@@ -236,3 +238,30 @@ def test_thresholds_are_tuned_and_travel_with_the_predictor(
 def test_tasks_without_thresholds_say_so(tiny_checkpoint: Path) -> None:
     with pytest.raises(ArgumentError, match="a classification task decides by no threshold"):
         learner(tiny_checkpoint).tune_thresholds()
+
+
+@pytest.mark.parametrize("task", [None, "sentence-similarity"])
+def test_batches_by_tokens_train_and_validate(tiny_checkpoint: Path, task: str | None) -> None:
+    data: Any = (LONG * 4, LABELS * 4)
+    if task:  # rows of two texts each
+        data = [(text, text[::2]) for text in LONG * 4]
+    learner = ktlite.get_learner(
+        tiny_checkpoint, data, data, task=task, maxlen=24, batch_tokens=96, verbose=0
+    )
+    feed = learner._train
+    assert isinstance(feed, Feed)
+    seen: list[tuple[int, ...]] = []
+    for step, (inputs, *_) in enumerate(feed.training(0, feed.steps)):
+        if step == feed.steps:
+            break
+        seen.append(tuple(inputs["input_ids"].shape))
+    assert sum(shape[0] for shape in seen) == len(data if task else data[0])
+    assert max(math.prod(shape) for shape in seen) <= 96
+    history = learner.fit_onecycle(1e-3, 2, verbose=0).history
+    assert len(history["lr"]) == 2 * feed.steps
+    assert np.isfinite(history["val_loss"]).all()
+
+
+def test_batch_tokens_below_the_longest_text_is_refused(tiny_checkpoint: Path) -> None:
+    with pytest.raises(ArgumentError, match="batch_tokens=8: the longest text needs 24"):
+        learner(tiny_checkpoint, window=None, stride=None, batch_tokens=8)

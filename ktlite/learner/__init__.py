@@ -26,6 +26,7 @@ class Learner(Fitting, RateFinding, Judging):
         val_data: Likewise, to validate on.
         batch_size: Rows a training batch.
         eval_batch_size: Rows a batch at validation and prediction.
+        batch_tokens: Tokens a batch of texts, at most, padding counted. Default: no bound.
         preproc: Turns raw texts into inputs. Default: the training data's.
         task: What the labels mean. Default: the preprocessor's, or read off the loss.
         seed: Of the order of the training data.

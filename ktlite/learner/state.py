@@ -14,9 +14,10 @@ from ktlite.predictor import Predictor
 from ktlite.tasks import Task
 from ktlite.training import run
 from ktlite.training.distribution import check_learner, check_stream, replicas_of
-from ktlite.training.feed import Feed, Stream, as_feed
+from ktlite.training.feed import Feed, as_feed
 from ktlite.training.generic import Reading, read_model
 from ktlite.training.lr_finder import LRFinderResult
+from ktlite.training.stream import Stream
 
 
 class State:
@@ -30,6 +31,7 @@ class State:
         *,
         batch_size: int = 32,
         eval_batch_size: int = 32,
+        batch_tokens: int | None = None,
         preproc: Any = None,
         task: Task | None = None,
         seed: int = 42,
@@ -48,17 +50,20 @@ class State:
             "Classification(['no', 'yes']).",
         )
         at_least_one(problems, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        if batch_tokens is not None:
+            at_least_one(problems, batch_tokens=batch_tokens)
         problems.raise_if_any()
         self.train_data = train_data
         self.val_data = val_data
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
+        self.batch_tokens = batch_tokens
         self.seed = seed
         found = getattr(train_data, "preproc", None) or getattr(val_data, "preproc", None)
         self.preproc = preproc or found
         self.task = task or (self.preproc.task if self.preproc is not None else None)
-        self._train = as_feed(train_data, batch_size, seed, "train_data")
-        self._val = as_feed(val_data, eval_batch_size, seed, "val_data")
+        self._train = as_feed(train_data, batch_size, seed, "train_data", batch_tokens)
+        self._val = as_feed(val_data, eval_batch_size, seed, "val_data", batch_tokens)
         self.model = model
 
     @property

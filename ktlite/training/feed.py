@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import keras
@@ -14,6 +13,7 @@ import numpy as np
 from ktlite.batching import plan_batches
 from ktlite.errors import ArgumentError, DataError
 from ktlite.training.distribution import shares
+from ktlite.training.stream import Stream, without_autotune
 
 Seed = tuple[int, ...]
 # For batches that are to be the same whenever they are made.
@@ -86,18 +86,33 @@ class Feed:
         data: The data.
         batch_size: Rows a batch; one batch of an epoch may have fewer.
         seed: Of the shuffling.
+        batch_tokens: Tokens a batch, at most, padding counted; long rows go in smaller batches.
 
     Attributes:
         steps: Batches of an epoch.
         widths: Padded lengths of the training batches so far.
+
+    Raises:
+        ArgumentError: If a row is longer than `batch_tokens`.
     """
 
-    def __init__(self, data: IndexedData, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, data: IndexedData, batch_size: int, seed: int, batch_tokens: int | None = None
+    ) -> None:
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
-        self.steps = math.ceil(len(data) / batch_size)
+        self.batch_tokens = batch_tokens
+        self.steps = len(self.plan(0))
         self.widths: set[int] = set()
+
+    def plan(self, epoch: int | None) -> list[np.ndarray]:
+        """Returns the rows of each batch of an epoch; None: unshuffled, from long to short."""
+        seed = None if epoch is None else (self.seed, epoch)
+        tokens = self.batch_tokens
+        if tokens is not None:
+            tokens //= math.prod(keras.tree.flatten(self.example())[0].shape[1:-1])  # texts a row
+        return plan_batches(self.data.lengths, self.batch_size, max_tokens=tokens, seed=seed)
 
     @property
     def labelled(self) -> bool:
@@ -114,6 +129,7 @@ class Feed:
         steps: int,
         class_weight: dict[int, float] | None = None,
         strategy: Any = None,
+        start: int = 0,
     ) -> Any:
         """Returns an endless shuffled data set.
 
@@ -124,6 +140,7 @@ class Feed:
             strategy: Of the devices that share each batch. A batch that they cannot share
                 evenly is filled up with rows of its own that weigh nothing. (Metrics count
                 these, and so does the loss where the data has no fixed targets.)
+            start: Batches of the first epoch to leave out, from its begin.
 
         Returns:
             A `tf.data.Dataset`, or with a `strategy` a `tf.distribute.DistributedDataset`.
@@ -136,10 +153,10 @@ class Feed:
         # Of this data set alone: the thread of one that ended may still be fetching ahead.
         @functools.lru_cache(maxsize=1)
         def plan(epoch: int) -> list[np.ndarray]:
-            return plan_batches(self.data.lengths, self.batch_size, seed=(self.seed, epoch))
+            return self.plan(epoch)
 
         def fetch(step: int) -> list[np.ndarray]:
-            epoch, position = divmod(step, steps)
+            epoch, position = divmod(start + step, steps)
             epoch += first_epoch
             rows = plan(epoch)[position]
             filled = np.resize(rows, len(rows) + -len(rows) % replicas)
@@ -173,7 +190,7 @@ class Feed:
         return len(self._validation_plan(strategy))
 
     def _validation_plan(self, strategy: Any) -> list[np.ndarray]:
-        plan = plan_batches(self.data.lengths, self.batch_size)
+        plan = self.plan(None)
         replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         # Keras cannot begin with a batch that is shared unevenly. Rows that are left over
         # when all devices have got as many make a batch of their own.
@@ -258,93 +275,9 @@ def class_numbers(targets: Any) -> np.ndarray:
     return (targets.argmax(axis=-1) if one_hot else targets.reshape(-1)).astype("int32")
 
 
-def without_autotune(dataset: Any) -> Any:
-    """Turns off `tf.data`'s autotune thread, for which `fit` would wait at its end.
-
-    The thread sleeps ever longer (10 ms * 2^k), and the end of the iteration waits for it
-    to wake up: up to a third of the wall time of a fit.
-    """
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
-
-
-class Stream:
-    """Data that can only be run through: a `tf.data.Dataset` or a `keras.utils.PyDataset`.
-
-    Args:
-        data: Its batches are `inputs`, `(inputs, targets)` or `(inputs, targets, weights)`.
-
-    Attributes:
-        steps: Batches in one pass; None where only running through would tell.
-        endless: Whether a pass never ends.
-    """
-
-    def __init__(self, data: Any) -> None:
-        is_tf = hasattr(data, "with_options")
-        self.data = without_autotune(data) if is_tf else data
-        count = int(data.cardinality()) if is_tf else data.num_batches
-        self.steps: int | None = None if count is None or count < 0 else count
-        self.endless = count is None or count == -1  # tf.data.INFINITE_CARDINALITY
-
-    def repeated(self) -> Any:
-        """Returns the data again and again, for epochs that are shorter than a pass.
-
-        Keras goes on where the epoch before stopped, and ends an epoch early, down to
-        no batch at all, where the data ends.
-        """
-        if hasattr(self.data, "repeat"):
-            return self.data.repeat()
-        return self.data if self.steps is None else _Repeated(self.data, self.steps)
-
-    def example(self) -> Any:
-        """Returns the inputs of one batch."""
-        return _unpacked(next(iter(self.data)))[0]
-
-    def batches(self) -> Iterator[tuple[Any, np.ndarray | None]]:
-        """Runs through the data once: (inputs, targets) of each batch.
-
-        Raises:
-            ArgumentError: If a pass never ends.
-        """
-        if self.endless:
-            raise ArgumentError(
-                "the data never ends, so there is no whole of it to look at; leave out the "
-                "repeat(), or take(n) batches."
-            )
-        return map(_unpacked, itertools.islice(self.data, self.steps))
-
-
-def _unpacked(batch: Any) -> tuple[Any, np.ndarray | None]:
-    inputs, *rest = batch if isinstance(batch, (tuple, list)) else (batch,)
-    return inputs, np.asarray(rest[0]) if rest else None
-
-
-class _Repeated(keras.utils.PyDataset):
-    """A `PyDataset` of `steps` batches, again and again."""
-
-    def __init__(self, data: Any, steps: int) -> None:
-        super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
-        self.data = data
-        self.steps = steps
-
-    @property
-    def num_batches(self) -> None:
-        return None  # endless, to Keras
-
-    def __getitem__(self, index: int) -> Any:
-        return self.data[index % self.steps]
-
-    def on_epoch_begin(self) -> None:
-        self.data.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self.data.on_epoch_end()
-
-
-def as_feed(data: Any, batch_size: int, seed: int, what: str) -> Feed | Stream | None:
+def as_feed(
+    data: Any, batch_size: int, seed: int, what: str, batch_tokens: int | None = None
+) -> Feed | Stream | None:
     """Wraps whatever a user passes as training or validation data.
 
     Args:
@@ -353,14 +286,20 @@ def as_feed(data: Any, batch_size: int, seed: int, what: str) -> Feed | Stream |
         batch_size: Rows a batch; not for data that comes in batches.
         seed: Of the shuffling.
         what: The argument's name, for messages.
+        batch_tokens: Tokens a batch, at most; for a `TextDataset`.
 
     Raises:
-        ArgumentError: If the data is of another kind.
+        ArgumentError: If the data is of another kind, or has no tokens to count.
     """
     if data is None:
         return None
     if hasattr(data, "examples"):
-        return Feed(data, batch_size, seed)
+        return Feed(data, batch_size, seed, batch_tokens)
+    if batch_tokens is not None:
+        raise ArgumentError(
+            f"batch_tokens={batch_tokens}: {what} is of type {type(data).__name__}, which has no "
+            "tokens to count; expected what preprocess_train or texts_from_* return."
+        )
     if isinstance(data, (tuple, list)) and len(data) in (2, 3):
         return Feed(ArrayData(*data), batch_size, seed)
     if hasattr(data, "element_spec") or isinstance(data, keras.utils.PyDataset):

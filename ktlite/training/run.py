@@ -14,8 +14,9 @@ import keras
 from ktlite.errors import ArgumentError
 from ktlite.training.callbacks import ScheduleCallback, WholeGroups
 from ktlite.training.distribution import spread_seeds, strategy_of
-from ktlite.training.feed import Feed, Stream
+from ktlite.training.feed import Feed
 from ktlite.training.optimizers import inner, momentum_variable, strategy_scope
+from ktlite.training.stream import Stream
 from ktlite.training.xla import watch_programs
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ktlite.errors import ArgumentError, DataError
-from ktlite.training.feed import ArrayData, Feed, Stream, as_feed
+from ktlite.training.feed import ArrayData, Feed, as_feed
+from ktlite.training.stream import Stream
 
 
 def arrays(rows: int = 10) -> ArrayData:
@@ -79,6 +80,11 @@ def test_inputs_keep_their_structure(x: Any) -> None:
 def test_arrays_of_different_length_or_none_at_all_are_refused(x: Any, y: Any) -> None:
     with pytest.raises(DataError, match="one length, and not empty"):
         ArrayData(x, y)
+
+
+def test_arrays_have_no_tokens_to_count() -> None:
+    with pytest.raises(ArgumentError, match="batch_tokens=64: train_data is of type tuple"):
+        as_feed((np.zeros((4, 2)), np.zeros(4)), 32, 0, "train_data", batch_tokens=64)
 
 
 def test_other_kinds_of_data_are_refused_by_name() -> None:

@@ -12,9 +12,10 @@ import pytest
 from ktlite.errors import ArgumentError
 from ktlite.training import run
 from ktlite.training.callbacks import ScheduleCallback
-from ktlite.training.feed import Feed, Stream, as_feed
+from ktlite.training.feed import Feed, as_feed
 from ktlite.training.optimizers import AdamW
 from ktlite.training.schedules import Constant
+from ktlite.training.stream import Stream
 
 X = np.arange(26, dtype="float32").reshape(13, 2) / 26
 Y = X[:, :1].copy()
