@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from ktlite.errors import ArgumentError, CheckpointError, Problems
+from ktlite.models.adapters import AdapterReader
 from ktlite.models.baselines import BASELINES, Baseline
 from ktlite.models.checkpoint import CheckpointReader, TensorReader, find_checkpoint
 from ktlite.models.config import ConfigReader, read_config
@@ -34,6 +35,7 @@ def from_pretrained(
     new_head: bool = True,
     pooling: str | None = None,
     normalize: bool | None = None,
+    adapters: str | os.PathLike[str] | None = None,
     seed: int = 42,
     dtype: Any = None,
     revision: str | None = None,
@@ -66,6 +68,8 @@ def from_pretrained(
             sentence-transformers say that the checkpoint has; without them, the mean.
         normalize: For `"sentence-embedding"`: whether that vector is scaled to length 1.
             Default: as these files say; without them, no.
+        adapters: Folder of low-rank adapters (LoRA), as `Learner.save_adapters` and Hugging Face's
+            PEFT write them: they are merged into the weights, and their head is taken.
         seed: Of new weights and of dropout.
         dtype: Keras dtype or dtype policy. Default: Keras' global policy.
         revision: Branch, tag or commit on the Hub.
@@ -94,7 +98,7 @@ def from_pretrained(
     changed = dict(config or {})
     whole_config = {**read_config(folder), **changed}
     if whole_config["model_type"] in BASELINES:
-        _check_baseline(task, layers, max_positions)
+        _check_baseline(task, layers=layers, max_positions=max_positions, adapters=adapters)
         small = from_config(whole_config, task, num_labels=num_labels, seed=seed, dtype=dtype)
         small.load_pretrained(folder)
         return small
@@ -121,8 +125,10 @@ def from_pretrained(
             )
         except CheckpointError as error:  # knows the field, not the file
             raise CheckpointError(f"{where}: {error}") from error
+        if adapters is not None:
+            reader = AdapterReader(reader, family, Path(adapters))
         if layers is not None or max_positions is not None:
-            reader = PartReader(whole, family, spec, kept_blocks(spec, layers), max_positions)
+            reader = PartReader(reader, family, spec, kept_blocks(spec, layers), max_positions)
         load_weights(
             model, reader, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes
         )
@@ -146,11 +152,11 @@ def read_spec(folder: Path, ignore_config_fields: Sequence[str] = ()) -> ModelSp
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
 
 
-def _check_baseline(task: str | None, layers: Any, max_positions: Any) -> None:
+def _check_baseline(task: str | None, **given: Any) -> None:
     """Raises if a baseline is asked for what transformers alone have."""
     problems = Problems("from_pretrained")
     problems.choice("task", task, [Baseline.task_name])
-    for name, value in (("layers", layers), ("max_positions", max_positions)):
+    for name, value in given.items():
         problems.add_unless(value is None, f"{name}={value!r} goes with transformers.")
     problems.raise_if_any()
 

@@ -12,6 +12,7 @@ import keras
 
 from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.models import transfer
+from ktlite.models.adapters import has_adapters
 from ktlite.models.checkpoint import CheckpointReader
 from ktlite.models.config import ConfigReader, label_count
 from ktlite.models.core.embeddings import Embeddings
@@ -49,6 +50,8 @@ class TransformerModel(keras.Model):
             `masked_positions` [batch, predictions], each at least 0 and below length:
             the tokens to compute logits for. Default: all of them. Pretraining masks
             one token in seven, so this saves most of the decoder's work and memory.
+            `word_vectors`, float [batch, length, word width], stand in for the words'
+            embeddings, so that there is a gradient with respect to them.
 
     Returns:
         Hidden states [batch, length, width], or with a head float32 logits:
@@ -167,7 +170,8 @@ class TransformerModel(keras.Model):
         mask = inputs.get("attention_mask")
         if mask is None:
             mask = keras.ops.ones_like(input_ids)
-        x = self.embeddings(input_ids, inputs.get("token_type_ids"), mask, training=training)
+        types, vectors = inputs.get("token_type_ids"), inputs.get("word_vectors")
+        x = self.embeddings(input_ids, types, mask, vectors, training=training)
         run = self.run_encoder or self.encoder
         return run(x, mask, first_only=first_only, training=training), mask
 
@@ -250,7 +254,13 @@ class TransformerModel(keras.Model):
 
         Raises:
             CheckpointError: If they are missing, damaged, or of another architecture.
+            ArgumentError: If the model has adapters, which a checkpoint has in its kernels.
         """
+        if has_adapters(self):
+            raise ArgumentError(
+                "load_pretrained: this model has adapters (lora=) beside its kernels, and a "
+                "checkpoint has them in its kernels. Load it into a model without."
+            )
         with CheckpointReader(Path(folder)) as reader:
             transfer.load_weights(self, reader, new_head=False)
 

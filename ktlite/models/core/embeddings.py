@@ -20,6 +20,8 @@ class Embeddings(layers.Layer):
             a family that has no token types, or one.
         attention_mask: int or bool [batch, length]; 0 marks padding. Used where the
             spec says `masked`.
+        word_vectors: float [batch, length, word width]: stand in for those of `input_ids`, as
+            explanations by gradients need it.
 
     Returns:
         float [batch, length, width].
@@ -72,9 +74,10 @@ class Embeddings(layers.Layer):
         input_ids: Any,
         token_type_ids: Any = None,
         attention_mask: Any = None,
+        word_vectors: Any = None,
         training: Any = None,
     ) -> Any:
-        x = self.word(input_ids)
+        x = self.word(input_ids) if word_vectors is None else word_vectors
         if self.spec.positions in ("learned", "sinusoidal"):
             # A slice, not a look-up: every row of the batch has the positions 0, 1, 2, ...
             positions = self.position.embeddings[: ops.shape(input_ids)[1]]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import initializers, layers, ops, random
 
+from ktlite.models.core.dense import Dense
 from ktlite.models.core.spec import InitSpec, NormSpec
 
 
@@ -55,8 +56,8 @@ class Init:
         stddev: float | None = None,
         name: str,
         dtype: object,
-    ) -> layers.Dense:
-        return layers.Dense(
+    ) -> Dense:
+        return Dense(
             units, use_bias=bias, kernel_initializer=self.kernel(stddev), name=name, dtype=dtype
         )
 

@@ -1,0 +1,144 @@
+"""The method of a `Learner` that tries how large a batch may be."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from ktlite._arguments import at_least_one, positive
+from ktlite._logging import logger
+from ktlite.batching import padded_length
+from ktlite.errors import ArgumentError, TrainingError
+from ktlite.learner.state import State
+from ktlite.training import run
+from ktlite.training.feed import Feed, IndexedData, Seed
+from ktlite.training.memory import PeakMemory, is_out_of_memory
+from ktlite.training.snapshot import Snapshot
+
+_STEPS = 3  # the first one traces
+
+
+class Sizing(State):
+    """Which batch fits into memory, and how fast it is."""
+
+    def find_batch_size(
+        self, start: int = 8, largest: int = 512, memory: float | None = None
+    ) -> int:
+        """Tries training steps on the longest rows, with batches of 8, 16, 32, ...
+
+        Model, optimizer and random states are put back afterwards. On a GPU it goes on until
+        memory runs out. Where the computer's own memory is used, running out would end the
+        process: there it stops when the next size, by the growth so far, would need more than
+        `memory`.
+
+        Args:
+            start: The first size.
+            largest: The last size.
+            memory: Gigabytes that the process may take. Default: what it has and half of what is
+                free.
+
+        Returns:
+            The largest size that fits. Sizes, rows a second and memory are in the log. Rows a
+            second are of the longest rows, so others are faster.
+
+        Raises:
+            ArgumentError: If the learner has no texts to train on, or not even `start` fits.
+
+        Example:
+            >>> size = learner.find_batch_size()
+            >>> learner = ktlite.get_learner("bert-base-uncased", ..., batch_size=size)
+        """
+        problems = self._ready("find_batch_size")
+        at_least_one(problems, start=start, largest=largest)
+        if memory is not None:
+            positive(problems, memory=memory)
+        feed: Any = self._train
+        problems.add_unless(
+            isinstance(feed, Feed) and bool(feed.data.lengths.any()),
+            "the training data comes in batches of its own, or has no texts.",
+        )
+        problems.add_unless(
+            bool(problems.found) or largest >= start,
+            f"largest={largest!r} is below start={start!r}.",
+        )
+        problems.raise_if_any()
+        peak = PeakMemory()
+        limit = peak.limit if memory is None else memory * 1e9
+        fitting, needed = 0, [peak.read()]
+        size = start
+        while size <= largest:
+            rows = Longest(feed.data, size * _STEPS)
+            try:
+                with Snapshot(self.model), peak:
+                    seconds = self._step_seconds(Feed(rows, size, self.seed))
+            except TrainingError as error:
+                if error.__cause__ is None or not is_out_of_memory(error.__cause__):
+                    raise
+                logger.info("batch_size %4d: does not fit into memory", size)
+                break
+            needed.append(peak.read())
+            fitting = size
+            logger.info(
+                "batch_size %4d: %6.1f rows a second, %5.1f GB (rows of %d tokens)",
+                *(size, size / seconds, needed[-1] / 1e9, rows.longest),
+            )
+            # The next one adds twice as much as this one did.
+            if needed[-1] + 2 * max(needed[-1] - needed[-2], 0) > limit:
+                logger.info("batch_size %4d would need more than %.1f GB", 2 * size, limit / 1e9)
+                break
+            size *= 2
+        if not fitting:
+            raise ArgumentError(
+                f"find_batch_size: a batch of {start} rows of {rows.longest} tokens does not fit "
+                "into memory. Try a smaller start or maxlen, precision='bfloat16', or lora=8."
+            )
+        return fitting
+
+    def _step_seconds(self, feed: Feed) -> float:
+        """Returns how long a training step takes that has been traced."""
+        clock = _Clock()
+        steps = min(feed.steps, _STEPS)
+        run.fit(self.model, feed, None, epochs=1, steps=steps, callbacks=[clock], verbose=0)
+        return float(np.median(clock.seconds[1:] or clock.seconds))
+
+
+class Longest:
+    """The longest rows of some data, again and again where there are not enough of them.
+
+    Args:
+        data: The data.
+        count: How many rows.
+    """
+
+    def __init__(self, data: IndexedData, count: int) -> None:
+        order = np.argsort(-data.lengths, kind="stable")
+        self._data = data
+        self._rows = np.resize(order, count)
+        longest = int(data.lengths[order[0]])
+        self.longest = padded_length(longest, longest)
+        self.targets = None if data.targets is None else data.targets[:0]
+        # All alike, for batches in this order.
+        self.lengths = np.full(count, longest)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def examples(self, rows: np.ndarray, seed: Seed) -> tuple[Any, Any]:
+        return self._data.examples(self._rows[rows], seed)
+
+
+class _Clock(keras.callbacks.Callback):
+    """Times the steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seconds.append(time.perf_counter() - self._start)
