@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -27,6 +27,7 @@ class Encodings:
             special tokens, and for words that a window has for context only: each word is in
             one row alone. None where words do not matter.
         text_of: int64 [rows], the text that a row is of, ascending. None: row `i` is text `i`.
+        starts: int64 [rows], where each row starts in `ids`. None: one after the other.
     """
 
     ids: np.ndarray
@@ -36,6 +37,7 @@ class Encodings:
     pad_id: int = 0
     words: np.ndarray | None = None
     text_of: np.ndarray | None = None
+    starts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -45,6 +47,26 @@ class Encodings:
         """int64 [rows]: the number of tokens of each row."""
         return np.diff(self.offsets)
 
+    def take(self, texts: np.ndarray) -> Encodings:
+        """Returns the rows of some texts, in their order; the tokens stay where they are.
+
+        Args:
+            texts: int [picked], their numbers.
+        """
+        rows, text_of = texts, None
+        if self.text_of is not None:
+            first, end = (np.searchsorted(self.text_of, texts, side) for side in ("left", "right"))
+            counts = end - first
+            text_of = np.repeat(np.arange(len(texts)), counts)
+            rows = np.arange(counts.sum()) + (first - np.cumsum(counts) + counts)[text_of]
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            starts=(self.offsets if self.starts is None else self.starts)[rows],
+            text_of=text_of,
+        )
+
     def example(self, row: int) -> int:
         """Returns the number of the text that a row is of."""
         return int(row if self.text_of is None else self.text_of[row])
@@ -53,7 +75,8 @@ class Encodings:
         """Returns int32 [length], the numbers of a row's words."""
         if self.words is None:
             raise ArgumentError("these texts were not tokenised by words (encode_words).")
-        return self.words[self.offsets[row] : self.offsets[row + 1]]
+        start = (self.offsets if self.starts is None else self.starts)[row]
+        return self.words[start : start + self.offsets[row + 1] - self.offsets[row]]
 
     def width(self, rows: np.ndarray) -> int:
         """Returns the length that `pad` gives to some rows."""
@@ -69,8 +92,8 @@ class Encodings:
         Returns:
             `input_ids`, `attention_mask` and `token_type_ids`, each int32 [batch, length].
         """
-        starts = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - starts
+        starts = (self.offsets if self.starts is None else self.starts)[rows]
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
         width = self.width(rows)
         inside = np.arange(width) < lengths[:, None]
         # Where a text ends its last position is read again; `inside` blanks it.

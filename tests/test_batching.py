@@ -238,3 +238,28 @@ def test_shapes_are_hardly_more_than_lengths() -> None:
 def test_a_text_that_no_batch_can_hold_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"batch_tokens=64: the longest text needs 72 tokens"):
         plan_batches(np.array([3, 70]), 32, max_tokens=64)
+
+
+@pytest.mark.parametrize("picked", [[3, 0], [1], [0, 1, 2, 3], [2, 2]])
+@pytest.mark.parametrize("windows", [False, True])
+def test_some_texts_of_encodings_are_padded_as_they_were(picked: list[int], windows: bool) -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 9, 7 if windows else 4)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    text_of = np.array([0, 0, 1, 2, 2, 2, 3]) if windows else None
+    ids = rng.integers(1, 99, offsets[-1]).astype("int32")
+    whole = Encodings(ids, offsets, None, 16, words=ids + 1, text_of=text_of)
+    some = whole.take(np.array(picked))
+    rows = [r for text in picked for r in range(7) if text_of is not None and text_of[r] == text]
+    rows = rows if windows else picked
+    assert len(some) == len(rows)
+    np.testing.assert_array_equal(some.lengths, whole.lengths[rows])
+    for name, expected in whole.pad(np.array(rows)).items():
+        np.testing.assert_array_equal(some.pad(np.arange(len(rows)))[name], expected)
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(some.words_in(i), whole.words_in(row))
+        if text_of is not None:
+            assert picked[some.example(i)] == text_of[row]
+    again = some.take(np.array([len(picked) - 1]))
+    first = next(i for i in range(len(rows)) if some.example(i) == len(picked) - 1)
+    np.testing.assert_array_equal(again.words_in(0), some.words_in(first))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ktlite._progress import progress
 from ktlite.errors import DataError
+from ktlite.text.array_files import ArrayFiles, map_arrays
 from ktlite.text.tokenizer import Tokenizer
 
 WORD, SENTENCE = 1, 2  # flags of the token that one starts with
@@ -79,30 +80,28 @@ def build_corpus(
     Raises:
         DataError: If no document has two tokens.
     """
-    number = np.dtype("uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32")
-    kinds = {"ids": number, "flags": np.dtype("uint8"), "chunks": np.dtype("int64")}
+    number = "uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32"
+    kinds = {"ids": number, "flags": "uint8", "chunks": "int64"}
     chunker = _Chunker(longest)
     bar = progress(None, "Tokenising", "text", shown=bool(verbose))
-    files = {name: open(folder / name, "wb") for name in kinds}  # noqa: SIM115 (closed below)
     try:
-        for batch in _batches(documents):
-            words = tokenizer.words([text for _, text in batch])
-            for (document, text), (ids, spans, word) in zip(batch, words, strict=True):
-                flags = _flags(text, spans, word)
-                files["ids"].write(ids.astype(number).tobytes())
-                files["flags"].write(flags.tobytes())
-                chunker.add(document, flags)
-            files["chunks"].write(chunker.take().tobytes())
-            bar.update(len(batch))
-        chunker.flush()
-        files["chunks"].write(chunker.take().tobytes())
+        with ArrayFiles(folder, kinds) as files:
+            for batch in _batches(documents):
+                words = tokenizer.words([text for _, text in batch])
+                for (document, text), (ids, spans, word) in zip(batch, words, strict=True):
+                    flags = _flags(text, spans, word)
+                    files.add("ids", ids)
+                    files.add("flags", flags)
+                    chunker.add(document, flags)
+                files.add("chunks", chunker.take())
+                bar.update(len(batch))
+            chunker.flush()
+            files.add("chunks", chunker.take())
     finally:
         bar.close()
-        for file in files.values():
-            file.close()
-    if not (folder / "chunks").stat().st_size:
+    arrays = map_arrays(folder, kinds)
+    if not len(arrays["chunks"]):
         raise DataError("the texts have no tokens to learn from.")
-    arrays = {name: np.memmap(folder / name, kind, "r") for name, kind in kinds.items()}
     return Corpus(arrays["ids"], arrays["flags"], arrays["chunks"].reshape(-1, 3))
 
 

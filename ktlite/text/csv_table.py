@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from ktlite._logging import logger
-from ktlite.errors import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +24,9 @@ LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 
 # Prose is full of commas and semicolons; these it hardly ever has.
 RARE_IN_PROSE = "\t|"
+
+# Characters: a quote that nothing closes for so long is none.
+LONGEST_RECORD = 2**24
 
 # What pandas takes for missing (`na_values` of its `read_csv`): here only in inferred columns.
 MISSING_MARKERS = (
@@ -44,11 +44,13 @@ class CsvTable:
         too_long: bool [n], True for a record with more fields than there are columns; its
             cells are missing.
         too_long_line: The 1-based line of the first such record; 0: there is none.
+        stray: Lines with quotes that do not pair, which were read as they stand.
     """
 
     frame: pd.DataFrame
     too_long: np.ndarray
     too_long_line: int = 0
+    stray: int = 0
 
     def complete_rows(self) -> int:
         """Returns how many rows have neither too few fields nor too many."""
@@ -80,7 +82,7 @@ def read_table(
     *,
     strings: Collection[int],
     inferred: Collection[int],
-    source: str,
+    plain: Collection[int] = (),
 ) -> CsvTable:
     """Reads columns of separated text without header, as many sound rows as there are.
 
@@ -90,14 +92,14 @@ def read_table(
         width: How many fields a record has.
         strings: Positions of the columns to read as they stand, as str.
         inferred: Positions of the columns whose type pandas infers.
-        source: What to call the file in the log.
+        plain: Those of `inferred` that are of strings, whatever this part of them looks like.
 
     Returns:
         The table. A record with too few fields ends in missing values (an empty
         str in a column of strings); one with too many is marked, since nobody
         can say which of its separators is part of a text.
     """
-    wanted = (sep, width, strings, inferred)
+    wanted = (sep, width, strings, inferred, plain)
     if _is_sound(text, sep, width):
         return _parse(text, *wanted)
     # Quotes may join lines into one record, or be stray: the reading with more rows is right.
@@ -109,11 +111,39 @@ def read_table(
         other = _parse(by_line, *wanted)
         if other.complete_rows() > table.complete_rows():
             table, stray = other, sum(count for _, count in lines)
-    if stray:
-        logger.info(
-            "%s: quotes do not pair in %s; read as they stand.", source, plural(stray, "line")
-        )
-    return table
+    return replace(table, stray=stray)
+
+
+def split_records(parts: Iterable[str], sep: str) -> Iterator[str]:
+    """Cuts text that comes in parts where records end, as `read_table` reads them.
+
+    Args:
+        parts: The decoded file, cut anywhere.
+        sep: The character between fields.
+
+    Yields:
+        Text that ends with a record; the last may lack its line end.
+    """
+    record_or_line = re.compile(rf"(?P<record>{_record(sep)})|(?P<line>[^\n]*){LINE_END}")
+    s = re.escape(sep)
+    unclosed = re.compile(rf'(?:{_field(sep)}{s})*"[^"]*(?:""[^"]*)*"?\Z')
+    rest = ""
+    for part in parts:
+        rest += part
+        end = rest.rfind("\n") + 1
+        if '"' in rest and len(rest) < LONGEST_RECORD:
+            last, end = end, 0
+            while end < last:
+                found = record_or_line.match(rest, end)
+                assert found is not None  # a line always is one
+                if found.end() > last or (not found["record"] and unclosed.match(rest, end)):
+                    break  # what ends it may come yet
+                end = found.end()
+        if end:
+            yield rest[:end]
+            rest = rest[end:]
+    if rest:
+        yield rest
 
 
 def _field(sep: str) -> str:
@@ -162,7 +192,12 @@ def _mend_quotes(text: str, sep: str) -> tuple[str, int]:
 
 
 def _parse(
-    text: str, sep: str, width: int, strings: Collection[int], inferred: Collection[int]
+    text: str,
+    sep: str,
+    width: int,
+    strings: Collection[int],
+    inferred: Collection[int],
+    plain: Collection[int],
 ) -> CsvTable:
     import pandas as pd
 
@@ -176,7 +211,7 @@ def _parse(
             names=[str(position) for position in range(width + 1)],
             usecols=[*strings, *inferred, width],
             index_col=False,
-            dtype={str(position): object for position in (*strings, width)},
+            dtype={str(position): object for position in (*strings, *plain, width)},
             na_values={str(position): MISSING_MARKERS for position in inferred},
             keep_default_na=False,
             low_memory=False,  # one type per column, not one per chunk

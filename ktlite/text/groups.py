@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ktlite.errors import DataError, Problems
+from ktlite.text.files import open_table
 from ktlite.text.raw_texts import RawTexts
-from ktlite.text.readers import read_csv, read_frame
+from ktlite.text.readers import read_frame
+from ktlite.text.table import as_names, is_tabular, read_table_texts
 
+EXPECTED = (
+    "the path of a file (CSV, TSV, JSONL, Parquet), a DataFrame, a datasets.Dataset, a list of "
+    "tuples of two or three texts, or a tuple (such a list, scores)"
+)
 ROLES = ("anchor", "positive", "negative")
 
 
@@ -19,8 +24,8 @@ def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any)
     """Reads pairs or triplets of texts from whatever `get_learner(train_data=)` is given.
 
     Args:
-        data: Path of a CSV file, a data frame, a list of tuples of two or three texts, or (such a
-            list, scores).
+        data: Path of a file (CSV, TSV, JSONL, Parquet), a data frame, a `datasets.Dataset`, a list
+            of tuples of two or three texts, or (such a list, scores).
         text_column: Two or three names of columns. Default: "anchor", "positive" and, in a data
             frame that has it, "negative".
         label_columns: The column of the scores; None: there are none.
@@ -38,15 +43,13 @@ def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any)
     if isinstance(data, (list, tuple)):
         scored = len(data) == 2 and not all(map(_is_group, data))
         return read_group_arrays(*(data if scored else (data,)), missing=missing, source=source)
-    is_frame = hasattr(data, "columns") and hasattr(data, "iloc")
     problems = Problems("get_learner")
     problems.add_unless(
-        is_frame or isinstance(data, (str, os.PathLike)),
-        f"{source} is of type {type(data).__name__}; expected the path of a CSV file, a DataFrame, "
-        "a list of tuples of texts, or a tuple (such a list, scores).",
+        is_tabular(data),
+        f"{source} is of type {type(data).__name__}; expected {EXPECTED}.",
     )
     if text_column is None:
-        has_negative = is_frame and ROLES[2] in data.columns
+        has_negative = ROLES[2] in getattr(data, "columns", getattr(data, "column_names", ()))
         text_column = ROLES if has_negative else ROLES[:2]
     problems.add_unless(
         isinstance(text_column, (list, tuple)) and len(text_column) in (2, 3),
@@ -54,12 +57,10 @@ def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any)
         "positive, negative).",
     )
     problems.raise_if_any()
-    scores = () if label_columns is None else label_columns
-    if is_frame:
-        raw = read_frame(data, text_column, scores, missing=missing, source=source)
-    else:
-        raw = read_csv(data, text_column, scores, **options)
-    return _with_numbers(raw)
+    del options["missing"]
+    table = open_table(data, source, **options)
+    columns = as_names(text_column), as_names(label_columns)
+    return _with_numbers(read_table_texts(table, *columns, missing))
 
 
 def read_group_arrays(

@@ -38,7 +38,7 @@ def texts_from_csv(
     preprocess_mode: str | os.PathLike[str] = "standard",
     encoding: str | None = None,
     lang: str | None = None,
-    sep: str = ",",
+    sep: str | None = None,
     is_regression: bool = False,
     random_state: int | None = None,
     verbose: int = 1,
@@ -62,7 +62,7 @@ def texts_from_csv(
             lists. Or a checkpoint folder or Hub name, for that checkpoint.
         encoding: Of the files. Default: detected (UTF-8, GB18030, ...).
         lang: Accepted for ktrain's sake.
-        sep: Column separator.
+        sep: Column separator. Default: a comma, or by the file's name a tab (`.tsv`).
         is_regression: The same as `task="regression"`.
         random_state: Seed of the split. Default: 42.
         verbose: 0 silences progress bars and all lines but warnings.

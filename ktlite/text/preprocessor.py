@@ -150,7 +150,7 @@ class Preprocessor:
             self.learn_texts(raw)
         weights = None if sample_weight is None else _weights(sample_weight, raw)
         targets = None if raw.labels is None else self.task.encode(raw.labels, raw.source)
-        encodings = self.encode(raw.texts, verbose=verbose)
+        encodings = raw.encodings or self.encode(raw.texts, verbose=verbose)
         return TextDataset(raw.texts, encodings, targets, self, raw.rows, weights)
 
     def learn_task(self, raw: RawTexts) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ktlite.batching import padded_length
+from ktlite.tasks.losses import IGNORE
 from ktlite.tasks.masked_lm import ORDER, WORDS, MaskedLM
-from ktlite.tasks.task import IGNORE
 from ktlite.text.corpus import SENTENCE, WORD, Corpus
 from ktlite.text.masking import Masking
 from ktlite.text.tokenizer import Tokenizer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,9 +12,10 @@ import numpy as np
 
 from ktlite._logging import logger
 from ktlite.errors import DataError, Problems, did_you_mean, listing, plural
-from ktlite.text.csv_table import read_table, split_header
 from ktlite.text.encodings import decode, detect_encoding
-from ktlite.text.raw_texts import MISSING_CHOICES, Name, RawTexts, usable_texts
+from ktlite.text.files import CsvFile, check_exists, visible
+from ktlite.text.raw_texts import MISSING_CHOICES, Block, Name, RawTexts, gather
+from ktlite.text.table import FrameTable, as_names, check_names, read_table_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,6 @@ __all__ = ["RawTexts", "detect_encoding", "read_arrays", "read_csv", "read_folde
 
 
 SHOWN_FILES = 5
-SEPARATORS = ",;|\t"
 
 
 def read_csv(
@@ -32,7 +31,7 @@ def read_csv(
     text_column: Name | tuple[Name, Name],
     label_columns: Name | Sequence[Name] = (),
     *,
-    sep: str = ",",
+    sep: str | None = None,
     encoding: str | None = None,
     names: Sequence[Name] | None = None,
     missing: str = "drop",
@@ -47,7 +46,8 @@ def read_csv(
         path: The file.
         text_column: The column of the texts, or two columns for pairs of texts.
         label_columns: The label column, or several: then labels are [n, k].
-        sep: The one character between fields.
+        sep: The one character between fields. Default: a tab in `.tsv` and `.tab` files, else a
+            comma.
         encoding: Any that Python knows; None detects it, GB18030 included.
         names: Column names of a file that has no header line.
         missing: "drop" leaves out rows without text or label and warns with their
@@ -62,52 +62,14 @@ def read_csv(
         >>> raw = read_csv("sst2/train.tsv", "text", "label", sep="\t", names=["text", "label"])
     """
     file = Path(path)
-    texts, labels = _as_names(text_column), _as_names(label_columns)
+    texts, labels = as_names(text_column), as_names(label_columns)
     problems = Problems(file.name, DataError)
-    _check_names(problems, texts, labels, missing)
-    if not isinstance(sep, str) or len(sep) != 1 or sep in '"\r\n':
+    check_names(problems, texts, labels, missing)
+    if sep is not None and (not isinstance(sep, str) or len(sep) != 1 or sep in '"\r\n'):
         problems.add(f"sep={sep!r} is not one character such as ',' ';' '|' or '\\t'.")
-    _check_exists(problems, file, file.is_file(), "file")
+    check_exists(problems, file, file.is_file(), "file")
     problems.raise_if_any()
-
-    content, used = decode(file.read_bytes(), encoding, file.name)
-    if encoding is None and not used.startswith("utf-8"):
-        logger.info("%s: read as %s.", file.name, used)
-    if "\r" in content:  # alone it ends a line, as it did on old Macs
-        content = re.sub(r"\r(?!\n)", "\n", content)
-    header, body = split_header(content, sep)
-    if not header:
-        raise DataError(f"{file.name}: the file is empty.")
-    columns: list[Name]
-    if names is None:
-        columns, sep_hint = [*header], _separator_hint(header, sep)
-    else:
-        columns, body, sep_hint = list(names), content, ""
-        problems.add_unless(
-            len(columns) == len(header),
-            f"names has {plural(len(columns), 'name')}, but the first line has "
-            f"{plural(len(header), 'field')} with sep={sep!r}.{_separator_hint(header, sep)}",
-        )
-    _check_columns(problems, columns, texts, labels, sep_hint)
-    problems.raise_if_any()
-
-    text_positions = [columns.index(name) for name in texts]
-    label_positions = [columns.index(name) for name in labels]
-    table = read_table(
-        body, sep, len(columns), strings=text_positions, inferred=label_positions, source=file.name
-    )
-    too_long = f"more than {plural(len(columns), 'field')}"
-    if table.too_long_line:
-        header_lines = content[: len(content) - len(body)].count("\n")
-        too_long += f", first on line {header_lines + table.too_long_line}"
-    return usable_texts(
-        table.frame[text_positions].set_axis(texts, axis=1),
-        table.frame[label_positions].set_axis(labels, axis=1) if labels else None,
-        source=file.name,
-        missing=missing,
-        refused={too_long: table.too_long},
-        label_columns=labels,
-    )
+    return read_table_texts(CsvFile(file, sep, encoding, names), texts, labels, missing)
 
 
 def read_frame(
@@ -140,21 +102,10 @@ def read_frame(
     """
     import pandas as pd
 
-    texts, labels = _as_names(text_column), _as_names(label_columns)
-    problems = Problems(source, DataError)
-    _check_names(problems, texts, labels, missing)
-    if isinstance(frame, pd.DataFrame):
-        _check_columns(problems, list(frame.columns), texts, labels)
-    else:
-        problems.add(f"expected a pandas DataFrame, got {type(frame).__name__}.")
-    problems.raise_if_any()
-    return usable_texts(
-        frame[list(texts)],
-        frame[list(labels)] if labels else None,
-        source=source,
-        missing=missing,
-        label_columns=labels,
-    )
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"{source}: expected a pandas DataFrame, got {type(frame).__name__}.")
+    texts, labels = as_names(text_column), as_names(label_columns)
+    return read_table_texts(FrameTable(frame, source), texts, labels, missing)
 
 
 def read_folder(
@@ -191,12 +142,12 @@ def read_folder(
     top = Path(folder)
     problems = Problems(top.name, DataError)
     problems.choice("missing", missing, MISSING_CHOICES)
-    _check_exists(problems, top, top.is_dir(), "folder")
+    check_exists(problems, top, top.is_dir(), "folder")
     problems.raise_if_any()
-    found = sorted(p.name for p in _visible(top) if p.is_dir())
+    found = sorted(p.name for p in visible(top) if p.is_dir())
     names = found if classes is None else list(classes)
     files = {
-        name: sorted(p for p in _visible(top / name) if p.is_file())
+        name: sorted(p for p in visible(top / name) if p.is_file())
         for name in names
         if name in found
     }
@@ -229,14 +180,13 @@ def read_folder(
             plural(len(names), "class folder"), listing(names),
             listing(f"{name} ({count:,})" for name, count in used.most_common()),
         )  # fmt: skip
-    return usable_texts(
+    labels = np.repeat(np.array(names, object), [len(files[name]) for name in names])
+    block = Block(
         pd.DataFrame({"text": pd.Series(texts, dtype=object)}),
-        pd.DataFrame({"label": np.repeat(np.array(names, object), [len(files[n]) for n in names])}),
-        source=top.name,
-        missing=missing,
-        places=places,
-        class_names=tuple(names),
+        pd.DataFrame({"label": labels}),
+        place=places.__getitem__,
     )
+    return gather([block], source=top.name, missing=missing, class_names=tuple(names))
 
 
 def read_arrays(
@@ -272,71 +222,7 @@ def read_arrays(
             "expected as many labels as texts.",
         )
     problems.raise_if_any()
-    return usable_texts(text_frame, label_frame, source=source, missing=missing)
-
-
-def _as_names(columns: Any) -> tuple[Name, ...]:
-    if columns is None:
-        return ()
-    return tuple(columns) if isinstance(columns, (list, tuple)) else (columns,)
-
-
-def _check_names(
-    problems: Problems, texts: tuple[Name, ...], labels: tuple[Name, ...], missing: str
-) -> None:
-    problems.choice("missing", missing, MISSING_CHOICES)
-    if not 1 <= len(texts) <= 3:
-        problems.add(f"text_column must be one to three names, got {list(texts)}.")
-    for name, count in Counter((*texts, *labels)).items():
-        if count > 1:
-            problems.add(f"column {name!r} is asked for {count} times, as a text or a label.")
-
-
-def _check_columns(
-    problems: Problems,
-    columns: Sequence[Name],
-    texts: tuple[Name, ...],
-    labels: tuple[Name, ...],
-    sep_hint: str = "",
-) -> None:
-    absent = []
-    for argument, names in (("text_column", texts), ("label_columns", labels)):
-        for name in names:
-            if name not in columns:
-                absent.append(f"{argument}: no column is {name!r}.{did_you_mean(name, columns)}")
-            elif columns.count(name) > 1:
-                problems.add(f"{argument}: {columns.count(name)} columns have the name {name!r}.")
-    if absent and sep_hint:
-        problems.add(f"there is only one column, {columns[0]!r}.{sep_hint}")
-    elif absent:
-        absent[-1] += f" The columns are {listing(repr(c) for c in columns)}."
-        problems.found += absent
-
-
-def _check_exists(problems: Problems, path: Path, exists: bool, kind: str) -> None:
-    if exists:
-        return
-    if path.exists():
-        other = "folder" if path.is_dir() else "file"
-        problems.add(f"expected a {kind}, but {str(path)!r} is a {other}.")
-    elif path.parent.is_dir():
-        near = did_you_mean(path.name, (p.name for p in _visible(path.parent)))
-        problems.add(f"there is no {kind} {str(path)!r}.{near}")
-    else:
-        problems.add(f"there is no folder {str(path.parent)!r}.")
-
-
-def _separator_hint(header: list[str], sep: str) -> str:
-    """Returns what `sep` should be if the header was not split and another one splits it."""
-    others = [s for s in SEPARATORS if s != sep and s in header[0]]
-    if len(header) > 1 or not others:
-        return ""
-    best = max(others, key=header[0].count)
-    return f" The separator is probably {best!r}: pass sep={best!r}."
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return gather([Block(text_frame, label_frame)], source=source, missing=missing)
 
 
 def _text_frame(texts: Any, problems: Problems) -> pd.DataFrame | None:

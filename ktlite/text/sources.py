@@ -10,10 +10,11 @@ from typing import Any
 
 from ktlite.errors import Problems
 from ktlite.tasks import Task, find_task
-from ktlite.text.groups import read_group_arrays, read_groups
-from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
+from ktlite.text import groups, squad
+from ktlite.text.files import open_table
+from ktlite.text.readers import RawTexts, read_arrays, read_folder
 from ktlite.text.spans import read_spans
-from ktlite.text.squad import EXPECTED, read_any_questions, read_question_arrays
+from ktlite.text.table import as_names, is_tabular, read_table_texts
 from ktlite.text.tagged import (
     read_columns,
     read_conllu,
@@ -45,29 +46,35 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     """Reads texts, a label each, from whatever `get_learner(train_data=)` is given.
 
     Args:
-        data: Path of a CSV file or of a folder of class folders, a data frame, or
-            (texts, labels).
+        data: Path of a file (CSV, TSV, JSONL, Parquet), a pattern or a list of them, the path of
+            a folder of class folders, a data frame, a `datasets.Dataset`, or (texts, labels).
         text_column: Name of the text column, or two names.
         label_columns: Name or names of the label columns.
-        **options: `sep`, `encoding`, `names`, `missing`, `source`.
+        **options: `sep`, `encoding`, `names`, `missing`, `source`; `store`, a `TokenStore` that
+            reads the data and tokenises it to disk.
 
     Raises:
         DataError: If the data cannot be read.
         ArgumentError: If it is of another kind, or columns are not named.
     """
-    source = options.pop("source")
-    missing = options["missing"]
-    if isinstance(data, (tuple, list)) and len(data) == 2:
-        return read_arrays(data[0], data[1], missing=missing, source=source)
-    is_path = isinstance(data, (str, os.PathLike))
-    if is_path and Path(data).is_dir():
-        return read_folder(data, encoding=options["encoding"], missing=missing)
+    source, store = options.pop("source"), options.pop("store", None)
+    missing = options.pop("missing")
+    tabular = is_tabular(data)
     problems = Problems("get_learner")
-    is_frame = hasattr(data, "columns") and hasattr(data, "iloc")
     problems.add_unless(
-        is_path or is_frame,
-        f"{source} is of type {type(data).__name__}; expected {SOURCES['texts'].expected}.",
+        store is None or tabular,
+        f"cache_folder= keeps the tokens of a file, a DataFrame or a Dataset; {source} is another "
+        "kind of data: leave cache_folder out.",
     )
+    if not tabular:
+        problems.raise_if_any()
+        if isinstance(data, (tuple, list)) and len(data) == 2:
+            return read_arrays(data[0], data[1], missing=missing, source=source)
+        if isinstance(data, (str, os.PathLike)):
+            return read_folder(data, encoding=options["encoding"], missing=missing)
+        problems.add(
+            f"{source} is of type {type(data).__name__}; expected {SOURCES['texts'].expected}."
+        )
     problems.add_unless(text_column is not None, "text_column is not given: which column?")
     problems.add_unless(
         not isinstance(text_column, (list, tuple)) or len(text_column) < 3,
@@ -75,9 +82,11 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     )
     problems.add_unless(label_columns is not None, "label_columns is not given: which column?")
     problems.raise_if_any()
-    if is_path:
-        return read_csv(data, text_column, label_columns, **options)
-    return read_frame(data, text_column, label_columns, missing=missing, source=source)
+    texts, labels = as_names(text_column), as_names(label_columns)
+    table = open_table(data, source, whole=store is None, **options)
+    read = read_table_texts if store is None else store.read
+    raw: RawTexts = read(table, texts, labels, missing)
+    return raw
 
 
 def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
@@ -113,7 +122,7 @@ def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: 
     if suffix == ".jsonl":
         return read_spans(data, encoding=encoding)
     if suffix == ".csv":
-        return read_tag_table(data, **columns, sep=options["sep"], encoding=encoding)
+        return read_tag_table(data, **columns, sep=options["sep"] or ",", encoding=encoding)
     if suffix == ".conllu":
         columns.pop("word_column", None)
         return read_conllu(data, **columns, encoding=encoding)
@@ -129,8 +138,8 @@ def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: 
 
 SOURCES: dict[str, Source] = {
     "texts": Source(
-        "the path of a CSV file or of a folder of class folders, a DataFrame, or a tuple "
-        "(texts, labels)",
+        "the path of a CSV file (or TSV, JSONL, Parquet; or a list of paths) or of a folder of "
+        "class folders, a DataFrame, a datasets.Dataset, or a tuple (texts, labels)",
         needs_columns=True,
         read=read_any,
         arrays=read_arrays,
@@ -143,17 +152,16 @@ SOURCES: dict[str, Source] = {
         arrays=read_tag_arrays,
     ),
     "questions": Source(
-        EXPECTED,
+        squad.EXPECTED,
         needs_columns=False,
-        read=read_any_questions,
-        arrays=read_question_arrays,
+        read=squad.read_any_questions,
+        arrays=squad.read_question_arrays,
     ),
     "groups": Source(
-        "the path of a CSV file, a DataFrame, a list of tuples of two or three texts, or a tuple "
-        "(such a list, scores)",
+        groups.EXPECTED,
         needs_columns=False,
-        read=read_groups,
-        arrays=read_group_arrays,
+        read=groups.read_groups,
+        arrays=groups.read_group_arrays,
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,56 @@ def stratified_split(
     _, val = train_test_split(pool, test_size=n_val, stratify=stratify, random_state=seed)
     train = np.setdiff1d(np.arange(n), val)
     return train, np.sort(val)
+
+
+def fold_numbers(labels: np.ndarray, folds: int, seed: int, groups: Any = None) -> np.ndarray:
+    """Deals rows out to folds, each with the same mix of classes.
+
+    Classes of fewer rows than folds are dealt out together. Done by scikit-learn's
+    `StratifiedKFold` and its relatives.
+
+    Args:
+        labels: As for `stratified_split`.
+        folds: How many.
+        seed: Of the shuffle.
+        groups: [n], which rows belong together, and go into the same fold; None: none do.
+
+    Returns:
+        int64 [n], the number of each row's fold, from 0.
+
+    Raises:
+        DataError: If there are fewer rows, or groups, than folds.
+
+    Example:
+        >>> np.bincount(fold_numbers(np.array(["a", "b"] * 10), 4, seed=42))
+        array([5, 5, 5, 5])
+    """
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    labels = np.asarray(labels)
+    units = len(labels) if groups is None else len(np.unique(groups))
+    if units < folds:
+        what = "row" if groups is None else "group"
+        raise DataError(f"{folds} folds take at least {folds} {what}s; there are {units}.")
+    classes = _classes(labels)
+    shuffled = {"n_splits": folds, "shuffle": True, "random_state": seed}
+    if classes is None:
+        splitter = KFold(**shuffled) if groups is None else GroupKFold(folds)
+    else:
+        classes = _frequent(classes, folds)
+        splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(**shuffled)
+    numbers = np.empty(len(labels), "int64")
+    for number, (_, rows) in enumerate(splitter.split(labels, classes, groups)):
+        numbers[rows] = number
+    return numbers
+
+
+def _frequent(classes: np.ndarray, least: int) -> np.ndarray:
+    """Returns the classes, those of fewer rows as one; if too few still, as the most frequent."""
+    values, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    rare = counts < least
+    alone = counts[rare].sum() >= least
+    return np.where(rare, -2 if alone else values[counts.argmax()], values)[codes]
 
 
 def _classes(labels: np.ndarray) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from ktlite.batching import ContextEncodings, Encodings
 from ktlite.errors import CheckpointError, DataError, listing
 from ktlite.text.contexts import encode_contexts
 from ktlite.text.frame import Frame
+from ktlite.text.long_texts import encode_beginnings
 from ktlite.text.windows import cut, fill_gaps
 
 Text = str | tuple[str, str]
@@ -101,30 +103,33 @@ class Tokenizer:
                 "window= reads single texts; a pair of texts is cut at maxlen: leave window out."
             )
         lengths, ids, types, windows = [], [], [], []
-        any_type = False
         bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
         for start in range(0, len(texts), _CHUNK):
-            encoded = self._rust.encode_batch_fast(list(texts[start : start + _CHUNK]))
-            chunk = encoded
+            part, read = texts[start : start + _CHUNK], self.maxlen if self.stride is None else None
+            chunk = encoded = encode_beginnings(self._rust, part, read)
             if self.stride is not None:
                 windows.append([1 + len(e.overflowing) for e in encoded])
                 chunk = [window for e in encoded for window in (e, *e.overflowing)]
             lengths.append(np.fromiter((len(e) for e in chunk), "int64", len(chunk)))
             ids.append(np.concatenate([np.array(e.ids, "int32") for e in chunk]))
-            type_ids = np.concatenate([np.array(e.type_ids, "int8") for e in chunk])
-            any_type = any_type or bool(type_ids.any())
-            types.append(type_ids)
+            types.append(np.concatenate([np.array(e.type_ids, "int8") for e in chunk]))
             bar.update(len(encoded))
         bar.close()
         offsets = np.concatenate([[0], np.cumsum(np.concatenate([[], *lengths]))]).astype("int64")
         return Encodings(
             ids=np.concatenate(ids) if ids else np.zeros(0, "int32"),
             offsets=offsets,
-            type_ids=np.concatenate(types) if any_type else None,
+            type_ids=np.concatenate(types) if any(part.any() for part in types) else None,
             max_length=self.maxlen,
             pad_id=self.pad_id,
             text_of=np.repeat(np.arange(len(texts)), np.concatenate(windows)) if windows else None,
         )
+
+    def located(self, texts: Sequence[Text]) -> list[Any]:
+        """Returns the `tokenizers.Encoding` of each row of `encode`: it knows where tokens are."""
+        windows = self.stride is not None
+        found = self._rust.encode_batch(list(texts))
+        return [row for e in found for row in ((e, *e.overflowing) if windows else (e,))]
 
     def encode_words(self, texts: Sequence[Sequence[str]], *, verbose: int = 0) -> Encodings:
         """Tokenises texts that are words already; cuts what is too long into windows.
@@ -217,6 +222,12 @@ class Tokenizer:
             )
             for e in encoded
         ]
+
+    def uncut(self) -> Tokenizer:
+        """Returns a copy that takes texts of any length."""
+        whole = copy.copy(self)
+        whole._rust = self._whole_texts()
+        return whole
 
     def _whole_texts(self) -> Any:
         """Returns a Rust tokenizer that cuts nothing."""

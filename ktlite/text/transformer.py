@@ -117,8 +117,8 @@ class Transformer(Preprocessor):
             label_smoothing: Share of each target that is spread over all classes (Szegedy et
                 al., 2015, arXiv:1512.00567).
             seed: Of the new head and of dropout.
-            **execution: `precision`, `strategy`, `devices`, `xla` and `accumulate`, as in
-                `get_learner`.
+            **execution: `precision`, `strategy`, `devices`, `xla`, `accumulate`, `remat`, `lora`
+                and `lora_alpha`, as in `get_learner`.
 
         Returns:
             A compiled `TransformerModel` with logits [batch, classes], or of another shape

@@ -38,7 +38,7 @@ def load(labels: Any = LABELS, texts: Any = TEXTS, **options: Any) -> Any:
     return texts_from_array(texts, labels, **options)
 
 
-def learned(name: str, labels: Any = LABELS, *, epochs: int = 5, **options: Any) -> Any:
+def learned(name: str, labels: Any = LABELS, *, epochs: int = 8, **options: Any) -> Any:
     train, val, _ = load(labels, **options)
     make = text_regression_model if isinstance(train.preproc.task, Regression) else text_classifier
     learner = ktlite.get_learner(make(name, train), train_data=train, val_data=val, batch_size=8)
@@ -201,7 +201,7 @@ def test_half_precision_trains() -> None:
     assert model.compute_dtype == "bfloat16"
     model.run_eagerly = True  # tracing takes longer than these few steps
     learner = ktlite.get_learner(model, train, val)
-    learner.fit(1e-2, 3, verbose=0)
+    learner.fit(1e-2, 6, verbose=0)
     losses = learner.history.history["loss"]
     assert losses[-1] < losses[0]
 

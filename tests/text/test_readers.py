@@ -542,6 +542,11 @@ def test_array_error_says_what_is_wrong(texts: Any, labels: Any, message: str) -
 # RawTexts
 
 
+def test_labels_beyond_64_bits_are_refused() -> None:
+    with pytest.raises(DataError, match="more than 64 bits"):
+        read_arrays(["a", "b"], [2**70, 1])
+
+
 @pytest.mark.parametrize(
     ("index", "expected"),
     [
