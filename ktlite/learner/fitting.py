@@ -8,16 +8,15 @@ from numbers import Real
 from typing import Any
 
 from ktlite._arguments import at_least_one, checked, positive
-from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
-from ktlite.learner.state import State
-from ktlite.training import run
-from ktlite.training.callbacks import ScheduleCallback
+from ktlite.errors import Problems
+from ktlite.learner.running import Running, better
+from ktlite.training.callbacks import ReduceOnPlateau, ScheduleCallback
 from ktlite.training.schedules import Constant, CosineRestarts, OneCycle, Triangular
 
 PATIENCE_STOP, PATIENCE_REDUCE, ENDLESS = 5, 2, 1024
 
 
-class Fitting(State):
+class Fitting(Running):
     """Training: at a constant rate, with restarts, with one cycle, or until it stops improving."""
 
     @checked
@@ -37,6 +36,9 @@ class Fitting(State):
         *,
         learning_rate: float | None = None,
         epochs: int | None = None,
+        resume: bool = False,
+        save_every: float = 10,
+        monitor: str | None = None,
     ) -> Any:
         """Trains at a constant rate, or with cosine restarts.
 
@@ -47,7 +49,7 @@ class Fitting(State):
                 anew with each cycle (SGDR: Loshchilov and Hutter, 2017, arXiv:1608.03983).
             cycle_mult: How many times longer each cycle is than the one before.
             lr_decay: What each cycle's rate is multiplied by, relative to the one before.
-            checkpoint_folder: Save the weights here after every epoch.
+            checkpoint_folder: Keep checkpoints here: the newest two and the best.
             early_stopping: Stop after this many epochs without a better validation
                 loss, and go back to the best weights.
             verbose: 0 silent, 1 progress bar, 2 a line an epoch.
@@ -56,6 +58,11 @@ class Fitting(State):
             steps_per_epoch: Batches an epoch, at most. Default: all.
             learning_rate: The same as `lr`.
             epochs: The same as `n_cycles`.
+            resume: Go on from the newest sound checkpoint in `checkpoint_folder`, or from the
+                beginning where there is none; call it with the same arguments and data.
+            save_every: Minutes between two checkpoints; after every epoch there is one too.
+            monitor: What the best checkpoint is the best by. Default: `"val_loss"`, or
+                without validation data `"loss"`.
 
         Returns:
             Keras' `History`; `history` also holds `lr`, `momentum` and `iterations` of
@@ -69,8 +76,8 @@ class Fitting(State):
             >>> learner.fit(1e-4, 2, cycle_len=1, cycle_mult=2)   # 1 + 2 epochs
         """
         problems = self._ready("fit")
-        rate = _one(problems, "lr", lr, "learning_rate", learning_rate)
-        cycles = _one(problems, "n_cycles", n_cycles, "epochs", epochs)
+        rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
+        cycles = one_of(problems, "n_cycles", n_cycles, "epochs", epochs)
         positive(problems, lr=rate, lr_decay=lr_decay)
         at_least_one(problems, n_cycles=cycles, cycle_mult=cycle_mult)
         _optional(
@@ -85,6 +92,7 @@ class Fitting(State):
         )
         if early_stopping is not None:
             self._check_monitor(problems, "val_loss")
+        self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor)
         problems.raise_if_any()
         schedule = ScheduleCallback(Constant(rate))
         total = cycles
@@ -97,6 +105,9 @@ class Fitting(State):
             total,
             callbacks=[*self._stopping(early_stopping, "val_loss"), *(callbacks or ())],
             checkpoint_folder=checkpoint_folder,
+            resume=resume,
+            save_every=save_every,
+            monitor=monitor,
             class_weight=class_weight,
             steps_per_epoch=steps_per_epoch,
             verbose=verbose,
@@ -117,6 +128,9 @@ class Fitting(State):
         verbose: int = 1,
         *,
         learning_rate: float | None = None,
+        resume: bool = False,
+        save_every: float = 10,
+        monitor: str | None = None,
     ) -> Any:
         """Trains with the 1cycle policy (Smith, 2018, arXiv:1803.09820).
 
@@ -126,7 +140,7 @@ class Fitting(State):
         Args:
             lr: The highest learning rate. `lr_find` helps to choose it.
             epochs: Epochs.
-            checkpoint_folder: Save the weights here after every epoch.
+            checkpoint_folder: Keep checkpoints here: the newest two and the best.
             cycle_momentum: Change the momentum too.
             max_momentum: Momentum at the start and the end.
             min_momentum: Momentum at the highest rate.
@@ -135,6 +149,11 @@ class Fitting(State):
             steps_per_epoch: Batches an epoch, at most. Default: all.
             verbose: 0 silent, 1 progress bar, 2 a line an epoch.
             learning_rate: The same as `lr`.
+            resume: Go on from the newest sound checkpoint in `checkpoint_folder`, or from the
+                beginning where there is none; call it with the same arguments and data.
+            save_every: Minutes between two checkpoints; after every epoch there is one too.
+            monitor: What the best checkpoint is the best by. Default: `"val_loss"`, or
+                without validation data `"loss"`.
 
         Returns:
             Keras' `History`; `history` also holds `lr`, `momentum` and `iterations` of
@@ -148,10 +167,11 @@ class Fitting(State):
         """
         total: Any = epochs  # a number, once the check is passed
         problems = self._ready("fit_onecycle")
-        rate = _one(problems, "lr", lr, "learning_rate", learning_rate)
+        rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
         positive(problems, lr=rate)
         at_least_one(problems, epochs=total)
         _optional(problems, steps_per_epoch=steps_per_epoch)
+        self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor)
         problems.raise_if_any()
         steps = self._steps(steps_per_epoch, "fit_onecycle")
         momentum = (max_momentum, min_momentum) if cycle_momentum else None
@@ -160,6 +180,9 @@ class Fitting(State):
             total,
             callbacks=callbacks or (),
             checkpoint_folder=checkpoint_folder,
+            resume=resume,
+            save_every=save_every,
+            monitor=monitor,
             class_weight=class_weight,
             steps_per_epoch=steps_per_epoch,
             verbose=verbose,
@@ -184,6 +207,8 @@ class Fitting(State):
         verbose: int = 1,
         *,
         learning_rate: float | None = None,
+        resume: bool = False,
+        save_every: float = 10,
     ) -> Any:
         """Trains with one triangle of the rate an epoch (Smith, 2017, arXiv:1506.01186).
 
@@ -201,12 +226,15 @@ class Fitting(State):
             max_momentum: Momentum at the lowest rate.
             min_momentum: Momentum at the highest rate.
             monitor: What has to improve: `"val_loss"`, `"val_accuracy"`, `"loss"`, ...
-            checkpoint_folder: Save the weights here after every epoch.
+            checkpoint_folder: Keep checkpoints here: the newest two and the best.
             class_weight: `"balanced"`, or a dict from class to weight.
             callbacks: Keras callbacks.
             steps_per_epoch: Batches an epoch, at most. Default: all.
             verbose: 0 silent, 1 progress bar, 2 a line an epoch.
             learning_rate: The same as `lr`.
+            resume: Go on from the newest sound checkpoint in `checkpoint_folder`, or from the
+                beginning where there is none; call it with the same arguments and data.
+            save_every: Minutes between two checkpoints; after every epoch there is one too.
 
         Returns:
             Keras' `History`, as from `fit_onecycle`.
@@ -223,7 +251,7 @@ class Fitting(State):
             reduce_on_plateau = PATIENCE_REDUCE if reduce_on_plateau is None else reduce_on_plateau
         total = ENDLESS if epochs is None else epochs
         problems = self._ready("autofit")
-        rate = _one(problems, "lr", lr, "learning_rate", learning_rate)
+        rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
         positive(problems, lr=rate)
         at_least_one(problems, epochs=total)
         _optional(
@@ -235,21 +263,24 @@ class Fitting(State):
         problems.add_unless(reduce_factor > 1, f"reduce_factor={reduce_factor!r}; expected > 1.")
         if early_stopping is not None or reduce_on_plateau is not None:
             self._check_monitor(problems, monitor)
+        best_by = None if monitor.startswith("val_") and self._val is None else monitor
+        self._check_checkpoints(problems, checkpoint_folder, resume, save_every, None)
         problems.raise_if_any()
         steps = self._steps(steps_per_epoch, "autofit")
         momentum = (max_momentum, min_momentum) if cycle_momentum else None
         schedule = ScheduleCallback(Triangular(rate, steps, momentum))
         extra = self._stopping(early_stopping, monitor)
         if reduce_on_plateau is not None:
-            mode = _better(monitor)
-            extra.append(
-                run.ReduceOnPlateau(schedule, monitor, reduce_factor, reduce_on_plateau, mode)
-            )
+            mode = better(monitor)
+            extra.append(ReduceOnPlateau(schedule, monitor, reduce_factor, reduce_on_plateau, mode))
         return self._fit(
             schedule,
             total,
             callbacks=[*extra, *(callbacks or ())],
             checkpoint_folder=checkpoint_folder,
+            resume=resume,
+            save_every=save_every,
+            monitor=best_by,
             class_weight=class_weight,
             steps_per_epoch=steps_per_epoch,
             verbose=verbose,
@@ -286,81 +317,8 @@ class Fitting(State):
         """Returns the optimizer's weight decay; None where there is none."""
         return self._optimizer("get_weight_decay").weight_decay
 
-    def _optimizer(self, where: str) -> Any:
-        """Returns the optimizer, unwrapped where it scales the loss."""
-        if not self.model.compiled:
-            raise ArgumentError(
-                f"{where}: the model is not compiled; call model.compile(...) first."
-            )
-        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
 
-    def _fit(
-        self,
-        schedule: ScheduleCallback,
-        epochs: int,
-        *,
-        callbacks: Sequence[Any],
-        checkpoint_folder: str | os.PathLike[str] | None,
-        class_weight: Any,
-        steps_per_epoch: int | None,
-        verbose: int,
-    ) -> Any:
-        feed = self._train_feed("fit")
-        saving = run.checkpoints(checkpoint_folder)
-        weights = self._class_weight(class_weight)
-        self._initial.keep()
-        before = getattr(self.model, "history", None)
-        try:
-            run.fit(
-                self.model,
-                feed,
-                self._val,
-                epochs=epochs,
-                steps=run.steps_per_epoch(feed, steps_per_epoch),
-                first_epoch=self._epochs_done,
-                schedule=schedule,
-                callbacks=[*saving, *callbacks],
-                class_weight=weights,
-                verbose=verbose,
-            )
-        finally:  # what was trained before Ctrl-C counts, and can be plotted
-            if getattr(self.model, "history", None) is not before:
-                self.history = self.model.history
-                self._epochs_done += len(self.history.epoch)
-        return self.history
-
-    def _stopping(self, patience: int | None, monitor: str) -> list[Any]:
-        import keras
-
-        if patience is None:
-            return []
-        return [
-            keras.callbacks.EarlyStopping(
-                monitor=monitor,
-                patience=patience,
-                mode=_better(monitor),
-                restore_best_weights=True,
-            )
-        ]
-
-    def _check_monitor(self, problems: Problems, monitor: str) -> None:
-        if not self.model.compiled:
-            return  # which is a problem of its own
-        plain = ["loss", *run.metric_names(self.model)]
-        known = [*plain, *(f"val_{name}" for name in plain)]
-        if monitor not in known:
-            problems.add(
-                f"monitor={monitor!r} is not measured; measured are {listing(known)}."
-                f"{did_you_mean(monitor, known)}"
-            )
-        elif monitor.startswith("val_") and self._val is None:
-            problems.add(
-                f"monitor={monitor!r} needs validation data, and the learner has no val_data; pass "
-                "it to get_learner, or give epochs and monitor='loss'."
-            )
-
-
-def _one(problems: Problems, name: str, value: Any, alias: str, other: Any) -> Any:
+def one_of(problems: Problems, name: str, value: Any, alias: str, other: Any) -> Any:
     """Returns an argument that may be given under one of two names."""
     problems.add_unless(
         value is None or other is None,
@@ -372,10 +330,3 @@ def _one(problems: Problems, name: str, value: Any, alias: str, other: Any) -> A
 def _optional(problems: Problems, **counts: Any) -> None:
     """Records a problem for each argument that is neither None nor a whole number of 1 or more."""
     at_least_one(problems, **{name: v for name, v in counts.items() if v is not None})
-
-
-def _better(monitor: str) -> str:
-    """Says whether a metric is better when lower ("min") or higher ("max")."""
-    rising = ("acc", "auc", "f1", "precision", "recall", "r2", "mcc", "similarity", "iou")
-    falls = monitor.endswith("loss") or not any(part in monitor for part in rising)
-    return "min" if falls else "max"

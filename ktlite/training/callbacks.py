@@ -8,6 +8,7 @@ import keras
 
 from ktlite.training.optimizers import inner, momentum, set_learning_rate, set_momentum
 from ktlite.training.schedules import Schedule
+from ktlite.training.state import averages, copy
 
 
 class ScheduleCallback(keras.callbacks.Callback):
@@ -55,6 +56,14 @@ class ScheduleCallback(keras.callbacks.Callback):
             self._record["momentum"] = []
         # The lists themselves, so that an interrupted fit leaves its values behind.
         self.model.history.history.update(self._record)
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a resumed run needs, beside the history."""
+        return {"scale": self.scale, "done": self._done_before_epoch}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Puts back what `state` returned."""
+        self.scale, self._done = state["scale"], state["done"]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._done_before_epoch = self._done
@@ -112,3 +121,101 @@ class WholeGroups(keras.callbacks.Callback):
         optimizer = inner(self.model.optimizer)
         count = int(keras.ops.convert_to_numpy(optimizer._iterations))
         return optimizer, count % optimizer.gradient_accumulation_steps
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras' `EarlyStopping`, as a run that is resumed needs it."""
+
+    _KEPT = ("wait", "stopped_epoch", "best", "best_epoch")
+
+    def state(self) -> dict[str, Any]:
+        """Returns how long it has waited, and the best weights so far."""
+        best = {} if self.best_weights is None else {"weights": self.best_weights}
+        return {**{name: getattr(self, name) for name in self._KEPT}, **best}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Puts back what `state` returned."""
+        for name in self._KEPT:
+            setattr(self, name, state[name])
+        self.best_weights = state.get("weights")
+
+
+class ReduceOnPlateau(keras.callbacks.Callback):
+    """Divides the schedule's rates by `factor` when `monitor` has not improved for `patience`.
+
+    Args:
+        schedule: The running schedule's callback.
+        monitor: A key of the epoch's logs.
+        factor: What the rates are divided by.
+        patience: Epochs without improvement.
+        mode: `"min"` or `"max"`: which way is better.
+    """
+
+    def __init__(
+        self,
+        schedule: ScheduleCallback,
+        monitor: str,
+        factor: float,
+        patience: int,
+        mode: str,
+    ) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.monitor = monitor
+        self.factor = factor
+        self.patience = patience
+        self.sign = 1.0 if mode == "min" else -1.0
+        self.best = float("inf")
+        self.waited = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        value = self.sign * (logs or {})[self.monitor]
+        if value < self.best:
+            self.best, self.waited = value, 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            self.schedule.scale /= self.factor
+            self.waited = 0
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a resumed run needs; the scale is the schedule's."""
+        return {"best": self.best, "waited": self.waited}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Puts back what `state` returned."""
+        self.best, self.waited = state["best"], state["waited"]
+
+
+class MovingAverage(keras.callbacks.Callback):
+    """Lets validation, and what follows training, see the average that the optimizer keeps.
+
+    Polyak averaging (Polyak and Juditsky, 1992). `keras.callbacks.SwapEMAWeights` exchanges
+    weights and average by adding and subtracting, which rounds both; here the weights wait
+    in memory, bit by bit. The average is of this fit, and begins with its weights.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Any] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        for weight, average in averages(self.model):
+            average.assign(weight)
+
+    def show(self, *_: Any, **__: Any) -> None:
+        """Puts the average into the model."""
+        if not self._waiting:
+            self._waiting = [copy(weight) for weight, _ in averages(self.model)]
+            for weight, average in averages(self.model):
+                weight.assign(average)
+
+    def hide(self, *_: Any, **__: Any) -> None:
+        """Puts the weights back that are being trained."""
+        if self._waiting:
+            for (weight, _), value in zip(averages(self.model), self._waiting, strict=True):
+                weight.assign(value)
+        self._waiting = []
+
+    on_test_begin = on_epoch_end = show
+    on_test_end = on_epoch_begin = hide

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ktlite._arguments import at_least_one
+from ktlite._arguments import at_least_one, between_0_and_1
 from ktlite.errors import Problems
+from ktlite.models.adapters import add_adapters
 from ktlite.tasks import Task
 from ktlite.training.distribution import check_strategy, make_strategy, scope
 from ktlite.training.metrics import as_metric
 from ktlite.training.optimizers import AdamW, LossScaleOptimizer
+from ktlite.training.remat import check_remat, rematerialise
 from ktlite.training.xla import check_xla, compile_encoder, wants_xla
 
 # Keras' policies. Weights stay float32: half-precision ones lose small updates, and AdamW's
@@ -38,6 +40,11 @@ class Execution:
         xla: Whether training compiles the encoder with XLA; `"auto"`: on GPUs. A model without
             one runs as it is.
         accumulate: Batches whose gradients are averaged for one step of the optimizer.
+        remat: Whether training keeps no activations inside blocks, and computes them again.
+        lora: Rank of low-rank adapters to train in place of the encoder. None: train all.
+        lora_alpha: As `ktlite.models.adapters.add_adapters` takes it.
+        ema: Decay of a moving average of the weights, such as 0.999, counted in batches.
+            Validation sees the average, and training ends with it.
 
     Example:
         >>> execution = Execution(strategy="mirrored", precision="bfloat16")
@@ -49,6 +56,10 @@ class Execution:
     precision: str | None = None
     xla: bool | str = "auto"
     accumulate: int = 1
+    remat: bool = False
+    lora: int | None = None
+    lora_alpha: float | None = None
+    ema: float | None = None
 
     def check(self, problems: Problems, **batch_sizes: Any) -> None:
         """Records everything that cannot work.
@@ -61,7 +72,16 @@ class Execution:
         if self.precision is not None:
             problems.choice("precision", self.precision, list(POLICIES))
         check_xla(problems, self.xla)
+        check_remat(problems, self.remat)
         at_least_one(problems, accumulate=self.accumulate)
+        if self.lora is not None:
+            at_least_one(problems, lora=self.lora)
+        problems.add_unless(
+            self.lora_alpha is None or self.lora is not None,
+            f"lora_alpha={self.lora_alpha!r} goes with lora, the rank.",
+        )
+        if self.ema is not None:
+            between_0_and_1(problems, ema=self.ema)
         before = len(problems.found)
         check_strategy(problems, self.strategy, self.devices)
         if len(problems.found) > before:
@@ -123,7 +143,11 @@ class Execution:
         loss = task.custom_loss(loss, label_smoothing)
         with scope(self._strategy):
             model = make(None if self.precision is None else POLICIES[self.precision])
-            compile_model(model, task, metrics, loss=loss, accumulate=self.accumulate)
+            if self.lora is not None:
+                add_adapters(model, self.lora, self.lora_alpha)
+            compile_model(model, task, metrics, loss=loss, accumulate=self.accumulate, ema=self.ema)
+        if self.remat and hasattr(model, "encoder"):
+            rematerialise(model)
         if hasattr(model, "run_encoder") and wants_xla(self.xla):
             compile_encoder(model)
         return model
@@ -136,10 +160,14 @@ def compile_model(
     *,
     loss: Any = None,
     accumulate: int = 1,
+    ema: float | None = None,
 ) -> None:
     """Compiles a model with ktlite's AdamW, and the loss and metrics of its task, or others."""
+    averaging: dict[str, Any] = {} if ema is None else {"use_ema": True, "ema_momentum": ema}
     # Keras refuses 1, which is its None.
-    optimizer: Any = AdamW(gradient_accumulation_steps=accumulate if accumulate > 1 else None)
+    optimizer: Any = AdamW(
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None, **averaging
+    )
     if model.dtype_policy.name == "mixed_float16":
         optimizer = LossScaleOptimizer(optimizer)
     model.compile(

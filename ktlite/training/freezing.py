@@ -7,6 +7,8 @@ from typing import Any
 import keras
 
 from ktlite._logging import logger
+from ktlite.errors import ArgumentError
+from ktlite.models.adapters import has_adapters
 from ktlite.training.optimizers import strategy_scope
 
 
@@ -22,7 +24,14 @@ def set_frozen(model: Any, count: int) -> None:
 
     Recompiling gives the optimizer fresh moments: those of Keras are bound to the
     variables that they were made for.
+
+    Raises:
+        ArgumentError: If the model has adapters.
     """
+    if has_adapters(model):
+        raise ArgumentError(
+            "this model trains its adapters (lora=) and its head; all else is frozen as it is."
+        )
     changed = False
     for number, (_, layers) in enumerate(layer_groups(model)):
         for layer in layers:

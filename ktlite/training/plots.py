@@ -56,7 +56,7 @@ def plot_lr_finder(
     Example:
         >>> plot_lr_finder(result).savefig("lr.png")
     """
-    figure, axes = _figure("Learning rate", "Loss")
+    figure, axes = new_figure("Learning rate", "Loss")
     marks = {n: rate for n, rate in result.suggestions.items() if suggest and rate is not None}
     shown = _shown(len(result.lrs), n_skip_beginning, n_skip_end)
     if marks:  # the curve is shown wherever something on it is marked
@@ -78,7 +78,7 @@ def plot_lr_finder(
         note = f"no suggestion: {result.problem.split('. ')[0].rstrip('.')}"
         axes.annotate(note, (0, 1.02), xycoords="axes fraction", color=FAINT_INK, fontsize=9.5)
     pad = 44 if marks else 24 if result.problem else 14
-    axes.set_title("Learning-rate finder", loc="left", pad=pad, **_title_font())
+    axes.set_title("Learning-rate finder", loc="left", pad=pad, **title_font())
     legend = "dots: single batches    line: their moving average"
     axes.set_title(legend, loc="right", pad=pad, fontsize=9.5, color=FAINT_INK)
     return figure
@@ -219,7 +219,7 @@ def _plot_epochs(train: Sequence[float], val: Sequence[float], what: str) -> Fig
     from matplotlib.ticker import MaxNLocator
 
     name = what.replace("_", " ").capitalize()
-    figure, axes = _figure("Epoch", name)
+    figure, axes = new_figure("Epoch", name)
     style: dict[str, Any] = {"linewidth": 2.2, "markersize": 7, "markeredgecolor": "white"}
     epochs = range(1, len(train) + 1)
     axes.plot(epochs, train, "o-", color=BLUE, label="training", **style)
@@ -240,26 +240,27 @@ def _plot_epochs(train: Sequence[float], val: Sequence[float], what: str) -> Fig
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
     axes.set_xlim(0.7, len(train) + 0.3)
     axes.margins(y=0.15)
-    axes.set_title(f"{name} by epoch", loc="left", pad=14, **_title_font())
+    axes.set_title(f"{name} by epoch", loc="left", pad=14, **title_font())
     return figure
 
 
 def _plot_steps(steps: Sequence[float], values: Sequence[float], name: str) -> Figure:
     from matplotlib.ticker import FuncFormatter
 
-    figure, axes = _figure("Batch", name)
+    figure, axes = new_figure("Batch", name)
     axes.plot(steps, values, color=BLUE, linewidth=2.2, solid_capstyle="round")
     if name == PER_STEP["lr"]:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: _scientific(rate, 1)))
     axes.margins(x=0.02, y=0.08)
-    axes.set_title(f"{name} by batch", loc="left", pad=14, **_title_font())
+    axes.set_title(f"{name} by batch", loc="left", pad=14, **title_font())
     return figure
 
 
 # ------------------------------------------------------------------------------- style
 
 
-def _figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+def new_figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """Returns an empty figure in ktlite's style, and its axes."""
     figure = _figure_class()(figsize=(8, 4.8), dpi=110, facecolor="white", layout="constrained")
     axes = figure.add_subplot(facecolor="white")
     axes.set_xlabel(x_label, color=INK, fontsize=11, labelpad=7)
@@ -273,7 +274,8 @@ def _figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _title_font() -> dict[str, Any]:
+def title_font() -> dict[str, Any]:
+    """Returns how titles are set."""
     return {"fontsize": 13, "fontweight": "bold", "color": INK}
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import keras
 
-from ktlite.errors import ArgumentError
-from ktlite.training.callbacks import ScheduleCallback, WholeGroups
+from ktlite.training.callbacks import MovingAverage, ScheduleCallback, WholeGroups
+from ktlite.training.checkpoints import Checkpoints
 from ktlite.training.distribution import spread_seeds, strategy_of
+from ktlite.training.faults import not_finite, out_of_memory
 from ktlite.training.feed import Feed
+from ktlite.training.freezing import recompile
+from ktlite.training.interrupts import Interrupts
+from ktlite.training.memory import is_out_of_memory
 from ktlite.training.optimizers import inner, momentum_variable, strategy_scope
+from ktlite.training.progress import NotFinite, Progress
+from ktlite.training.state import averages
 from ktlite.training.stream import Stream
 from ktlite.training.xla import watch_programs
 
@@ -37,10 +40,13 @@ def fit(
     first_epoch: int = 0,
     schedule: ScheduleCallback | None = None,
     callbacks: Sequence[Any] = (),
+    checkpoints: Checkpoints | None = None,
     class_weight: dict[int, float] | None = None,
     verbose: int = 1,
 ) -> Any:
     """Trains a compiled model; returns Keras' `History`.
+
+    The first Ctrl-C or SIGTERM lets the step end, and takes a checkpoint.
 
     Args:
         model: A compiled model.
@@ -52,10 +58,19 @@ def fit(
             determines the order of the rows.
         schedule: Learning rate and momentum of each step.
         callbacks: Keras callbacks.
+        checkpoints: Where to keep checkpoints, and which one to go on from.
         class_weight: By output number.
         verbose: Keras' `verbose`: 0 silent, 1 bar, 2 line an epoch.
+
+    Raises:
+        TrainingError: If the loss becomes NaN or infinite.
+        KeyboardInterrupt: After Ctrl-C.
+        SystemExit: After SIGTERM.
     """
-    extra: list[Any] = [] if schedule is None else [schedule]
+    build_optimizer(model)
+    averaging = [MovingAverage()] if averages(model) else []
+    extra: list[Any] = [*averaging]
+    extra += [] if schedule is None else [schedule]
     strategy = strategy_of(model)
     spread_seeds(model)
     if isinstance(train, Feed):
@@ -64,19 +79,52 @@ def fit(
     if accumulates and steps is not None:
         extra.append(WholeGroups(steps))
     cycles = schedule is not None and schedule.schedule.at(0)[1] is not None
-    _build_optimizer(model)
-    with momentum_variable(model) if cycles else nullcontext():
-        return model.fit(
-            **_training(train, first_epoch, steps, class_weight, strategy),
-            **_validation(val, strategy),
+    with Interrupts() as interrupts:
+        progress = Progress(
+            model,
+            [*extra, *callbacks],
             epochs=epochs,
-            callbacks=[*extra, *callbacks],
+            steps=steps,
             verbose=verbose,
-            shuffle=False,
+            interrupts=interrupts,
+            checkpoints=checkpoints,
+            exact=isinstance(train, Feed),
         )
+        if progress.already_finished():
+            return model.history
+        start = progress.position
+        data = _training(train, first_epoch + progress.epoch, start, steps, class_weight, strategy)
+        if start:
+            _build_metrics(model, data["x"])
+        try:
+            with momentum_variable(model) if cycles else nullcontext():
+                model.fit(
+                    **data,
+                    **_validation(val, strategy),
+                    epochs=epochs,
+                    initial_epoch=progress.epoch,
+                    callbacks=progress,
+                    verbose=verbose,
+                    shuffle=False,
+                )
+        except NotFinite as fault:
+            progress.roll_back()
+            where = (fault.epoch, fault.position, first_epoch + fault.epoch)
+            error = not_finite(model, train, *where, class_weight)
+            recompile(model)  # the moments are no numbers either
+            raise error from None
+        except BaseException as error:
+            for average in averaging:
+                average.show()
+            if is_out_of_memory(error):
+                raise out_of_memory(train) from error
+            raise
+        progress.finish()
+    interrupts.raise_if_any()
+    return model.history
 
 
-def _build_optimizer(model: Any) -> None:
+def build_optimizer(model: Any) -> None:
     """Makes the optimizer's variables.
 
     Those that are born while the step is traced have all of it traced a second time.
@@ -86,12 +134,26 @@ def _build_optimizer(model: Any) -> None:
             model.optimizer.build(model.trainable_variables)
 
 
+def _build_metrics(model: Any, data: Any) -> None:
+    """Makes the variables of the metrics, which else the first step makes."""
+    with strategy_scope(model):
+        batch = next(iter(data))
+        if strategy_of(model) is not None:  # as Keras does: of all devices, one's share
+            batch = strategy_of(model).experimental_local_results(batch)[0]
+        model._symbolic_build(data_batch=batch)
+
+
 def _training(
-    train: Feed | Stream, first_epoch: int, steps: int | None, class_weight: Any, strategy: Any
+    train: Feed | Stream,
+    first_epoch: int,
+    start: int,
+    steps: int | None,
+    class_weight: Any,
+    strategy: Any,
 ) -> dict[str, Any]:
     if isinstance(train, Feed):
         epoch = steps or train.steps
-        data = train.training(first_epoch, epoch, class_weight, strategy)
+        data = train.training(first_epoch, epoch, class_weight, strategy, start)
         return {"x": data, "steps_per_epoch": epoch}
     if steps == train.steps:
         return {"x": train.data, "class_weight": class_weight}
@@ -103,64 +165,6 @@ def _validation(val: Feed | Stream | None, strategy: Any) -> dict[str, Any]:
         steps = val.validation_steps(strategy)
         return {"validation_data": val.validation(strategy), "validation_steps": steps}
     return {} if val is None else {"validation_data": val.data}
-
-
-class ReduceOnPlateau(keras.callbacks.Callback):
-    """Divides the schedule's rates by `factor` when `monitor` has not improved for `patience`.
-
-    Args:
-        schedule: The running schedule's callback.
-        monitor: A key of the epoch's logs.
-        factor: What the rates are divided by.
-        patience: Epochs without improvement.
-        mode: `"min"` or `"max"`: which way is better.
-    """
-
-    def __init__(
-        self,
-        schedule: ScheduleCallback,
-        monitor: str,
-        factor: float,
-        patience: int,
-        mode: str,
-    ) -> None:
-        super().__init__()
-        self.schedule = schedule
-        self.monitor = monitor
-        self.factor = factor
-        self.patience = patience
-        self.sign = 1.0 if mode == "min" else -1.0
-        self.best = float("inf")
-        self.waited = 0
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        value = self.sign * (logs or {})[self.monitor]
-        if value < self.best:
-            self.best, self.waited = value, 0
-            return
-        self.waited += 1
-        if self.waited >= self.patience:
-            self.schedule.scale /= self.factor
-            self.waited = 0
-
-
-def checkpoints(folder: str | os.PathLike[str] | None) -> list[Any]:
-    """Returns the callback that saves the weights after every epoch; the folder is tried now.
-
-    Raises:
-        ArgumentError: If the folder cannot be written, before an hour of training is lost.
-    """
-    if folder is None:
-        return []
-    target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target):
-            pass
-    except OSError as error:
-        raise ArgumentError(f"checkpoint_folder={target}: cannot write there: {error}") from error
-    name = "weights-{epoch:02d}.weights.h5"
-    return [keras.callbacks.ModelCheckpoint(target / name, save_weights_only=True)]
 
 
 def metric_names(model: Any) -> list[str]:

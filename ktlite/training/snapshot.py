@@ -6,11 +6,11 @@ import random
 from types import TracebackType
 from typing import Any
 
-import keras
 import numpy as np
 
 from ktlite.errors import ArgumentError
 from ktlite.training.optimizers import strategy_scope
+from ktlite.training.state import copy, variables
 
 
 class Snapshot:
@@ -47,7 +47,7 @@ class Snapshot:
         if optimizer is not None and not optimizer.built:
             with strategy_scope(model):
                 optimizer.build(model.trainable_variables)
-        self._values = [(v, _copy(v)) for v in _variables(model)]
+        self._values = [(v, copy(v)) for v in variables(model).values()]
 
     def restore(self) -> None:
         """Puts everything back as it was; can be called again."""
@@ -68,13 +68,3 @@ class Snapshot:
         traceback: TracebackType | None,
     ) -> None:
         self.restore()
-
-
-def _variables(model: Any) -> list[keras.Variable]:
-    optimizer = getattr(model, "optimizer", None)
-    slots = [] if optimizer is None else optimizer.variables
-    return [*model.variables, *model.metrics_variables, *slots]
-
-
-def _copy(variable: keras.Variable) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable), copy=True)

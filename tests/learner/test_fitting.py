@@ -259,19 +259,6 @@ def test_sample_weights_weight_the_loss(arrays: Any, small_model: Callable[..., 
 # ------------------------------------------------------------------- saving and stopping
 
 
-def test_checkpoint_folder_holds_the_weights_of_each_epoch(
-    small_learner: Make, tmp_path: Path
-) -> None:
-    learner, watch = small_learner(), Watch()
-    folder = tmp_path / "new" / "weights"
-    learner.fit_onecycle(0.01, 2, checkpoint_folder=folder, callbacks=[watch], verbose=0)
-    files = sorted(folder.iterdir())
-    assert [file.name for file in files] == ["weights-01.weights.h5", "weights-02.weights.h5"]
-    learner.model.load_weights(files[0])
-    for found, expected in zip(learner.model.get_weights(), watch.weights[0], strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
 def test_a_checkpoint_folder_that_cannot_be_written_is_refused_before_training(
     small_learner: Make, tmp_path: Path
 ) -> None:

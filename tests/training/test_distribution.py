@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import sklearn.metrics
 import tensorflow as tf
 
 import ktlite
@@ -65,6 +66,19 @@ def results(still: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 def test_two_devices_follow_one(results: dict[str, Any], name: str) -> None:
     # The last batches are shared unevenly; the clipping norm is below that of the gradients.
     np.testing.assert_allclose(results["two"][name], results["one"][name], atol=1e-4)
+
+
+@pytest.mark.parametrize("devices", ["one", "two"])
+def test_figures_are_scikit_learns_on_raw_predictions(
+    results: dict[str, Any], devices: str
+) -> None:
+    """With weighted classes, and a last batch that is not full."""
+    found = results[devices]
+    proba, truth = np.array(found["proba"]), found["truth"]
+    accuracy = sklearn.metrics.accuracy_score(truth, proba.argmax(axis=1))
+    assert found["val_accuracy"][-1] == pytest.approx(accuracy, abs=1e-6)
+    loss = sklearn.metrics.log_loss(truth, proba / proba.sum(axis=1, keepdims=True))
+    assert found["val_loss"][-1] == pytest.approx(loss, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["restored", "reset"])

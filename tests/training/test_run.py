@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from ktlite.errors import ArgumentError
 from ktlite.training import run
-from ktlite.training.callbacks import ScheduleCallback
+from ktlite.training.callbacks import ReduceOnPlateau, ScheduleCallback
 from ktlite.training.feed import Feed, as_feed
 from ktlite.training.optimizers import AdamW
 from ktlite.training.schedules import Constant
@@ -177,21 +175,12 @@ def test_the_training_step_is_traced_once() -> None:
 )
 def test_a_plateau_reduces_the_rates(mode: str, expected: list[float]) -> None:
     schedule = ScheduleCallback(Constant(8.0))
-    plateau = run.ReduceOnPlateau(schedule, "figure", 2, 2, mode)
+    plateau = ReduceOnPlateau(schedule, "figure", 2, 2, mode)
     found = []
     for value in (1.0, 1.0, 2.0, 3.0, 3.0, 3.0, 3.0):
         found.append(8.0 * schedule.scale)
         plateau.on_epoch_end(len(found), {"figure": value})
     assert found == expected
-
-
-def test_checkpoints_name_the_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    assert run.checkpoints(None) == []
-    (tmp_path / "file").touch()
-    with pytest.raises(ArgumentError, match="checkpoint_folder=.*file: cannot write there"):
-        run.checkpoints(tmp_path / "file")
-    assert len(run.checkpoints(tmp_path / "new")) == 1
-    assert list((tmp_path / "new").iterdir()) == []
 
 
 def own_metric(y_true: Any, y_pred: Any) -> Any:

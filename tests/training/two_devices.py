@@ -80,6 +80,7 @@ def train(checkpoint: str, **options: Any) -> dict[str, Any]:
         "val_loss": history["val_loss"],
         "val_accuracy": history["val_accuracy"],
         "proba": proba.tolist(),
+        "truth": here.ground_truth().tolist(),
         "reset": reset,
         "frozen": frozen.tolist(),
         "epochs": len(stopped.history["loss"]),

@@ -1,0 +1,167 @@
+"""One training run of a `Learner`: its checkpoints, its record, and where it stops."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ktlite._arguments import positive
+from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
+from ktlite.learner.state import State
+from ktlite.training import run
+from ktlite.training.callbacks import EarlyStopping, ScheduleCallback
+from ktlite.training.checkpoints import Checkpoints, find_checkpoint
+from ktlite.training.identity import identify
+from ktlite.training.state import assign, variables
+
+
+class Running(State):
+    """Runs a training with its checkpoints, and goes on with one that was stopped."""
+
+    def load_checkpoint(self, folder: str | os.PathLike[str], which: str | int = "best") -> None:
+        """Puts the weights of a checkpoint into the model, as validation saw them.
+
+        To go on with a training, call the same fit again with `resume=True`.
+
+        Args:
+            folder: The `checkpoint_folder` of a fit.
+            which: `"best"`: after the best epoch; `"last"`: the newest; or the number of a
+                step, as in `step-000120`.
+
+        Raises:
+            ArgumentError: If there is no such checkpoint.
+            CheckpointError: If it is damaged, or of another model.
+
+        Example:
+            >>> learner.fit_onecycle(5e-5, 3, checkpoint_folder="run")
+            >>> learner.load_checkpoint("run", "best")
+        """
+        found = find_checkpoint(folder, which)
+        averages = found.state["averages"].items()
+        tensors = {**found.tensors, **{name: found.tensors[other] for name, other in averages}}
+        self._initial.keep()
+        self._weights_change()
+        assign(self.model, tensors, ("model",))
+
+    def _optimizer(self, where: str) -> Any:
+        """Returns the optimizer, unwrapped where it scales the loss."""
+        if not self.model.compiled:
+            raise ArgumentError(
+                f"{where}: the model is not compiled; call model.compile(...) first."
+            )
+        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+
+    def _fit(
+        self,
+        schedule: ScheduleCallback,
+        epochs: int,
+        *,
+        callbacks: Sequence[Any],
+        class_weight: Any,
+        steps_per_epoch: int | None,
+        verbose: int,
+        checkpoint_folder: str | os.PathLike[str] | None,
+        resume: bool,
+        save_every: float,
+        monitor: str | None,
+    ) -> Any:
+        feed = self._train_feed("fit")
+        weights = self._class_weight(class_weight)
+        steps = run.steps_per_epoch(feed, steps_per_epoch)
+        checkpoints = None
+        if checkpoint_folder is not None:
+            monitor = monitor or ("loss" if self._val is None else "val_loss")
+            identity = identify(
+                self.model,
+                feed,
+                self._val,
+                schedule=schedule.schedule,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                class_weight=weights,
+                stopping=[_settings(one) for one in callbacks if hasattr(one, "set_state")],
+            )
+            folder = os.fspath(checkpoint_folder)
+            checkpoints = Checkpoints(
+                folder, identity, monitor, better(monitor), save_every, self._epochs_done
+            )
+            run.build_optimizer(self.model)
+            shapes = [variable.shape for variable in variables(self.model).values()]
+            checkpoints.open(resume, 4 * sum(math.prod(shape) for shape in shapes))
+            self._epochs_done = checkpoints.first_epoch
+        self._initial.keep()
+        self._weights_change()
+        before = getattr(self.model, "history", None)
+        try:
+            run.fit(
+                self.model,
+                feed,
+                self._val,
+                epochs=epochs,
+                steps=steps,
+                first_epoch=self._epochs_done,
+                schedule=schedule,
+                callbacks=callbacks,
+                checkpoints=checkpoints,
+                class_weight=weights,
+                verbose=verbose,
+            )
+        finally:  # what was trained before Ctrl-C counts, and can be plotted
+            if getattr(self.model, "history", None) is not before:
+                self.history = self.model.history
+                self._epochs_done += len(self.history.epoch)
+        return self.history
+
+    def _stopping(self, patience: int | None, monitor: str) -> list[Any]:
+        if patience is None:
+            return []
+        return [
+            EarlyStopping(
+                monitor=monitor,
+                patience=patience,
+                mode=better(monitor),
+                restore_best_weights=True,
+            )
+        ]
+
+    def _check_monitor(self, problems: Problems, monitor: str) -> None:
+        if not self.model.compiled:
+            return  # which is a problem of its own
+        plain = ["loss", *run.metric_names(self.model)]
+        known = [*plain, *(f"val_{name}" for name in plain)]
+        if monitor not in known:
+            problems.add(
+                f"monitor={monitor!r} is not measured; measured are {listing(known)}."
+                f"{did_you_mean(monitor, known)}"
+            )
+        elif monitor.startswith("val_") and self._val is None:
+            problems.add(
+                f"monitor={monitor!r} needs validation data, and the learner has no val_data; pass "
+                "it to get_learner, or give epochs and monitor='loss'."
+            )
+
+    def _check_checkpoints(
+        self, problems: Problems, folder: Any, resume: bool, minutes: float, monitor: str | None
+    ) -> None:
+        """Records what is wrong with the arguments that checkpoints have."""
+        positive(problems, save_every=minutes)
+        problems.add_unless(
+            folder is not None or not resume, "resume=True needs the checkpoint_folder of the run."
+        )
+        if monitor is not None:
+            self._check_monitor(problems, monitor)
+
+
+def better(monitor: str) -> str:
+    """Says whether a metric is better when lower ("min") or higher ("max")."""
+    rising = ("acc", "auc", "f1", "precision", "recall", "r2", "mcc", "similarity", "iou")
+    falls = monitor.endswith("loss") or not any(part in monitor for part in rising)
+    return "min" if falls else "max"
+
+
+def _settings(callback: Any) -> str:
+    """Says what a callback goes by: those that only watch make no other run."""
+    known = {name: getattr(callback, name, None) for name in ("monitor", "patience", "factor")}
+    return f"{type(callback).__name__} {known}"

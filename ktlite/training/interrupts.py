@@ -1,0 +1,74 @@
+"""Ctrl-C and SIGTERM during a training: the step is finished first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from ktlite._logging import logger
+
+
+class Interrupts:
+    """Notes the first Ctrl-C or SIGTERM inside a `with`; a second one stops at once.
+
+    Only the main thread can handle signals; elsewhere nothing changes. A signal that the
+    process ignores stays ignored. The handlers that were there are put back at the end.
+
+    Attributes:
+        noted: The signal's number; None: there was none.
+
+    Example:
+        >>> with Interrupts() as interrupts:
+        ...     for step in range(1000):
+        ...         train(step)
+        ...         interrupts.raise_if_any()
+    """
+
+    def __init__(self) -> None:
+        self.noted: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if handler not in (signal.SIG_IGN, None):  # None: not set from Python
+                    self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        error: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._put_back()
+
+    def raise_if_any(self) -> None:
+        """Ends the training, if a signal has asked for it.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C.
+            SystemExit: After SIGTERM, with the usual exit code of 143.
+        """
+        if self.noted == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        if self.noted is not None:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        again, self.noted = self.noted is not None, number
+        if again:
+            self._put_back()
+            self.raise_if_any()
+        logger.info(
+            "%s: stopping after this step, or this validation; once more stops at once",
+            signal.Signals(number).name,
+        )
+
+    def _put_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
