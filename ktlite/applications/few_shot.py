@@ -16,7 +16,7 @@ from ktlite.learner import Learner
 from ktlite.predictor import Predictor, load_predictor
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 from ktlite.tasks import Classification, Similarity
-from ktlite.tasks.task import softmax
+from ktlite.tasks.arrays import softmax
 from ktlite.text.readers import read_arrays
 from ktlite.text.transformer import Transformer
 
@@ -121,7 +121,7 @@ class FewShotClassifier:
                 f"{len(task.classes)} classes",
                 plural(len(groups), "pair"),
             )
-        learner = Learner(model, data, batch_size=batch_size, seed=self.seed)
+        learner = Learner(model, data, batch_size=batch_size, seed=self.seed, check=False)
         learner.fit_onecycle(lr, epochs, verbose=verbose)
         embedder = learner.get_predictor(batch_size=self.batch_size)
         self._weights = logistic_regression(embedder.embed(examples), targets)

@@ -11,7 +11,7 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite.errors import ArgumentError, DataError, Problems, listing
 from ktlite.inference import Forward, in_order
-from ktlite.tasks.task import softmax
+from ktlite.tasks.arrays import softmax
 from ktlite.text.tokenizer import Tokenizer
 
 

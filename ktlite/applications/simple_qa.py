@@ -16,7 +16,7 @@ from ktlite.applications.bm25 import Bm25Index, as_paragraphs, is_index
 from ktlite.applications.question_answering import Model, as_answerer
 from ktlite.errors import ArgumentError, DataError, Problems, plural
 from ktlite.tasks import QuestionAnswering
-from ktlite.tasks.task import softmax
+from ktlite.tasks.arrays import softmax
 from ktlite.text.encodings import decode
 
 _SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*|\n")

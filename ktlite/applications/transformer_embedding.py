@@ -14,7 +14,7 @@ from ktlite.errors import DataError, Problems
 from ktlite.inference import Forward
 from ktlite.models.auto import from_pretrained, read_spec
 from ktlite.models.checkpoint import find_checkpoint
-from ktlite.tasks.task import unpadded
+from ktlite.tasks.arrays import unpadded
 from ktlite.tasks.words import as_words
 from ktlite.text.tokenizer import Tokenizer
 

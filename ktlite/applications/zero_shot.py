@@ -12,7 +12,7 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite.errors import CheckpointError, DataError, Problems, listing
 from ktlite.inference import Forward
-from ktlite.tasks.task import softmax
+from ktlite.tasks.arrays import softmax
 from ktlite.text.tokenizer import Tokenizer, check_texts
 
 # A small model that was trained for this, under the MIT licence.

@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
+from ktlite.tasks.aims import contrasts
+from ktlite.tasks.arrays import log_softmax, plain, softmax
+from ktlite.tasks.calibration import Calibration, Reliability
+from ktlite.tasks.figures import (
+    area_under_curve,
+    confusion,
+    dense_ranks,
+    f1_averages,
+    matthews,
+)
 from ktlite.tasks.losses import focal_loss, named_loss
-from ktlite.tasks.task import Report, Task, log_softmax, plain, softmax
+from ktlite.tasks.task import Report, Task
 
 _NUMBERS = (int, float, np.integer, np.floating)
 
@@ -23,6 +33,7 @@ class Classification(Task):
             gaps allowed.
         numbered: Integer labels are positions in `classes`, not labels themselves: 0 is
             the first class, whatever it is called.
+        calibration: What `calibrate` has learned, as `get_config` gives it.
 
     Raises:
         DataError: If there are fewer than two classes, or one is listed twice.
@@ -39,9 +50,15 @@ class Classification(Task):
     head = "text-classification"
     problem_type = "single_label_classification"
 
-    def __init__(self, classes: Sequence[Any], numbered: bool = False) -> None:
+    def __init__(
+        self,
+        classes: Sequence[Any],
+        numbered: bool = False,
+        calibration: Mapping[str, Any] | None = None,
+    ) -> None:
         self._classes = plain(list(classes))
         self.numbered = numbered
+        self.calibration = Calibration.from_config(calibration)
         self._index = {label: i for i, label in enumerate(self._classes)}
         if len(self._classes) < 2:
             raise DataError(
@@ -96,8 +113,8 @@ class Classification(Task):
         if unknown:
             raise DataError(
                 f"{source}: labels that are not among the classes {listing(self._classes)}: "
-                f"{listing(unknown)}.{did_you_mean(unknown[0], by_text)} Labels that only the "
-                "validation data has cannot be learned: add such texts to the training data."
+                f"{listing(unknown)}.{did_you_mean(unknown[0], by_text)} A model knows the "
+                "labels of its training data only: add such texts to it."
             )
         return [by_text[str(k)] for k in keys]
 
@@ -118,7 +135,10 @@ class Classification(Task):
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return softmax(logits).astype("float32")
+        return self._probabilities(logits).astype("float32")
+
+    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return softmax(logits / self.calibration.temperature)
 
     def decode(self, logits: np.ndarray) -> list[Any]:
         return [self._classes[i] for i in logits.argmax(axis=-1)]
@@ -129,53 +149,82 @@ class Classification(Task):
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return -np.take_along_axis(log_softmax(logits), targets[:, None].astype(int), 1)[:, 0]
 
-    def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
-        from sklearn.metrics import (
-            accuracy_score,
-            classification_report,
-            confusion_matrix,
-            f1_score,
-            matthews_corrcoef,
-        )
+    def target_weights(self) -> np.ndarray:
+        return contrasts(self.outputs)
 
-        predicted, order = logits.argmax(axis=-1), list(range(self.outputs))
+    def measure(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "loss": self.example_losses(logits, targets),
+            "true": targets.astype(int),
+            "predicted": logits.argmax(axis=-1),
+            "rank": dense_ranks(self._probabilities(logits)),
+        }
+
+    def figures(self, measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+        counts = confusion(measured["true"], measured["predicted"], self.outputs)
+        averages = f1_averages(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1))
+        # Of two classes, one curve; of more, the mean of each against the rest.
+        curves = range(1, 2) if self.outputs == 2 else range(self.outputs)
+        true, ranks = measured["true"], measured["rank"]
+        areas = [area_under_curve(ranks[:, i], true == i) for i in curves]
+        return {
+            "loss": float(measured["loss"].mean()),
+            "accuracy": float(counts.trace() / counts.sum()),
+            **averages,
+            "mcc": matthews(counts),
+            "roc_auc": float(np.mean(areas)),
+        }
+
+    def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
+        """Compares logits with targets; `roc_auc` is NaN where a class does not occur."""
+        from sklearn.metrics import classification_report
+
+        measured = self.measure(logits, targets)
+        true, predicted = measured["true"], measured["predicted"]
         text = classification_report(
-            targets,
+            true,
             predicted,
-            labels=order,
+            labels=list(range(self.outputs)),
             target_names=[str(c) for c in self._classes],
             zero_division=0,
             digits=3,
         )
-        metrics = {
-            "loss": float(self.example_losses(logits, targets).mean()),
-            "accuracy": float(accuracy_score(targets, predicted)),
-        }
-        for average in ("macro", "micro", "weighted"):
-            f1 = f1_score(targets, predicted, labels=order, average=average, zero_division=0)
-            metrics[f"f1_{average}"] = float(f1)
-        varied = len(np.union1d(targets, predicted)) > 1
-        metrics["mcc"] = float(matthews_corrcoef(targets, predicted)) if varied else 0.0
-        metrics["roc_auc"] = self._roc_auc(logits, targets)
-        return Report(text, metrics, confusion_matrix(targets, predicted, labels=order))
+        return Report(text, self.figures(measured), confusion(true, predicted, self.outputs))
 
-    def _roc_auc(self, logits: np.ndarray, targets: np.ndarray) -> float:
-        """Returns the area under the curve, of several classes the mean of each against the rest.
+    def calibrate(self, logits: np.ndarray, targets: np.ndarray) -> None:
+        chances = np.take_along_axis(softmax(logits), targets[:, None].astype(int), 1)[:, 0]
+        temperature = self.best_temperature(logits, targets)
+        self.calibration = Calibration.of_scores(1 - chances, temperature)
 
-        Not a number where a class does not occur.
+    def reliability(self, logits: np.ndarray, targets: np.ndarray) -> Reliability:
+        """Compares the probability of the predicted class with how often it is true."""
+        right = logits.argmax(axis=-1) == targets
+        return Reliability.of(self._probabilities(logits).max(axis=-1), right)
+
+    def sets(self, logits: np.ndarray, coverage: float) -> list[list[Any]]:
+        """Returns the labels of each text that may well be true, the most likely first.
+
+        Those above a probability, the same for all texts (Sadinle et al., 2019,
+        arXiv:1609.00451), and always the most likely one.
         """
-        from sklearn.metrics import roc_auc_score
+        limit = self.calibration.limit(coverage)
+        # Without the temperature, which was fitted to the calibration data: its scores and those
+        # of new texts would not be exchangeable.
+        chances = softmax(logits)
+        order = np.argsort(-chances, axis=-1, kind="stable")
+        inside = np.take_along_axis(1 - chances, order, -1) <= limit
+        inside[:, 0] = True
+        return [
+            [self._classes[i] for i in labels[there]]
+            for labels, there in zip(order, inside, strict=True)
+        ]
 
-        if len(np.unique(targets)) < self.outputs:
-            return float("nan")
-        probabilities = softmax(logits)
-        if self.outputs == 2:
-            return float(roc_auc_score(targets, probabilities[:, 1]))
-        return float(roc_auc_score(targets, probabilities, multi_class="ovr"))
+    def class_counts(self, targets: np.ndarray) -> np.ndarray:
+        return np.bincount(targets.astype(int), minlength=self.outputs)
 
     def class_weights(self, weights: Any, targets: np.ndarray) -> dict[int, float]:
         if isinstance(weights, str) and weights == "balanced":
-            counts = np.bincount(targets.astype(int), minlength=self.outputs)
+            counts = self.class_counts(targets)
             # scikit-learn's rule; a class without examples weighs nothing in any case.
             return {
                 i: len(targets) / (self.outputs * count) if count else 1.0
@@ -206,4 +255,8 @@ class Classification(Task):
         return by_class
 
     def get_config(self) -> dict[str, Any]:
-        return {"classes": self.classes, "numbered": self.numbered}
+        return {
+            "classes": self.classes,
+            "numbered": self.numbered,
+            **self.calibration.config(),
+        }

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 OUTSIDE = "O"
 # Other letters of the same: BILOU's last and unit, BMEWO's middle and whole.
 _SAME = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I", "W": "S"}
@@ -116,18 +118,36 @@ def score(
     Returns:
         The score of each type, by name, and that of all entities together.
     """
-    right: Counter[str] = Counter()
-    said: Counter[str] = Counter()
-    known: Counter[str] = Counter()
-    for truth, guess in zip(true, predicted, strict=True):
+    kinds = sorted({parse_tag(tag)[1] for tags in [*true, *predicted] for tag in tags} - {""})
+    return scores_of(kinds, counted(true, predicted, kinds).sum(axis=0))
+
+
+def counted(
+    true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], kinds: Sequence[str]
+) -> np.ndarray:
+    """Counts the entities that are right, predicted, and true, int [sentences, types, 3].
+
+    Args:
+        true: Sentences of tags.
+        predicted: As many tags for each.
+        kinds: The types.
+    """
+    number = {kind: i for i, kind in enumerate(kinds)}
+    counts = np.zeros((len(true), len(kinds), 3), int)
+    for sentence, truth, guess in zip(counts, true, predicted, strict=True):
         wanted, found = set(entities(truth)), set(entities(guess))
-        right.update(entity.kind for entity in wanted & found)
-        said.update(entity.kind for entity in found)
-        known.update(entity.kind for entity in wanted)
+        for column, group in enumerate((wanted & found, found, wanted)):
+            for entity in group:
+                sentence[number[entity.kind], column] += 1
+    return counts
+
+
+def scores_of(kinds: Sequence[str], totals: np.ndarray) -> tuple[dict[str, Score], Score]:
+    """Returns what `score` does, from the sum of what `counted` returns over sentences."""
     by_type = {
-        kind: Score.of(right[kind], said[kind], known[kind]) for kind in sorted(known | said)
+        kind: Score.of(*row.tolist()) for kind, row in zip(kinds, totals, strict=True) if row.any()
     }
-    return by_type, Score.of(right.total(), said.total(), known.total())
+    return by_type, Score.of(*totals.sum(axis=0).tolist())
 
 
 def score_table(by_type: dict[str, Score], overall: Score) -> str:

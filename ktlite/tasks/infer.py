@@ -9,12 +9,13 @@ import numpy as np
 
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
+from ktlite.tasks.arrays import plain
 from ktlite.tasks.classification import Classification
 from ktlite.tasks.multilabel import MultiLabel
 from ktlite.tasks.question_answering import QuestionAnswering
 from ktlite.tasks.regression import Regression
 from ktlite.tasks.similarity import Similarity
-from ktlite.tasks.task import Task, plain
+from ktlite.tasks.task import Task
 from ktlite.tasks.token_classification import TokenClassification
 
 TASKS: dict[str, type[Task]] = {

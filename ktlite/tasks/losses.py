@@ -1,10 +1,12 @@
-"""Losses of classes that Keras does not have over class numbers and logits."""
+"""Losses of classes that Keras does not have over class numbers and logits; and its own."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ktlite.errors import ArgumentError, Problems
+
+IGNORE = -100  # a target that does not count, as in PyTorch
 
 
 def focal_loss(gamma: float = 2.0, label_smoothing: float = 0.0) -> Any:
@@ -47,6 +49,9 @@ def focal_loss(gamma: float = 2.0, label_smoothing: float = 0.0) -> Any:
             attention = ops.power(1 - ops.exp(log_p), gamma) if gamma else 1.0
             return -ops.sum(target * attention * log_p, axis=-1)
 
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "gamma": gamma, "label_smoothing": label_smoothing}
+
     return Focal(name="focal_loss" if gamma else "cross_entropy")
 
 
@@ -84,3 +89,40 @@ def named_loss(loss: Any, label_smoothing: float, known: dict[str, Any], task: s
             f"{', '.join(known)}. Build it into your own loss."
         )
     return name
+
+
+def keras_loss(loss: Any) -> Any:
+    """Returns a Keras loss by its name, or what is given where that can be called.
+
+    Raises:
+        ArgumentError: If Keras has none of the name.
+    """
+    import keras
+
+    try:
+        return keras.losses.get(loss)
+    except ValueError as error:
+        raise ArgumentError(f"loss={loss!r}: Keras knows no such loss.") from error
+
+
+def counted_cross_entropy() -> Any:
+    """Returns a Keras loss: the mean cross-entropy of logits over the targets that count."""
+    import keras
+
+    # Keras' mean leaves the ignored targets out.
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORE)
+
+
+def counted_accuracy() -> Any:
+    """Returns a Keras metric: the share of right classes among the targets that count."""
+    import keras
+
+    class Accuracy(keras.metrics.Mean):
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            # As one row: of several, Keras would take each row's mean, however many count in it.
+            y_true = keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,))
+            guess = keras.ops.reshape(keras.ops.argmax(y_pred, axis=-1), (-1,))
+            right = keras.ops.equal(y_true, keras.ops.cast(guess, "int32"))
+            return super().update_state(right, sample_weight=keras.ops.not_equal(y_true, IGNORE))
+
+    return Accuracy("accuracy")

@@ -8,14 +8,9 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import ArgumentError
-from ktlite.tasks.task import (
-    IGNORE,
-    Report,
-    Task,
-    counted_accuracy,
-    counted_cross_entropy,
-    log_softmax,
-)
+from ktlite.tasks.arrays import log_softmax
+from ktlite.tasks.losses import IGNORE, counted_accuracy, counted_cross_entropy
+from ktlite.tasks.task import Report, Task
 
 WORDS, ORDER = "prediction_logits", "sop_logits"  # Hugging Face's names of the outputs
 

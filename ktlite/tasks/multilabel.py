@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ktlite._arguments import checked
 from ktlite.errors import DataError, listing
+from ktlite.tasks.arrays import plain, sigmoid
+from ktlite.tasks.calibration import Calibration, Reliability
+from ktlite.tasks.figures import area_under_curve, dense_ranks, f1_averages
 from ktlite.tasks.losses import named_loss
-from ktlite.tasks.task import Report, Task, plain, sigmoid
+from ktlite.tasks.task import Report, Task
 
 
 class MultiLabel(Task):
@@ -20,6 +24,7 @@ class MultiLabel(Task):
         classes: The labels, in the order of the columns.
         thresholds: The probability from which on each class counts as there. Default: 0.5.
             `Learner.tune_thresholds` sets them.
+        calibration: What `calibrate` has learned, as `get_config` gives it.
 
     Example:
         >>> MultiLabel(["toxic", "threat"]).decode(np.array([[2.0, -2.0]]))
@@ -30,8 +35,14 @@ class MultiLabel(Task):
     head = "text-classification"
     problem_type = "multi_label_classification"
 
-    def __init__(self, classes: Sequence[Any], thresholds: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        classes: Sequence[Any],
+        thresholds: Sequence[float] | None = None,
+        calibration: Mapping[str, Any] | None = None,
+    ) -> None:
         self._classes = plain(list(classes))
+        self.calibration = Calibration.from_config(calibration)
         if not self._classes or len(set(self._classes)) != len(self._classes):
             raise DataError(f"expected distinct classes, got {listing(self._classes) or 'none'}.")
         given = [0.5] * self.outputs if thresholds is None else thresholds
@@ -90,7 +101,8 @@ class MultiLabel(Task):
 
     def _least_logits(self) -> np.ndarray:
         """Returns the thresholds as logits, float64 [classes]."""
-        return np.log(self.thresholds) - np.log1p(-self.thresholds)
+        logits = np.log(self.thresholds) - np.log1p(-self.thresholds)
+        return np.asarray(logits * self.calibration.temperature)
 
     def _there(self, logits: np.ndarray) -> np.ndarray:
         """Returns int [texts, classes], 1 for classes that are there."""
@@ -121,10 +133,13 @@ class MultiLabel(Task):
         return labels[0] if single else labels
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return sigmoid(logits).astype("float32")
+        return self._probabilities(logits).astype("float32")
+
+    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return sigmoid(np.asarray(logits) / self.calibration.temperature)
 
     def decode(self, logits: np.ndarray) -> list[Any]:
-        rows = sigmoid(logits).tolist()
+        rows = self._probabilities(logits).tolist()
         return [list(zip(self._classes, row, strict=True)) for row in rows]
 
     def decode_targets(self, targets: np.ndarray) -> list[Any]:
@@ -136,34 +151,64 @@ class MultiLabel(Task):
         losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
         return losses.mean(axis=-1)
 
-    def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
-        from sklearn.metrics import (
-            classification_report,
-            f1_score,
-            multilabel_confusion_matrix,
-            roc_auc_score,
-        )
+    def measure(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "loss": self.example_losses(logits, targets),
+            "true": targets.astype(int),
+            "predicted": self._there(logits),
+            "rank": dense_ranks(logits),
+        }
 
-        truth, predicted = targets.astype(int), self._there(logits)
+    def figures(self, measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+        true, predicted = measured["true"], measured["predicted"]
+        # Of the classes that some texts have and others do not.
+        told = np.flatnonzero(true.any(axis=0) & ~true.all(axis=0))
+        areas = [area_under_curve(measured["rank"][:, i], true[:, i] == 1) for i in told]
+        return {
+            "loss": float(measured["loss"].mean()),
+            "binary_accuracy": float((true == predicted).mean()),
+            **f1_averages((true & predicted).sum(0), predicted.sum(0), true.sum(0)),
+            "roc_auc": float(np.mean(areas)) if areas else float("nan"),
+        }
+
+    def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
+        """Compares logits with targets; `roc_auc` is the mean over classes."""
+        from sklearn.metrics import classification_report, multilabel_confusion_matrix
+
+        measured = self.measure(logits, targets)
+        true, predicted = measured["true"], measured["predicted"]
         text = classification_report(
-            truth,
+            true,
             predicted,
             target_names=[str(c) for c in self._classes],
             zero_division=0,
             digits=3,
         )
-        metrics = {
-            "loss": float(self.example_losses(logits, targets).mean()),
-            "binary_accuracy": float((truth == predicted).mean()),
-        }
-        for average in ("micro", "macro", "weighted"):
-            f1 = f1_score(truth, predicted, average=average, zero_division=0)
-            metrics[f"f1_{average}"] = float(f1)
-        # Of the classes that some texts have and others do not.
-        told = truth.any(axis=0) & ~truth.all(axis=0)
-        areas = [roc_auc_score(truth[:, i], logits[:, i]) for i in np.flatnonzero(told)]
-        metrics["roc_auc"] = float(np.mean(areas)) if areas else float("nan")
-        return Report(text, metrics, multilabel_confusion_matrix(truth, predicted))
+        return Report(text, self.figures(measured), multilabel_confusion_matrix(true, predicted))
+
+    def calibrate(self, logits: np.ndarray, targets: np.ndarray) -> None:
+        """Learns one temperature for all classes. Thresholds move with the probabilities."""
+        self._set_temperature(self.best_temperature(logits, targets))
+
+    def forget_calibration(self) -> None:
+        if self.calibration != Calibration():
+            self._set_temperature(1.0)
+
+    def _set_temperature(self, temperature: float) -> None:
+        decided = self._least_logits()
+        self.calibration = Calibration(temperature)
+        self.thresholds = np.clip(self._probabilities(decided), 1e-6, 1 - 1e-6)
+
+    def reliability(self, logits: np.ndarray, targets: np.ndarray) -> Reliability:
+        """Compares the probability of each class with how often it is there."""
+        return Reliability.of(self._probabilities(logits).ravel(), targets.ravel() == 1)
+
+    @property
+    def chance_loss(self) -> float:
+        return math.log(2)
+
+    def class_counts(self, targets: np.ndarray) -> np.ndarray:
+        return targets.astype(int).sum(axis=0)
 
     def tune_thresholds(self, logits: np.ndarray, targets: np.ndarray) -> None:
         """Sets the threshold of each class to that of its highest F1.
@@ -173,7 +218,7 @@ class MultiLabel(Task):
         from sklearn.metrics import precision_recall_curve
 
         for i in np.flatnonzero(targets.any(axis=0)):
-            scores = sigmoid(logits[:, i])
+            scores = self._probabilities(logits[:, i])
             precision, recall, cuts = precision_recall_curve(targets[:, i], scores)
             f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
             best = int(f1[:-1].argmax())
@@ -182,4 +227,8 @@ class MultiLabel(Task):
             self.thresholds[i] = np.clip((cuts[best] + lower) / 2, 1e-6, 1 - 1e-6)
 
     def get_config(self) -> dict[str, Any]:
-        return {"classes": self.classes, "thresholds": self.thresholds.tolist()}
+        return {
+            "classes": self.classes,
+            "thresholds": self.thresholds.tolist(),
+            **self.calibration.config(),
+        }

@@ -12,9 +12,12 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked
 from ktlite.batching import ContextEncodings, Encodings
 from ktlite.errors import ArgumentError, DataError, Problems
+from ktlite.tasks.aims import Aim, answer_aims
 from ktlite.tasks.answers import NOTHING, Answer, AnswerLogits, Guess, answer_places
+from ktlite.tasks.arrays import ragged, unpadded
+from ktlite.tasks.losses import IGNORE
 from ktlite.tasks.squad_metrics import answer_scores, best_threshold
-from ktlite.tasks.task import IGNORE, Report, Task, ragged, unpadded
+from ktlite.tasks.task import Report, Task
 
 Question = tuple[str, str]
 
@@ -236,9 +239,46 @@ class QuestionAnswering(Task):
             answers.append(items if n_best else items[0])
         return answers[0] if single else answers
 
+    def aims(
+        self, example: Any, outputs: np.ndarray, encodings: Encodings, target: Any = None
+    ) -> list[Aim]:
+        """Returns the answer; `target` may be another part of the context."""
+        return answer_aims(self, outputs, encodings, target)
+
     def describe(self, example: Any, true: Any, predicted: Any) -> tuple[str, list[str]]:
         question, context = as_question(example)
         return f"true: {true or 'no answer'} | predicted: {predicted!r}", [question, context]
+
+    def measure(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        true = self.decode_targets(targets)
+        best = [item.best(self.max_answer_length) for item in logits]
+        decided = [self._decided(*pair).text for pair in zip(logits, best, strict=True)]
+        windows = [item.losses(answers) for item, answers in zip(logits, targets, strict=True)]
+        return {
+            "loss": ragged([losses for losses, _ in windows]),
+            "right": ragged([right for _, right in windows]),
+            "scores": np.stack(answer_scores(decided, true), axis=-1),
+            "best_scores": np.stack(answer_scores([guess.text for guess in best], true), axis=-1),
+            "odds": np.array([a.no_answer - b.score for a, b in zip(logits, best, strict=True)]),
+            "said": np.array([bool(guess.text) for guess in best]),
+            "answerable": np.array([bool(answers) for answers in true]),
+        }
+
+    def figures(self, measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+        loss, right = (np.concatenate(list(measured[name])) for name in ("loss", "right"))
+        metrics = {"loss": float(loss.mean()), "accuracy": float(right.mean())}
+        answerable = measured["answerable"]
+        parts = {"": np.ones_like(answerable)}
+        if not answerable.all():
+            parts |= {"_answerable": answerable, "_unanswerable": ~answerable}
+        for suffix, rows in parts.items():
+            if rows.any():
+                exact, shared = (100 * measured["scores"][rows].mean(axis=0)).tolist()
+                metrics |= {f"exact_match{suffix}": exact, f"f1{suffix}": shared}
+        if not answerable.all():
+            for name, (value, threshold) in _best_thresholds(measured).items():
+                metrics |= {f"best_{name}": 100 * value, f"best_{name}_threshold": threshold}
+        return metrics
 
     def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
         """Scores answers as the official SQuAD scripts do, in percent.
@@ -246,31 +286,18 @@ class QuestionAnswering(Task):
         With questions that have no answer it also gives the scores of both kinds, and the
         thresholds with which exact match and F1 would have been best.
         """
-        true = self.decode_targets(targets)
-        best = [item.best(self.max_answer_length) for item in logits]
-        predicted = [self._decided(*pair).text for pair in zip(logits, best, strict=True)]
-        windows = [item.losses(answers) for item, answers in zip(logits, targets, strict=True)]
-        scores = 100 * np.stack(answer_scores(predicted, true))
-        metrics = {
-            "loss": float(np.concatenate([losses for losses, _ in windows]).mean()),
-            "accuracy": float(np.concatenate([right for _, right in windows]).mean()),
-        }
-        answerable = np.array([bool(answers) for answers in true])
-        parts = {"": np.ones_like(answerable)}
-        if not answerable.all():
-            parts |= {"_answerable": answerable, "_unanswerable": ~answerable}
+        measured = self.measure(logits, targets)
+        metrics, there = self.figures(measured), measured["answerable"]
         lines = [f"{'questions':<14}{'exact match':>13}{'f1':>9}{'support':>10}"]
-        for suffix, rows in parts.items():
-            if not rows.any():
-                continue
-            exact, shared = (float(x) for x in scores[:, rows].mean(axis=1))
-            metrics |= {f"exact_match{suffix}": exact, f"f1{suffix}": shared}
+        support = {"": len(there), "_answerable": there.sum(), "_unanswerable": (~there).sum()}
+        for suffix in [suffix for suffix in support if f"f1{suffix}" in metrics]:
+            exact, shared = metrics[f"exact_match{suffix}"], metrics[f"f1{suffix}"]
             title = suffix[1:] or "all"
-            lines.append(f"{title:<14}{exact:>13.2f}{shared:>9.2f}{int(rows.sum()):>10,}")
-        if not answerable.all():
-            for name, (value, threshold) in self._best_thresholds(logits, best, true).items():
-                metrics |= {f"best_{name}": 100 * value, f"best_{name}_threshold": threshold}
-                lines.append(f"best {name}: {100 * value:.2f} with threshold={threshold:.3f}")
+            lines.append(f"{title:<14}{exact:>13.2f}{shared:>9.2f}{support[suffix]:>10,}")
+        if not there.all():
+            for name in ("exact_match", "f1"):
+                value, threshold = metrics[f"best_{name}"], metrics[f"best_{name}_threshold"]
+                lines.append(f"best {name}: {value:.2f} with threshold={threshold:.3f}")
             lines.append(f"now threshold={self.threshold}; learner.tune_thresholds() sets the best "
                          "for f1")  # fmt: skip
         result = [("exact_match", metrics["exact_match"]), ("f1", metrics["f1"])]
@@ -282,28 +309,13 @@ class QuestionAnswering(Task):
         Raises:
             ArgumentError: If there are no questions without an answer to tell from.
         """
-        true = self.decode_targets(targets)
-        if all(true):
+        measured = self.measure(logits, targets)
+        if measured["answerable"].all():
             raise ArgumentError(
                 "tune_thresholds: every question of this data has an answer, so there is no "
                 "threshold to find."
             )
-        best = [item.best(self.max_answer_length) for item in logits]
-        self.threshold = self._best_thresholds(logits, best, true)["f1"][1]
-
-    @staticmethod
-    def _best_thresholds(
-        logits: np.ndarray, best: Sequence[Guess], true: Sequence[Sequence[str]]
-    ) -> dict[str, tuple[float, float]]:
-        """Returns the best exact match and F1 that there can be, each with its threshold."""
-        odds = np.array([a.no_answer - b.score for a, b in zip(logits, best, strict=True)])
-        said = np.array([bool(guess.text) for guess in best])
-        answerable = np.array([bool(answers) for answers in true])
-        scores = answer_scores([guess.text for guess in best], true)
-        return {
-            name: best_threshold(values, odds, said, answerable)
-            for name, values in zip(("exact_match", "f1"), scores, strict=True)
-        }
+        self.threshold = _best_thresholds(measured)["f1"][1]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -336,6 +348,15 @@ def as_question(item: Any, where: str = "") -> Question:
         if not part.strip():
             raise DataError(f"{prefix}the {name} is empty.")
     return item[0], item[1]
+
+
+def _best_thresholds(measured: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Returns the best exact match and F1 that there can be, each with its threshold."""
+    odds, said, answerable = (measured[name] for name in ("odds", "said", "answerable"))
+    return {
+        name: best_threshold(values, odds, said, answerable)
+        for name, values in zip(("exact_match", "f1"), measured["best_scores"].T, strict=True)
+    }
 
 
 def _span_loss() -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ktlite.errors import DataError, Problems, listing
-from ktlite.tasks.task import Report, Task, keras_loss, plain
+from ktlite.tasks.arrays import plain
+from ktlite.tasks.calibration import Calibration
+from ktlite.tasks.losses import keras_loss
+from ktlite.tasks.task import Report, Task
 
 
 class Regression(Task):
@@ -23,6 +26,7 @@ class Regression(Task):
         names: Of the targets, where there are several.
         mean: What an output of 0 stands for, a number for each target. Default: 0.
         scale: What an output of 1 is more than that, above 0. Default: 1.
+        calibration: What `calibrate` has learned, as `get_config` gives it.
 
     Raises:
         DataError: If the lists differ in length, or are no numbers as described.
@@ -44,7 +48,9 @@ class Regression(Task):
         names: Sequence[Any] = (),
         mean: Sequence[float] | None = None,
         scale: Sequence[float] | None = None,
+        calibration: Mapping[str, Any] | None = None,
     ) -> None:
+        self.calibration = Calibration.from_config(calibration)
         self._names = plain(list(names))
         self.mean = np.array([0.0] * self.outputs if mean is None else mean, "float64")
         self.scale = np.array([1.0] * self.outputs if scale is None else scale, "float64")
@@ -149,7 +155,7 @@ class Regression(Task):
     def renamed(self, names: Sequence[str]) -> Task:
         if not len(names) or len(names) != len(self.classes):
             return super().renamed(names)
-        return Regression(names, self.mean.tolist(), self.scale.tolist())
+        return type(self).from_config({**self.get_config(), "names": list(names)})
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         raise DataError("a regression has no probabilities; predict() gives the numbers.")
@@ -171,14 +177,48 @@ class Regression(Task):
         return (values[:, 0] if self.outputs == 1 else values).tolist()
 
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        off = (self._values(logits) - self._as_matrix(targets)) / self.scale
-        return (off**2).mean(axis=1)
+        return (self._off(logits, targets) ** 2).mean(axis=1)
+
+    def target_weights(self) -> np.ndarray:
+        return np.diag(self.scale)
+
+    def measure(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        return {"true": self._as_matrix(targets), "predicted": self._values(logits)}
+
+    def figures(self, measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+        columns = self._columns(measured)
+        return {name: float(np.mean([c[name] for c in columns])) for name in columns[0]}
+
+    def _columns(self, measured: Mapping[str, np.ndarray]) -> list[dict[str, float]]:
+        """Returns the figures of each target."""
+        return [_scores(*pair) for pair in zip(measured["true"].T, measured["predicted"].T,
+                                               strict=True)]  # fmt: skip
+
+    def calibrate(self, logits: np.ndarray, targets: np.ndarray) -> None:
+        """Keeps what `sets` needs; there are no probabilities, and no temperature."""
+        self.calibration = Calibration.of_scores(self._off(logits, targets).max(axis=1))
+
+    def sets(self, logits: np.ndarray, coverage: float) -> list[Any]:
+        """Returns (lowest, highest) for each text, for several targets one each.
+
+        As far to both sides of the prediction as it takes (Lei et al., 2018, arXiv:1604.04173). Of
+        several targets the share `coverage` of texts has all of them inside.
+        """
+        reach = self.calibration.limit(coverage) * self.scale
+        values = self._values(logits)
+        ends = np.stack([values - reach, values + reach], axis=-1).tolist()
+        return [
+            tuple(row[0]) if self.outputs == 1 else [tuple(pair) for pair in row] for row in ends
+        ]
+
+    def _off(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Returns distances from the truth in standard deviations, float64 [texts, targets]."""
+        return np.abs(self._values(logits) - self._as_matrix(targets)) / self.scale
 
     def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
         """Compares predictions with targets; of several, metrics are the mean."""
-        predicted, truth = self._values(logits), self._as_matrix(targets)
-        columns = [_scores(truth[:, i], predicted[:, i]) for i in range(self.outputs)]
-        metrics = {name: float(np.mean([c[name] for c in columns])) for name in columns[0]}
+        measured = self.measure(logits, targets)
+        columns, metrics = self._columns(measured), self.figures(measured)
         lines = [f"{name:>10} {value:10.4f}" for name, value in metrics.items()]
         if self.outputs > 1:
             width = max(len("mean"), *(len(str(name)) for name in self._names))
@@ -191,7 +231,12 @@ class Regression(Task):
         return Report("\n".join(lines), metrics, list(metrics.items()))
 
     def get_config(self) -> dict[str, Any]:
-        return {"names": self.classes, "mean": self.mean.tolist(), "scale": self.scale.tolist()}
+        return {
+            "names": self.classes,
+            "mean": self.mean.tolist(),
+            "scale": self.scale.tolist(),
+            **self.calibration.config(),
+        }
 
 
 def _numbers(labels: Any, source: str) -> np.ndarray:
@@ -215,14 +260,22 @@ def _numbers(labels: Any, source: str) -> np.ndarray:
 
 def _scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Returns the figures of one target."""
-    from scipy.stats import pearsonr, spearmanr
-    from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+    from scipy.stats import rankdata
 
+    off = truth - predicted
+    total = float(((truth - truth.mean()) ** 2).sum())
+    squared = float((off**2).sum())
+    # Where all targets are equal, as scikit-learn has it.
+    r2 = 1 - squared / total if total else float(squared == 0)
     varied = len(truth) > 1 and np.ptp(predicted) > 0 and np.ptp(truth) > 0
+
+    def correlation(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.corrcoef(a, b)[0, 1]) if varied else float("nan")
+
     return {
-        "mae": float(mean_absolute_error(truth, predicted)),
-        "rmse": float(np.sqrt(mean_squared_error(truth, predicted))),
-        "r2": float(r2_score(truth, predicted)) if len(truth) > 1 else float("nan"),
-        "spearman": float(spearmanr(truth, predicted).statistic) if varied else float("nan"),
-        "pearson": float(pearsonr(truth, predicted).statistic) if varied else float("nan"),
+        "mae": float(np.abs(off).mean()),
+        "rmse": float(np.sqrt((off**2).mean())),
+        "r2": r2 if len(truth) > 1 else float("nan"),
+        "spearman": correlation(rankdata(truth), rankdata(predicted)),
+        "pearson": correlation(truth, predicted),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,16 +154,31 @@ class Similarity(Task):
             losses.append(total - self.scale * own)
         return np.concatenate(losses)
 
+    def measure(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        measured = {"loss": self.example_losses(logits, targets), "cosine": _cosines(logits)}
+        if self.loss_name == "cosine":
+            return {**measured, "score": targets}
+        return {**measured, "rank": _ranks(logits, targets)}
+
+    def figures(self, measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+        cosines = measured["cosine"]
+        figures = {"loss": float(measured["loss"].mean())}
+        if self.loss_name == "cosine":
+            return {**figures, **_agreement(cosines[:, 0], measured["score"])}
+        rank = measured["rank"]
+        figures |= {f"recall@{cut}": float((rank <= cut).mean()) for cut in _CUTS}
+        figures["mrr"] = float((1 / rank).mean())
+        if cosines.shape[1] > 1:
+            figures["triplet_accuracy"] = float((cosines[:, 0] > cosines[:, 1]).mean())
+        return figures
+
     def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
         """Compares cosines with scores; or counts how often a text finds the one it belongs to.
 
         In the second case all positives and negatives are searched: `recall@10` is the share of
         anchors whose positive is among the ten nearest, `mrr` the mean of 1 / its rank.
         """
-        metrics = {"loss": float(self.example_losses(logits, targets).mean())}
-        metrics |= _agreement(logits, targets) if self.loss_name == "cosine" else _found(
-            logits, targets
-        )  # fmt: skip
+        metrics = self.figures(self.measure(logits, targets))
         text = "\n".join(f"{name:>10} {value:10.4f}" for name, value in metrics.items())
         return Report(text, metrics, list(metrics.items()))
 
@@ -241,8 +256,8 @@ def _compared(
         yield cosines[np.arange(len(rows)), rows], cosines, excluded
 
 
-def _found(vectors: np.ndarray, numbers: np.ndarray) -> dict[str, float]:
-    """Returns how well anchors find their positives among all candidates, each counted once."""
+def _ranks(vectors: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Returns the rank of each anchor's positive among all candidates, each counted once."""
     once = np.unique(numbers[:, 1:].T.reshape(-1), return_index=True)[1]
     ranks = []
     for start, (own, cosines, excluded) in enumerate(_compared(vectors, numbers)):
@@ -251,20 +266,13 @@ def _found(vectors: np.ndarray, numbers: np.ndarray) -> dict[str, float]:
         # Others that are as near come first: vectors that are all the same find nothing.
         before = (cosines >= own[:, None]) & ~excluded
         ranks.append(1 + before[:, once].sum(axis=1))
-    rank = np.concatenate(ranks)
-    metrics = {f"recall@{cut}": float((rank <= cut).mean()) for cut in _CUTS}
-    metrics["mrr"] = float((1 / rank).mean())
-    if vectors.shape[1] > 2:
-        cosines = _cosines(vectors)
-        metrics["triplet_accuracy"] = float((cosines[:, 0] > cosines[:, 1]).mean())
-    return metrics
+    return np.concatenate(ranks)
 
 
-def _agreement(vectors: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+def _agreement(cosines: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     """Returns how well cosines agree with scores."""
     from scipy.stats import pearsonr, spearmanr
 
-    cosines = _cosines(vectors)[:, 0]
     varied = len(scores) > 1 and np.ptp(cosines) > 0 and np.ptp(scores) > 0
     return {
         "mae": float(np.abs(cosines - scores).mean()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 from ktlite._arguments import checked
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, DataError, listing
-
-IGNORE = -100  # a target that does not count, as in PyTorch
+from ktlite.tasks.aims import Aim, output_aims
+from ktlite.tasks.arrays import mean_of_rows
+from ktlite.tasks.certainty import Certainty
+from ktlite.tasks.losses import keras_loss
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Report:
     result: Any = field(default=None)
 
 
-class Task(abc.ABC):
+class Task(Certainty, abc.ABC):
     """The one place that knows what a label means.
 
     `Learner` and `Predictor` ask the task; they never ask which task it is.
@@ -179,7 +182,10 @@ class Task(abc.ABC):
 
     @checked
     def predict(
-        self, examples: Any, run: Callable[[Sequence[Any]], np.ndarray], return_proba: bool = False
+        self,
+        examples: Any,
+        run: Callable[[Sequence[Any]], np.ndarray],
+        return_proba: bool = False,
     ) -> Any:
         """Predicts one example or many; what `Predictor.predict` does.
 
@@ -203,14 +209,9 @@ class Task(abc.ABC):
         """
         if isinstance(examples, str) or is_pair(examples):
             return [examples], True
-        # Iterating over a data frame would give the names of its columns.
-        wrong = isinstance(examples, (bytes, dict)) or hasattr(examples, "columns")
-        if wrong or not hasattr(examples, "__iter__"):
-            raise DataError(
-                "predict takes a string, a tuple of two strings (a pair), or a list of them; got "
-                f"{type(examples).__name__}."
-            )
-        return list(examples), False
+        return listed(
+            examples, "predict takes a string, a tuple of two strings (a pair), or a list of them"
+        ), False
 
     def renamed(self, names: Sequence[str]) -> Task:
         """Returns this task with other names for its classes.
@@ -255,9 +256,50 @@ class Task(abc.ABC):
         texts = [example] if isinstance(example, str) else list(example)
         return f"true: {true} | predicted: {predicted}", texts
 
+    def target_weights(self) -> np.ndarray:
+        """Returns what each target is of the outputs, [targets, outputs], for explanations."""
+        return np.eye(self.outputs)
+
+    def aims(
+        self, example: Any, outputs: np.ndarray, encodings: Encodings, target: Any = None
+    ) -> list[Aim]:
+        """Returns what there is to explain about one example: the prediction first.
+
+        Args:
+            example: As it was given.
+            outputs: What `reduce` kept of its rows.
+            encodings: Of this example alone.
+            target: What the user asks for: here one of `classes`. Default: all of them.
+
+        Raises:
+            ArgumentError: If there is no such target, or nothing that can be explained.
+        """
+        return output_aims(self, outputs, encodings, target)
+
     @abc.abstractmethod
     def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
         """Compares logits with targets."""
+
+    def measure(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns what `figures` are made of, arrays of one item an example.
+
+        Confidence intervals take the figures of a thousand samples of the examples. A task whose
+        `report` is slow overrides both, so that all work on single examples is done here, once.
+        """
+        return {"logits": logits, "targets": targets}
+
+    def figures(self, measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Returns the metrics of `report`, of the examples that were measured."""
+        return self.report(measured["logits"], measured["targets"]).metrics
+
+    @property
+    def chance_loss(self) -> float | None:
+        """The mean loss of giving all classes the same probability; None without classes."""
+        return math.log(self.outputs) if self.predicts_classes else None
+
+    def class_counts(self, targets: np.ndarray) -> np.ndarray | None:
+        """Returns how many examples are of each class, int [classes]; None if none are."""
+        return None
 
     def class_weights(self, weights: Any, targets: np.ndarray) -> dict[int, float]:
         """Turns a `class_weight` argument into weights by output number.
@@ -294,50 +336,13 @@ class Task(abc.ABC):
             fields["problem_type"] = self.problem_type
         return fields
 
-    def write_files(self, folder: Path, maxlen: int) -> None:  # noqa: B027  (mostly nothing)
+    def write_files(self, folder: Path, maxlen: int) -> None:
         """Writes what other libraries want to know of the task, beside a saved checkpoint.
 
         Args:
             folder: Of the checkpoint.
             maxlen: Longest text in tokens.
         """
-
-
-def keras_loss(loss: Any) -> Any:
-    """Returns a Keras loss by its name, or what is given where that can be called.
-
-    Raises:
-        ArgumentError: If Keras has none of the name.
-    """
-    import keras
-
-    try:
-        return keras.losses.get(loss)
-    except ValueError as error:
-        raise ArgumentError(f"loss={loss!r}: Keras knows no such loss.") from error
-
-
-def counted_cross_entropy() -> Any:
-    """Returns a Keras loss: the mean cross-entropy of logits over the targets that count."""
-    import keras
-
-    # Keras' mean leaves the ignored targets out.
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORE)
-
-
-def counted_accuracy() -> Any:
-    """Returns a Keras metric: the share of right classes among the targets that count."""
-    import keras
-
-    class Accuracy(keras.metrics.Mean):
-        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-            # As one row: of several, Keras would take each row's mean, however many count in it.
-            y_true = keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,))
-            guess = keras.ops.reshape(keras.ops.argmax(y_pred, axis=-1), (-1,))
-            right = keras.ops.equal(y_true, keras.ops.cast(guess, "int32"))
-            return super().update_state(right, sample_weight=keras.ops.not_equal(y_true, IGNORE))
-
-    return Accuracy("accuracy")
 
 
 def is_pair(example: Any) -> bool:
@@ -349,47 +354,18 @@ def is_pair(example: Any) -> bool:
     )
 
 
-def unpadded(outputs: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns outputs [batch, length, ...] as ragged ones, without those of the padding."""
-    lengths = inputs["attention_mask"].sum(axis=1)
-    return ragged([row[:length] for row, length in zip(outputs, lengths, strict=True)])
-
-
-def mean_of_rows(outputs: np.ndarray, text_of: np.ndarray) -> np.ndarray:
-    """Returns the mean output of each text, [texts, ...], from those of its rows.
+def listed(examples: Any, expected: str) -> list[Any]:
+    """Returns examples as a list.
 
     Args:
-        outputs: float [rows, ...].
-        text_of: int [rows], the text of each row, ascending.
+        examples: Many.
+        expected: What is said where they are of another kind.
+
+    Raises:
+        DataError: If they are.
     """
-    _, first, counts = np.unique(text_of, return_index=True, return_counts=True)
-    shape = (-1,) + (1,) * (outputs.ndim - 1)
-    return np.add.reduceat(outputs, first, axis=0) / counts.astype("float32").reshape(shape)
-
-
-def ragged(items: Sequence[Any]) -> np.ndarray:
-    """Returns items of unequal size as an array of objects [items]."""
-    return np.fromiter(items, object, len(items))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, in float64."""
-    shifted = np.asarray(logits, "float64") - np.max(logits, axis=-1, keepdims=True)
-    powers = np.exp(shifted)
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithm of softmax over the last axis, in float64."""
-    shifted = np.asarray(logits, "float64") - np.max(logits, axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Logistic function, in float64, in a form that does not overflow."""
-    return np.exp(-np.logaddexp(0.0, -np.asarray(logits, "float64")))
-
-
-def plain(values: Sequence[Any]) -> list[Any]:
-    """Turns NumPy scalars into Python ones, which JSON can hold."""
-    return [v.item() if isinstance(v, np.generic) else v for v in values]
+    # Iterating over a data frame would give the names of its columns.
+    wrong = isinstance(examples, (bytes, dict)) or hasattr(examples, "columns")
+    if wrong or not hasattr(examples, "__iter__"):
+        raise DataError(f"{expected}; got {type(examples).__name__}.")
+    return list(examples)

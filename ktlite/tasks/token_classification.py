@@ -11,26 +11,20 @@ import numpy as np
 from ktlite._arguments import checked
 from ktlite.batching import Encodings
 from ktlite.errors import DataError, did_you_mean, listing
+from ktlite.tasks.aims import Aim, entity_aims
+from ktlite.tasks.arrays import log_softmax, plain, ragged, softmax, unpadded
+from ktlite.tasks.calibration import Calibration, Reliability
 from ktlite.tasks.entities import (
     OUTSIDE,
+    counted,
     entities,
     has_prefix,
     macro,
-    score,
     score_table,
+    scores_of,
 )
-from ktlite.tasks.task import (
-    IGNORE,
-    Report,
-    Task,
-    counted_accuracy,
-    counted_cross_entropy,
-    log_softmax,
-    plain,
-    ragged,
-    softmax,
-    unpadded,
-)
+from ktlite.tasks.losses import IGNORE, counted_accuracy, counted_cross_entropy
+from ktlite.tasks.task import Report, Task
 from ktlite.tasks.words import Words, as_words
 
 
@@ -45,6 +39,7 @@ class TokenClassification(Task):
     Args:
         classes: The tags, in the order of the outputs.
         label_all_subwords: Train on all sub-words of a word, not on the first alone.
+        calibration: What `calibrate` has learned, as `get_config` gives it.
 
     Raises:
         DataError: If a tag is listed twice, there is no second one, or some have prefixes and
@@ -60,10 +55,16 @@ class TokenClassification(Task):
     head = "token-classification"
     reads = "tagged"
 
-    def __init__(self, classes: Sequence[str], label_all_subwords: bool = False) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        label_all_subwords: bool = False,
+        calibration: Mapping[str, Any] | None = None,
+    ) -> None:
         self._classes = [str(tag) for tag in plain(list(classes))]
         self._index = {tag: i for i, tag in enumerate(self._classes)}
         self.label_all_subwords = label_all_subwords
+        self.calibration = Calibration.from_config(calibration)
         if len(self._index) != len(self._classes):
             raise DataError(f"a tag is listed twice: {listing(self._classes)}.")
         if len(self._classes) < 2:
@@ -168,7 +169,10 @@ class TokenClassification(Task):
         return [counted_accuracy()]
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        return ragged([softmax(row).astype("float32") for row in logits])
+        return ragged([self._chances(row).astype("float32") for row in logits])
+
+    def _chances(self, logits: np.ndarray) -> np.ndarray:
+        return softmax(logits / self.calibration.temperature)
 
     def decode(self, logits: np.ndarray) -> list[Any]:
         return self.decode_targets(ragged([row.argmax(axis=-1) for row in logits]))
@@ -220,7 +224,7 @@ class TokenClassification(Task):
         found = []
         for words, logits in zip(texts, run(texts), strict=True):
             tags = [self._classes[i] for i in logits.argmax(axis=-1)]
-            chances = softmax(logits).max(axis=-1) if len(logits) else np.zeros(0)
+            chances = self._chances(logits).max(axis=-1) if len(logits) else np.zeros(0)
             items: Iterable[tuple[Any, ...]]
             if merge_tokens:
                 items = self._merged(words, tags, chances)
@@ -237,6 +241,12 @@ class TokenClassification(Task):
             merged.append((words.text[slice(*span)], kind, float(chances[first:end].mean()), span))
         return merged
 
+    def aims(
+        self, example: Any, outputs: np.ndarray, encodings: Encodings, target: Any = None
+    ) -> list[Aim]:
+        """Returns the entities; `target` may be words of the text, or the number of one."""
+        return entity_aims(self, example, outputs, encodings, target)
+
     def describe(self, example: Any, true: Any, predicted: Any) -> tuple[str, list[str]]:
         wrong = [
             f"{word}: {tag}, predicted {guess}"
@@ -245,35 +255,69 @@ class TokenClassification(Task):
         ]
         return f"{len(wrong)} of {len(true)} words wrong", [str(example), *wrong]
 
-    def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
-        true, predicted = self.decode_targets(targets), self.decode(logits)
-        losses = [_losses(*pair) for pair in zip(logits, targets, strict=True)]
-        words_true, words_predicted = [
-            list(itertools.chain.from_iterable(tags)) for tags in (true, predicted)
-        ]
-        right = np.array([a == b for a, b in zip(words_true, words_predicted, strict=True)])
-        metrics = {
-            "loss": float(np.concatenate(losses).mean()),
-            "accuracy": float(right.mean()),
-        }
+    @property
+    def _kinds(self) -> list[str]:
+        """What is counted: types of entities, or tags."""
         if not self.prefixed:
-            from sklearn.metrics import classification_report, f1_score
+            return self._classes
+        return sorted({tag[2:] for tag in self._classes if tag != OUTSIDE})
 
-            text = classification_report(words_true, words_predicted, zero_division=0, digits=3)
-            f1 = f1_score(words_true, words_predicted, average="macro", zero_division=0)
-            metrics["f1_macro"] = float(f1)
-            return Report(text, metrics, metrics["accuracy"])
-        by_type, overall = score(true, predicted)
-        metrics |= {
-            "precision": overall.precision,
-            "recall": overall.recall,
-            "f1": overall.f1,
-            "f1_macro": macro(by_type).f1,
+    def measure(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        predicted = [row.argmax(axis=-1) for row in logits]
+        pairs = list(zip(targets, predicted, strict=True))
+        if self.prefixed:
+            tags = self.decode_targets(targets), self.decode(logits)
+            counts = counted(*tags, self._kinds)
+        else:
+            counts = np.array([_counts_of_tags(*pair, self.outputs) for pair in pairs])
+        return {
+            "loss": np.array([_losses(*p).sum() for p in zip(logits, targets, strict=True)]),
+            "words": np.array([len(true) for true in targets]),
+            "right": np.array([(true == guess).sum() for true, guess in pairs]),
+            "counts": counts,
         }
-        return Report(score_table(by_type, overall), metrics, overall.f1)
+
+    def figures(self, measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+        words = measured["words"].sum()
+        figures = {
+            "loss": float(measured["loss"].sum() / words),
+            "accuracy": float(measured["right"].sum() / words),
+        }
+        by_kind, overall = scores_of(self._kinds, measured["counts"].sum(axis=0))
+        if self.prefixed:
+            figures |= {name: getattr(overall, name) for name in ("precision", "recall", "f1")}
+        return {**figures, "f1_macro": macro(by_kind).f1}
+
+    def report(self, logits: np.ndarray, targets: np.ndarray) -> Report:
+        measured = self.measure(logits, targets)
+        figures = self.figures(measured)
+        if self.prefixed:
+            scores = scores_of(self._kinds, measured["counts"].sum(axis=0))
+            return Report(score_table(*scores), figures, figures["f1"])
+        from sklearn.metrics import classification_report
+
+        true, predicted = [
+            list(itertools.chain.from_iterable(tags))
+            for tags in (self.decode_targets(targets), self.decode(logits))
+        ]
+        text = classification_report(true, predicted, zero_division=0, digits=3)
+        return Report(text, figures, figures["accuracy"])
+
+    def calibrate(self, logits: np.ndarray, targets: np.ndarray) -> None:
+        """Learns a temperature of the words' probabilities."""
+        self.calibration = Calibration(self.best_temperature(logits, targets))
+
+    def reliability(self, logits: np.ndarray, targets: np.ndarray) -> Reliability:
+        """Compares the probability of each word's tag with how often it is right."""
+        words, true = np.concatenate(list(logits)), np.concatenate(list(targets))
+        return Reliability.of(self._chances(words).max(axis=-1), words.argmax(axis=-1) == true)
 
     def get_config(self) -> dict[str, Any]:
-        return {"classes": self.classes, "label_all_subwords": self.label_all_subwords}
+        return {
+            "classes": self.classes,
+            "label_all_subwords": self.label_all_subwords,
+            **self.calibration.config(),
+        }
 
 
 def _first(words: np.ndarray) -> np.ndarray:
@@ -284,3 +328,9 @@ def _first(words: np.ndarray) -> np.ndarray:
 def _losses(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Returns float64 [words]."""
     return -np.take_along_axis(log_softmax(logits), targets[:, None].astype(int), 1)[:, 0]
+
+
+def _counts_of_tags(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Returns how often each tag is right, predicted and true, int [classes, 3]."""
+    groups = (true[true == predicted], predicted, true)
+    return np.stack([np.bincount(group, minlength=classes) for group in groups], axis=-1)

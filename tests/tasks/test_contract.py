@@ -23,7 +23,8 @@ from ktlite.tasks import (
     TokenClassification,
 )
 from ktlite.tasks.answers import AnswerLogits
-from ktlite.tasks.task import IGNORE, ragged
+from ktlite.tasks.arrays import ragged
+from ktlite.tasks.losses import IGNORE
 
 
 @dataclass(frozen=True)
@@ -290,6 +291,19 @@ def test_report_is_text_numbers_and_a_result(
     assert len(report.text.splitlines()) > 1
     assert {type(value) for value in report.metrics.values()} == {float}
     assert report.result is not None
+
+
+def test_figures_of_what_is_measured_are_those_of_the_report(
+    task: Task, logits: np.ndarray, targets: np.ndarray
+) -> None:
+    """An item an example: confidence intervals take samples of them."""
+    measured = task.measure(logits, targets)
+    assert {len(values) for values in measured.values()} == {4}
+    expected = task.report(logits, targets).metrics
+    assert task.figures(measured) == pytest.approx(expected, nan_ok=True)
+    order = [2, 0, 3, 1]
+    again = task.figures({name: values[order] for name, values in measured.items()})
+    assert again == pytest.approx(expected, nan_ok=True)
 
 
 def test_report_of_a_single_text(task: Task, logits: np.ndarray, targets: np.ndarray) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from ktlite.errors import ArgumentError, DataError
 from ktlite.tasks import TokenClassification
-from ktlite.tasks.task import IGNORE, ragged
+from ktlite.tasks.arrays import ragged
+from ktlite.tasks.losses import IGNORE
 from ktlite.tasks.words import as_words
 from ktlite.text.tokenizer import Tokenizer
 

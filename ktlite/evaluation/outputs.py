@@ -129,19 +129,26 @@ def _joined(outputs: Sequence[Any]) -> np.ndarray:
     return np.concatenate(outputs)
 
 
-def show_top_losses(losses: Sequence[tuple[int, float, Any, Any]], outputs: Outputs) -> None:
+def show_top_losses(
+    losses: Sequence[tuple[int, float, Any, Any]],
+    outputs: Outputs,
+    explanations: Sequence[Any] | None = None,
+) -> None:
     """Logs the examples with the highest losses, with their texts where there are any.
 
     Args:
         losses: Of `outputs.top_losses`.
         outputs: Where they come from.
+        explanations: Of their predictions, to be shown below them.
     """
     texts = getattr(outputs.data, "texts", None)
     rows = getattr(outputs.data, "rows", None)
-    for number, loss, true, predicted in losses:
+    for place, (number, loss, true, predicted) in enumerate(losses):
         example = () if texts is None else texts[number]
         summary, lines = outputs.task.describe(example, true, predicted)
         summary = f"row {number} | loss {loss:.3f} | {summary}"
         if rows is not None:
             summary += f" | row {int(rows[number])} of the source"
+        if explanations is not None:
+            lines = [*lines, *str(explanations[place]).splitlines()]
         logger.info("\n    ".join([summary, *lines]))

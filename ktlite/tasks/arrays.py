@@ -1,0 +1,54 @@
+"""Small functions over the arrays that tasks take: rows of unequal size, logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def unpadded(outputs: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns outputs [batch, length, ...] as ragged ones, without those of the padding."""
+    lengths = inputs["attention_mask"].sum(axis=1)
+    return ragged([row[:length] for row, length in zip(outputs, lengths, strict=True)])
+
+
+def mean_of_rows(outputs: np.ndarray, text_of: np.ndarray) -> np.ndarray:
+    """Returns the mean output of each text, [texts, ...], from those of its rows.
+
+    Args:
+        outputs: float [rows, ...].
+        text_of: int [rows], the text of each row, ascending.
+    """
+    _, first, counts = np.unique(text_of, return_index=True, return_counts=True)
+    shape = (-1,) + (1,) * (outputs.ndim - 1)
+    return np.add.reduceat(outputs, first, axis=0) / counts.astype("float32").reshape(shape)
+
+
+def ragged(items: Sequence[Any]) -> np.ndarray:
+    """Returns items of unequal size as an array of objects [items]."""
+    return np.fromiter(items, object, len(items))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, in float64."""
+    shifted = np.asarray(logits, "float64") - np.max(logits, axis=-1, keepdims=True)
+    powers = np.exp(shifted)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithm of softmax over the last axis, in float64."""
+    shifted = np.asarray(logits, "float64") - np.max(logits, axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Logistic function, in float64, in a form that does not overflow."""
+    return np.exp(-np.logaddexp(0.0, -np.asarray(logits, "float64")))
+
+
+def plain(values: Sequence[Any]) -> list[Any]:
+    """Turns NumPy scalars into Python ones, which JSON can hold."""
+    return [v.item() if isinstance(v, np.generic) else v for v in values]
