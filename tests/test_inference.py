@@ -11,7 +11,7 @@ import pytest
 
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError
-from ktlite.inference import Forward
+from ktlite.inference import Forward, in_order
 from ktlite.models import from_pretrained
 
 
@@ -142,3 +142,19 @@ def test_many_predictors_in_a_process_are_no_reason_to_warn(
     for _ in range(8):
         Forward(Sums()).over(data, batch_size=2)
     assert "retracing" not in caplog.text
+
+
+def test_batches_of_long_rows_are_smaller() -> None:
+    lengths = np.array([10] * 40 + [512] * 20 + [300] * 3)
+    seen: list[np.ndarray] = []
+
+    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray]:
+        seen.append(lengths[rows])
+        return (rows,)
+
+    (kept,) = in_order(run, lengths, 32, what="Predicting")
+    assert kept.tolist() == list(range(len(lengths)))
+    assert max(len(rows) * rows.max() for rows in seen) == 32 * 128
+    assert max(len(rows) for rows in seen) == 32
+    in_order(run, np.array([512, 512]), 1, what="Predicting")
+    assert [len(rows) for rows in seen[-2:]] == [1, 1]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import DataError
-from ktlite.inference import Forward
 from ktlite.predictor.predicting import Predicting
-from ktlite.tasks.task import mean_of_rows
+from ktlite.tasks.arrays import mean_of_rows
+from ktlite.tasks.task import listed
 
 
 class Embedding(Predicting):
@@ -44,25 +44,24 @@ class Embedding(Predicting):
             float32 [width] for one text, [texts, width] for a list.
 
         Raises:
-            DataError: If a text is no string.
+            DataError: If it is neither a string nor a list of them.
             ArgumentError: If the pooling is not known, or the model is not one of ktlite's.
 
         Example:
             >>> predictor.embed(["A fine film.", "A good movie."]).shape
             (2, 384)
         """
-        from ktlite.models.embedder import Embedder
-        from ktlite.models.pooling import unit
-
         single = isinstance(texts, str)
-        many: list[Any] = [texts] if single else list(texts)
+        many: list[Any] = (
+            [texts] if single else listed(texts, "embed takes a string or a list of them")
+        )
         wrong = [text for text in many if not isinstance(text, str)]
         if wrong:
             first = wrong[0]
             raise DataError(f"embed takes strings; got {first!r:.60} of {type(first).__name__}.")
         how = (pooling, normalize)
         if how not in self._embedders:
-            self._embedders[how] = Forward(Embedder(self.model, pooling, normalize))
+            self._embedders[how] = self._forward.embedder(pooling, normalize)
         forward = self._embedders[how]
         if not many:
             return np.zeros((0, forward.model.width), "float32")
@@ -72,5 +71,6 @@ class Embedding(Predicting):
         if encodings.text_of is not None:  # read in windows
             vectors = mean_of_rows(vectors, encodings.text_of)
             if forward.model.normalize:
-                vectors = np.asarray(unit(vectors))
+                lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+                vectors = vectors / np.maximum(lengths, 1e-12)
         return vectors[0] if single else vectors

@@ -4,34 +4,48 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from ktlite.errors import PredictorError
+from ktlite.cards import RunCard
+from ktlite.errors import PredictorError, Problems
+from ktlite.export.formats import FORMATS, KERAS, RUNTIMES
 from ktlite.predictor.predictor import Predictor
 from ktlite.storage import read_manifest
 from ktlite.text.preprocessor import Preprocessor
 
 
 def load_predictor(
-    path: str | os.PathLike[str], batch_size: int = 32, *, verify: bool = True
+    path: str | os.PathLike[str],
+    batch_size: int = 32,
+    *,
+    runtime: str | None = None,
+    verify: bool = True,
+    cache: int = 0,
 ) -> Predictor:
     """Loads a saved predictor.
 
     Args:
-        path: The folder that `Predictor.save` wrote; it may have been moved.
+        path: The folder that `Predictor.save` or `export` wrote; it may have been moved.
         batch_size: Texts a batch.
+        runtime: What is to run it: `"keras"` where `Predictor.save` wrote the folder, `"onnx"`,
+            `"litert"` or `"saved_model"` where `Predictor.export` did. Default: what it was written
+            for. `"onnx"` and `"litert"` need neither TensorFlow nor Keras. `"saved_model"` has to
+            be given: a SavedModel is a program, which may read and write files. All else is data.
         verify: Check that the predictor repeats the predictions recorded when it was
-            saved. That every file is as it was written is checked in any case.
+            saved. That every file is as it was written is checked in any case. It also readies
+            the model, so that the first prediction is as fast as the next.
+        cache: Keep what the model said of so many texts, for when they are asked for again.
 
     Raises:
-        PredictorError: If the folder is missing, damaged, of a newer ktlite, or no predictor.
+        PredictorError: If the folder is missing, damaged, of a newer ktlite, no predictor, or
+            for another runtime; or if it holds a SavedModel that was not asked for.
+        ExportError: If the runtime is not installed, or cannot open the model.
         CheckpointError: If its model files cannot be read.
 
     Example:
         >>> ktlite.load_predictor("reviews-predictor").predict_proba("Fine!")
         array([0.02, 0.98], dtype=float32)
     """
-    from ktlite.models import from_pretrained
-
     folder = Path(path)
     manifest = read_manifest(folder)
     if "preprocessor" not in manifest:
@@ -39,15 +53,34 @@ def load_predictor(
             f"{folder} was saved by ktlite, but not by Predictor.save: load it with the class that "
             "saved it, such as ktlite.SemanticSearch.load or ktlite.FewShotClassifier.load."
         )
+    name = manifest.get("format", KERAS)
+    if name not in FORMATS:
+        raise PredictorError(f"{folder} is in a format {name!r}, which this ktlite does not know.")
+    if runtime not in (None, FORMATS[name].runtime):
+        _refuse(folder, name, runtime)
+    if FORMATS[name].is_program and runtime is None:
+        raise PredictorError(
+            f"{folder} holds a {name}, which is a program: opening it may read and write files. "
+            f"Where you trust it, pass runtime={FORMATS[name].runtime!r}."
+        )
     preproc = Preprocessor.load(folder, manifest["preprocessor"])
-    model = from_pretrained(
-        folder,
-        manifest["head"],
-        num_labels=preproc.task.outputs or None,  # 0: the head has none
-        dtype=manifest["precision"],
-        ignore_config_fields=manifest["ignore_config_fields"],
-    )
-    predictor = Predictor(model, preproc, batch_size)
+    model = FORMATS[name].open(folder, {**manifest, "num_labels": preproc.task.outputs})
+    predictor = Predictor(model, preproc, batch_size, cache=cache)
+    predictor.card = RunCard.find(folder)
     if verify:
         predictor.check(manifest["golden"], folder)
     return predictor
+
+
+def _refuse(folder: Path, name: str, runtime: Any) -> None:
+    problems = Problems("load_predictor")
+    problems.choice("runtime", runtime, list(RUNTIMES))
+    problems.raise_if_any()
+    how = (
+        f"Export it: load_predictor(path).export(another_path, format={RUNTIMES[runtime]!r})."
+        if name == KERAS
+        else "Load the predictor that it was exported from."
+    )
+    raise PredictorError(
+        f"{folder} is for the runtime {FORMATS[name].runtime!r}, not {runtime!r}. {how}"
+    )

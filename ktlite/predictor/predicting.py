@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ktlite.errors import ArgumentError, plural
-from ktlite.inference import Forward
+from ktlite._arguments import at_least_one, not_a_string
+from ktlite.cards import RunCard
+from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
+from ktlite.inference import Forward, Runner
+from ktlite.predictor.cache import LogitsCache, key_of
 from ktlite.text.preprocessor import Preprocessor
 
 
 class Predicting:
     """Raw texts to predictions."""
 
-    def __init__(self, model: Any, preproc: Preprocessor, batch_size: int = 32) -> None:
+    def __init__(
+        self, model: Any, preproc: Preprocessor, batch_size: int = 32, *, cache: int = 0
+    ) -> None:
         needed = preproc.task.outputs
         found = getattr(model, "num_labels", needed) or 0
         if found != needed:
@@ -23,11 +30,16 @@ class Predicting:
                 f"the model has {plural(found, 'output')}, but the labels of the preprocessor need "
                 f"{needed}; make the model with this preprocessor's get_classifier()."
             )
-        self.model = model
-        self.preproc = preproc
+        self._forward = model if isinstance(model, Runner) else Forward(model)
+        self.model = self._forward.model
+        # With a task of its own: calibrating or training another model changes nothing here.
+        self.preproc = copy.copy(preproc)
+        self.preproc.task = copy.deepcopy(preproc.task)
         self.batch_size = batch_size
-        self._forward = Forward(model)
-        self._embedders: dict[tuple[str | None, bool | None], Forward] = {}
+        #: What led to the model; None where that is not known.
+        self.card: RunCard | None = None
+        self._cache = LogitsCache(cache)
+        self._embedders: dict[tuple[str | None, bool | None], Runner] = {}
 
     def get_classes(self) -> list[Any]:
         """Returns the labels in the order of the probabilities."""
@@ -38,6 +50,7 @@ class Predicting:
         texts: Any,
         return_proba: bool = False,
         *,
+        coverage: float | None = None,
         batch_size: int | None = None,
         verbose: int = 0,
         **options: Any,
@@ -49,6 +62,11 @@ class Predicting:
                 model that tags words, also a list of lists of words; of one that compares texts,
                 pairs; of one that answers questions, tuples (question, context).
             return_proba: Give probabilities in place of labels.
+            coverage: Give sets in place of single predictions, each with the truth in it for at
+                least this share of texts, such as 0.9: the labels that may well be true, the most
+                likely first; for regression (lowest, highest). Needs `Learner.calibrate`. The
+                promise is about texts like those of its data (exchangeable ones), on average over
+                texts, not for each class or kind of text.
             batch_size: Texts a batch. Default: the predictor's.
             verbose: 1 shows a progress bar for many texts.
             **options: More that the task takes, as its `predict` describes them. Several labels a
@@ -63,13 +81,75 @@ class Predicting:
 
         Raises:
             DataError: If a text is not of a kind that the task takes.
-            ArgumentError: If the task does not take an option.
+            ArgumentError: If the task does not take an option, gives no sets, or is not
+                calibrated.
         """
+        if coverage is not None:
+            return self._sets(texts, coverage, {"return_proba": return_proba, **options},
+                              batch_size, verbose)  # fmt: skip
 
         def run(examples: Sequence[Any]) -> np.ndarray:
             return self.logits(examples, batch_size, verbose)
 
         return self.preproc.task.predict(texts, run, return_proba, **options)
+
+    def _sets(
+        self,
+        texts: Any,
+        coverage: float,
+        others: Mapping[str, Any],
+        batch_size: int | None,
+        verbose: int,
+    ) -> Any:
+        """Returns what `predict` does with `coverage`, which goes with no other option."""
+        given = [name for name, value in others.items() if value]
+        if given:
+            raise ArgumentError(f"predict: coverage goes without {listing(given)}.")
+        many, single = self.preproc.task.as_list(texts)
+        sets = self.preproc.task.sets(self.logits(many, batch_size, verbose), coverage)
+        return sets[0] if single else sets
+
+    def predict_stream(
+        self,
+        texts: Iterable[Any],
+        return_proba: bool = False,
+        *,
+        chunk: int = 2_000,
+        **options: Any,
+    ) -> Iterator[Any]:
+        """Yields the predictions of any number of texts, in their order, in bounded memory.
+
+        Args:
+            texts: What can be iterated over: a generator, a file's lines, a reader of a database.
+                No more than `chunk` are taken before their predictions are given.
+            return_proba: As for `predict`.
+            chunk: Texts at a time. The more, the more alike in length are those of a batch.
+            **options: Other arguments of `predict`.
+
+        Raises:
+            DataError: When it comes to a text that is not of a kind that the task takes.
+
+        Example:
+            >>> with open("reviews.txt") as lines:
+            ...     for label in predictor.predict_stream(line.strip() for line in lines):
+            ...         ...
+        """
+        problems = Problems("predict_stream")
+        at_least_one(problems, chunk=chunk)
+        not_a_string(problems, texts=texts)
+        problems.raise_if_any()
+
+        def predictions() -> Iterator[Any]:
+            source, done = iter(texts), 0
+            while part := list(itertools.islice(source, chunk)):
+                try:
+                    found = self.predict(part, return_proba, **options)
+                except DataError as error:
+                    raise DataError(f"of the texts from number {done} on, {error}") from error
+                yield from found
+                done += len(part)
+
+        return predictions()
 
     def predict_proba(
         self,
@@ -94,6 +174,29 @@ class Predicting:
         They are float32 [texts, outputs]; of a model that tags words, an array of objects, each
         float32 [words, outputs].
         """
+        if not self._cache.size or not len(texts):
+            return self.fresh_logits(texts, batch_size, verbose)
+        examples = list(texts)
+        keys = [key_of(example) for example in examples]
+        try:
+            found = self._cache.find(keys)
+            missing = {k: e for k, e in zip(keys, examples, strict=True) if k not in found}
+            rows = self.fresh_logits(list(missing.values()), batch_size, verbose)
+        except (DataError, TypeError):  # an example of no known kind: say which of all it is
+            return self.fresh_logits(examples, batch_size, verbose)
+        new: dict[Any, np.ndarray] = {k: rows[i : i + 1] for i, k in enumerate(missing)}
+        self._cache.add(new)
+        found |= new
+        return np.concatenate([found[key] for key in keys])
+
+    def clear_cache(self) -> None:
+        """Forgets the predictions that `cache` keeps; do so where the model's weights change."""
+        self._cache.clear()
+
+    def fresh_logits(
+        self, texts: Sequence[Any], batch_size: int | None = None, verbose: int = 0
+    ) -> np.ndarray:
+        """Returns what `logits` does, from the model as it is now and not from the cache."""
         if not len(texts):
             return np.zeros((0, self.preproc.task.outputs), "float32")
         encodings = self.preproc.encode(texts, verbose=verbose)

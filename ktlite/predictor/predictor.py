@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from ktlite.predictor.embedding import Embedding
-from ktlite.predictor.saving import Saving
+from ktlite.predictor.explaining import Explaining
+from ktlite.predictor.exporting import Exporting
 
 
-class Predictor(Saving, Embedding):
+class Predictor(Exporting, Embedding, Explaining):
     """Predicts from raw texts.
 
     Args:
         model: The model.
         preproc: The preprocessor that the model was trained with.
-        batch_size: Texts a batch.
+        batch_size: Texts a batch, of up to 128 tokens each; of longer ones fewer.
+        cache: Keep what the model said of so many texts, those asked for last, for when they are
+            asked for again. Default: of none. Call `clear_cache()` when you train the model on.
 
     Raises:
         ArgumentError: If the preprocessor has seen no labels yet, or the model has

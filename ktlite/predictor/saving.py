@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.cards import write_model_card
 from ktlite.errors import PredictorError
+from ktlite.export.formats import KERAS, model_facts
+from ktlite.inference import Runner
 from ktlite.predictor.predicting import Predicting
 from ktlite.storage import MANIFEST, atomic_folder, write_manifest
 
 # Other processors and library versions round differently; a wrong model is off by far more.
-_TOLERANCE = 1e-3
-_HALF_TOLERANCE = 5e-2  # where the model computes in bfloat16 or float16
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 5e-2, "int8": 0.25}
 
 
 class Saving(Predicting):
@@ -25,7 +27,9 @@ class Saving(Predicting):
         """Saves the predictor as a folder that loads anywhere, and that `transformers` opens too.
 
         The folder holds `model.safetensors`, `config.json`, the tokenizer and
-        `ktlite.json`. It appears whole or not at all: a crash leaves what was there before.
+        `ktlite.json`; of a learner's predictor also `run.json`, its run card, and `README.md`, a
+        model card with the figures of the last validation, to be edited. It appears whole or not at
+        all: a crash leaves what was there before.
         (`transformers` knows no baselines such as `"nbsvm"`. Of a regression it gives the
         standardised numbers; their `mean` and `scale` are in `ktlite.json`.)
 
@@ -50,27 +54,42 @@ class Saving(Predicting):
         Raises:
             PredictorError: If the model has no checkpoint format, or gives NaN.
         """
+        from ktlite.models import TransformerModel
+
+        self._check_writable()
+        folder.mkdir(exist_ok=True)
+        self.model.save_pretrained(folder)
+        self.preproc.task.write_files(folder, self.preproc.maxlen)
+        manifest = {
+            "format": KERAS,
+            "preprocessor": self.preproc.save(folder),
+            **model_facts(self.model),
+            "golden": self._golden(),
+        }
+        if self.card is not None:
+            self.card.write(folder)
+        write_manifest(folder, manifest)
+        if self.card is not None:  # after the manifest has sealed the folder: people will edit it
+            in_pytorch = isinstance(self.model, TransformerModel)
+            write_model_card(folder, self.card, self.preproc.task, in_pytorch)
+
+    def _check_writable(self) -> None:
+        """Gives the model the labels' names to write; raises PredictorError if it cannot be."""
+        if isinstance(self.model, Runner):
+            raise PredictorError(
+                "this predictor was loaded from an export, which cannot be saved or exported: do "
+                "that with the predictor that it was exported from."
+            )
         if not hasattr(self.model, "save_pretrained"):
             raise PredictorError(
                 f"a model of type {type(self.model).__name__} has no checkpoint format; "
                 "predictors of ktlite.models can be saved."
             )
-        folder.mkdir(exist_ok=True)
         self.model.config.update(self.preproc.task.hf_config())
-        self.model.save_pretrained(folder)
-        self.preproc.task.write_files(folder, self.preproc.maxlen)
-        manifest = {
-            "preprocessor": self.preproc.save(folder),
-            "head": self.model.task_name,
-            "ignore_config_fields": list(self.model.ignore_config_fields),
-            "precision": self.model.dtype_policy.name,
-            "golden": self._golden(),
-        }
-        write_manifest(folder, manifest)
 
     def _golden(self) -> list[dict[str, Any]]:
         examples = self.preproc.task.golden_examples
-        found = [np.asarray(logits, "float64") for logits in self.logits(examples)]
+        found = [np.asarray(logits, "float64") for logits in self.fresh_logits(examples)]
         if not all(np.isfinite(logits).all() for logits in found):
             raise PredictorError(
                 "the model's outputs are not finite, so it is not saved: the training diverged. "
@@ -85,14 +104,15 @@ class Saving(Predicting):
         """Raises PredictorError unless the predictor repeats its recorded predictions."""
         pairs = [
             (np.asarray(logits, "float64"), np.array(item["logits"]))
-            for logits, item in zip(self.logits([i["text"] for i in golden]), golden, strict=True)
+            for logits, item in zip(
+                self.fresh_logits([i["text"] for i in golden]), golden, strict=True
+            )
         ]
         # Another shape is another number of words, or of outputs.
         same = all(found.shape == expected.shape for found, expected in pairs)
         error = max(float(np.abs(a - b).max()) for a, b in pairs) if same else np.inf
         scale = max(1.0, *(float(np.abs(expected).max()) for _, expected in pairs))
-        half = self.model.compute_dtype in ("bfloat16", "float16")
-        if not error <= (_HALF_TOLERANCE if half else _TOLERANCE) * scale:
+        if not error <= _TOLERANCE[self._forward.precision] * scale:
             raise PredictorError(
                 f"{where}: the predictor gives other numbers than when it was saved (logits off by "
                 f"{error:.2g}). Do not trust it: save it again from the model, or load it with the "

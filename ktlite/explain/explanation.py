@@ -1,0 +1,114 @@
+"""`Explanation`: the words of an example and what each did, to look at and to compute with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktlite.errors import plural
+from ktlite.explain.rendering import as_html, as_text
+from ktlite.tasks.words import Words
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation:
+    """Which words moved a prediction.
+
+    In a notebook it shows itself in colours, printed it is a text.
+
+    Args:
+        texts: The texts of the example and their words; of a pair two. Words that share a token,
+            as Chinese ones may, are one.
+        scores: float64 [words], through all texts: how much each word speaks for the target, in
+            the unit of the model's outputs: logits (of classes that exclude each other, against
+            the mean of the others), or the unit of the numbers of a regression.
+        seen: bool [words]: the model has read it. The others are beyond its `maxlen`, or in
+            another window.
+        left_out: Words beyond `truncate_len`, which are not in `texts`.
+        target: What is explained: a label, an entity, an answer.
+        prediction: What the model says.
+        probability: Of the target; None where there is none.
+        method: The method's name.
+        difference: What all words together make: the model's output for the example, less that
+            for the example without words.
+        completeness_error: How much the sum of the scores differs from that, for integrated
+            gradients, whose scores should add up to it; None for other methods.
+
+    Example:
+        >>> explanation = predictor.explain("A warm, funny film.")
+        >>> explanation.to_frame().head(1)
+           text  word start end  score
+        0     0     A     0   1  -0.01
+    """
+
+    texts: tuple[Words, ...]
+    scores: np.ndarray
+    seen: np.ndarray
+    left_out: int
+    target: Any
+    prediction: Any
+    probability: float | None
+    method: str
+    difference: float
+    completeness_error: float | None
+
+    @property
+    def words(self) -> list[str]:
+        """The words, those of all texts in a row."""
+        return [word for text in self.texts for word in text.words]
+
+    @property
+    def summary(self) -> str:
+        """What is explained, by which method, and what was not looked at."""
+        chance = "" if self.probability is None else f", probability {self.probability:.3f}"
+        parts = [f"{self.target!s}{chance}", self.method]
+        if isinstance(self.prediction, (str, int, float)) and self.prediction != self.target:
+            parts.insert(1, f"predicted {self.prediction}")
+        unread = int((~self.seen).sum()) + self.left_out
+        if unread:
+            parts.append(f"{plural(unread, 'word')} not looked at")
+        return " | ".join(parts)
+
+    def to_frame(self) -> Any:
+        """Returns a pandas DataFrame with a row for each word.
+
+        Its columns are `text` (0, or 1 for the second of a pair), `word`, the characters `start`
+        and `end` of that text, and `score`; NaN for words that were not looked at.
+        """
+        import pandas as pd
+
+        places = [
+            (number, words.text[start:end], start, end)
+            for number, words in enumerate(self.texts)
+            for start, end in words.spans
+        ]
+        frame = pd.DataFrame(places, columns=["text", "word", "start", "end"])
+        return frame.assign(score=np.where(self.seen, self.scores, np.nan))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        error = self.completeness_error
+        return {
+            "target": self.target,
+            "prediction": self.prediction,
+            "probability": self.probability,
+            "method": self.method,
+            "words": self.to_frame().drop(columns="score").to_dict("records"),
+            "scores": [
+                float(score) if seen else None
+                for score, seen in zip(self.scores, self.seen, strict=True)
+            ],
+            "difference": self.difference,
+            "completeness_error": error,
+        }
+
+    def __str__(self) -> str:
+        return as_text(self.texts, self.scores, self.summary)
+
+    def __repr__(self) -> str:
+        return f"<Explanation of {self.summary}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.texts, self.scores, self.seen, self.summary)

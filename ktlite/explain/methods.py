@@ -1,0 +1,136 @@
+"""What moved a prediction: three ways to give each word its share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ktlite._logging import logger
+from ktlite.explain.explanation import Explanation
+from ktlite.explain.gradients import POINTS, TOLERANCE, PathGradients
+from ktlite.explain.subject import Subject
+from ktlite.tasks.aims import Aim
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the methods are told.
+
+    Args:
+        gradients: The model's, for integrated gradients.
+        n_samples: Of LIME.
+        seed: Likewise.
+    """
+
+    gradients: PathGradients | None
+    n_samples: int
+    seed: int
+
+
+# Takes the subject, the aim, the difference that all words make together; returns float64 [words].
+Method = Callable[[Subject, Aim, float, Options], np.ndarray]
+
+
+def integrated_gradients(
+    subject: Subject, aim: Aim, difference: float, options: Options
+) -> np.ndarray:
+    """Integrates the gradient with respect to the words' vectors, from no words to all of them.
+
+    Sundararajan et al., 2017, arXiv:1703.01365. The scores of all words add up to what they make
+    together (completeness); gradients are taken at as many points as it needs for that.
+    """
+    assert options.gradients is not None
+    allowed = max(abs(difference), max(np.abs(w).max() for w in aim.weights.values())) * TOLERANCE
+    for points in POINTS:
+        scores = np.zeros(len(subject.parts))
+        for row in aim.weights:
+            of_tokens, word_of = options.gradients(subject, aim, row, points), subject.parts.word_of
+            inside = word_of[row] >= 0
+            np.add.at(scores, word_of[row][inside], of_tokens[inside])
+        if abs(scores.sum() - difference) <= allowed:
+            break
+    else:
+        logger.warning(
+            "explain: the scores add up to %.3g in place of %.3g, after %d gradients.",
+            scores.sum(),
+            difference,
+            points,
+        )
+    return scores
+
+
+def occlusion(subject: Subject, aim: Aim, difference: float, options: Options) -> np.ndarray:
+    """Takes out one word at a time.
+
+    Zeiler and Fergus, 2014, arXiv:1311.2901; of texts Li et al., 2016, arXiv:1612.08220.
+    """
+    scores, words = np.zeros(len(subject.parts)), subject.words_of(aim)
+    kept = np.ones((len(words) + 1, len(scores)), bool)
+    kept[np.arange(len(words)), words] = False
+    values = subject.values(aim, kept)
+    scores[words] = values[-1] - values[:-1]
+    return scores
+
+
+def lime(subject: Subject, aim: Aim, difference: float, options: Options) -> np.ndarray:
+    """Takes out random words, and fits a linear model to what comes of it.
+
+    Ribeiro et al., 2016, arXiv:1602.04938: of each sample a random number of words, weighted by
+    exp(-d^2 / 0.25^2), where d is the cosine distance from the whole text.
+    """
+    from sklearn.linear_model import Ridge
+
+    scores, words = np.zeros(len(subject.parts)), subject.words_of(aim)
+    if not len(words):
+        return scores
+    random = np.random.default_rng(options.seed)
+    # Of each sample a number of words, the first ones of a random order.
+    order = random.random((options.n_samples, len(words))).argsort(axis=1).argsort(axis=1)
+    there = order >= random.integers(1, len(words) + 1, (options.n_samples, 1))
+    there[0] = True
+    kept = np.ones((len(there), len(scores)), bool)
+    kept[:, words] = there
+    weights = np.exp(-(((1 - np.sqrt(there.mean(axis=1))) / 0.25) ** 2))
+    model = Ridge(alpha=1.0).fit(there, subject.values(aim, kept), sample_weight=weights)
+    scores[words] = model.coef_
+    return scores
+
+
+METHODS: dict[str, Method] = {
+    "integrated-gradients": integrated_gradients,
+    "occlusion": occlusion,
+    "lime": lime,
+}
+
+
+def explained(
+    subject: Subject, aim: Aim, method: str, options: Options, left_out: int = 0
+) -> Explanation:
+    """Explains one output for one example.
+
+    Args:
+        subject: The example.
+        aim: The output.
+        method: One of `METHODS`.
+        options: For the method.
+        left_out: Words that the example had before it was cut.
+    """
+    parts = subject.parts
+    all_and_none = np.repeat([[True], [False]], len(parts), axis=1)
+    whole, empty = subject.values(aim, all_and_none)
+    scores = METHODS[method](subject, aim, whole - empty, options)
+    adds_up = method == "integrated-gradients"
+    return Explanation(
+        texts=parts.texts,
+        scores=scores,
+        seen=parts.seen(aim.weights),
+        left_out=left_out,
+        target=aim.target,
+        prediction=aim.prediction,
+        probability=aim.probability,
+        method=method,
+        difference=float(whole - empty),
+        completeness_error=float(scores.sum() - (whole - empty)) if adds_up else None,
+    )

@@ -1,0 +1,184 @@
+"""The methods of a `Predictor` that write it for other runtimes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ktlite._arguments import not_a_string
+from ktlite._logging import logger
+from ktlite.errors import DataError, Problems
+from ktlite.export import Export, export_model, open_model
+from ktlite.export.costs import costs
+from ktlite.export.formats import find_format
+from ktlite.export.writing import folder_size
+from ktlite.inference import Runner
+from ktlite.predictor.saving import Saving
+
+
+class Exporting(Saving):
+    """A predictor in formats that other programs run."""
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: str = "onnx",
+        quantize: str | None = None,
+        **options: Any,
+    ) -> Export:
+        """Writes a folder that runs elsewhere, and compares it with the model.
+
+        It holds the model with named inputs (`input_ids`, `attention_mask`, `token_type_ids` where
+        the model reads them) and outputs for any batch size and length, beside it `config.json`,
+        `tokenizer.json`, `ktlite.json` and, where there is one, the run card `run.json`. It is
+        opened in its own runtime, and its outputs for texts and for random tokens of several
+        lengths are compared with the model's, before it appears at `path`. `load_predictor(path)`
+        gives a predictor on that runtime.
+
+        Args:
+            path: The folder. An earlier export that is there is replaced, nothing else.
+            format: `"onnx"` (ONNX Runtime; `pip install "ktlite[onnx]"`), `"litert"` (LiteRT, once
+                TensorFlow Lite), `"saved_model"` (TensorFlow; it takes tokens, not texts) or
+                `"huggingface"` (PyTorch, and Keras again).
+            quantize: `"int8"` (ONNX, LiteRT) or `"float16"` (LiteRT, Hugging Face): what the
+                weights are stored in. What that costs in accuracy, `compare_exports` says.
+            **options: `target_opset`, ONNX's version of operators (17).
+
+        Returns:
+            What was written, and how far its outputs are from the model's.
+
+        Raises:
+            ArgumentError: If there is no such format, or something else is at `path`.
+            ExportError: If the format cannot express the model, the export gives other numbers, or
+                a package is missing. Nothing is written then.
+
+        Example:
+            >>> predictor.export("reviews-onnx", quantize="int8").size
+            24539812
+            >>> ktlite.load_predictor("reviews-onnx").predict("A warm, funny, engaging film.")
+            'positive'
+        """
+        self._check_writable()
+
+        def beside(folder: Path, opened: Runner) -> dict[str, Any]:
+            exported = type(self)(opened, self.preproc, self.batch_size)
+            if self.card is not None:
+                self.card.write(folder)
+            return {"preprocessor": self.preproc.save(folder), "golden": exported._golden()}
+
+        return export_model(
+            self.model,
+            path,
+            format,
+            quantize,
+            texts=self.preproc.encode(self.preproc.task.golden_examples),
+            longest=self.preproc.maxlen,
+            beside=beside,
+            **options,
+        )
+
+    def export_model_to_onnx(
+        self,
+        fpath: str | os.PathLike[str],
+        quantize: bool = False,
+        target_opset: int | None = None,
+        verbose: int = 1,
+    ) -> str:
+        """Writes a folder with `model.onnx`; `export` under ktrain's name.
+
+        Args:
+            fpath: The folder.
+            quantize: Store the weights as 8-bit integers.
+            target_opset: ONNX's version of operators. Default: 17.
+            verbose: Without effect; the log says what was written.
+
+        Returns:
+            The path of `model.onnx`.
+        """
+        precision = "int8" if quantize else None
+        written = self.export(fpath, "onnx", precision, target_opset=target_opset)
+        return str(written.path / "model.onnx")
+
+    def export_model_to_tflite(self, fpath: str | os.PathLike[str], verbose: int = 1) -> str:
+        """Writes a folder with `model.tflite`; `export` under ktrain's name.
+
+        Args:
+            fpath: The folder.
+            verbose: Without effect; the log says what was written.
+
+        Returns:
+            The path of `model.tflite`.
+        """
+        return str(self.export(fpath, "litert").path / "model.tflite")
+
+    def compare_exports(
+        self,
+        texts: Any,
+        y: Any = None,
+        exports: Sequence[str] = ("onnx", "onnx int8"),
+        *,
+        batch_size: int | None = None,
+    ) -> Any:
+        """Says what exports cost: accuracy, size and time beside the predictor's own.
+
+        Each is written into a folder that is removed again, opened, and given all texts.
+
+        Args:
+            texts: Texts that the model has not been trained on, or a dataset such as
+                `learner.val_data`, with its labels.
+            y: Their labels.
+            exports: Formats, or formats and `quantize`, such as `"litert float16"`.
+            batch_size: Texts a batch. Default: the predictor's.
+
+        Returns:
+            A data frame, a row each, the predictor's own first ("keras"): the figures of
+            `Learner.validate`, `size_mb` (the folder), `one_text_ms` (median) and `texts_per_s`.
+            It is logged, too.
+
+        Raises:
+            ArgumentError: If there is no such format.
+            DataError: If there are no labels, or texts or labels cannot be used.
+
+        Example:
+            >>> predictor.compare_exports(val_texts, val_labels)
+                       loss  accuracy  size_mb  one_text_ms  texts_per_s
+            keras      0.37     0.842     91.6          6.6          330
+            onnx       0.37     0.842     91.7          3.5          410
+            onnx int8  0.37     0.841     24.5          1.4         1100
+        """
+        import pandas as pd
+
+        problems = Problems("compare_exports")
+        not_a_string(problems, exports=exports)
+        problems.raise_if_any()
+        wanted = [(name, *_parts(name)) for name in exports]
+        for _, format, quantize in wanted:
+            find_format(format, quantize)
+        data = texts if y is None and hasattr(texts, "encodings") else None
+        if data is None:
+            data = self.preproc.preprocess_test(texts, y, verbose=0)
+        if data.targets is None:
+            raise DataError("compare_exports needs labels to compare with: pass y.")
+        size = self.batch_size if batch_size is None else batch_size
+        rows = {}
+        with tempfile.TemporaryDirectory() as top:
+            self.save(Path(top, "keras"))
+            rows["keras"] = {
+                **costs(self._forward, data, size), "size_mb": folder_size(Path(top, "keras")) / 1e6
+            }  # fmt: skip
+            for name, format, quantize in wanted:
+                written = self.export(Path(top, name), format, quantize)
+                figures = costs(open_model(written.path), data, size)
+                rows[name] = {**figures, "size_mb": written.size / 1e6}
+        frame = pd.DataFrame.from_dict(rows, orient="index")
+        logger.info("exports compared:\n%s", frame.to_string(float_format="{:.4g}".format))
+        return frame
+
+
+def _parts(name: str) -> tuple[str, str | None]:
+    """Splits "onnx int8" into the format and what it is quantised to."""
+    format, _, quantize = name.partition(" ")
+    return format, quantize or None
