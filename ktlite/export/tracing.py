@@ -1,0 +1,80 @@
+"""A Keras model as a function with named inputs and outputs, for the converters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ktlite.export.exported import CHOICE, output_names
+from ktlite.models.adapters import has_adapters
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def traced(model: Any, dtype: str = "int32") -> Any:
+    """Returns a `tf.function` of the inputs that a model reads, for any batch size and length.
+
+    Args:
+        model: A model of ktlite.models. It computes as in prediction: no dropout, no XLA.
+        dtype: Of the inputs.
+
+    Returns:
+        A function of tensors [batch, length], named and in the order of `INPUTS`, which returns
+        a dict of named tensors.
+    """
+    model = _plain(model)
+    whole = _function(model, INPUTS, "int32").get_concrete_function()
+    read = [
+        name
+        for name, tensor in zip(INPUTS, whole.inputs, strict=False)  # then come the weights
+        if tensor.consumers()
+    ]
+    return _function(model, read, dtype)
+
+
+def _plain(model: Any) -> Any:
+    """Returns the model, or its twin in float32, with adapters in its kernels.
+
+    Formats differ in half precision, and adapters beside the kernels only cost time by now.
+    """
+    adapted = has_adapters(model)
+    if model.compute_dtype == "float32" and not adapted:
+        return model
+    import keras
+
+    policy = keras.dtype_policies.serialize(keras.DTypePolicy("float32"))
+    twin = type(model).from_config({**model.get_config(), "dtype": policy})
+    if not adapted:
+        twin.set_weights(model.get_weights())
+        return twin
+    layers = [layer for layer in model._flatten_layers() if getattr(layer, "lora_enabled", False)]
+    beside = {id(x) for layer in layers for x in (layer.lora_kernel_a, layer.lora_kernel_b)}
+    # A kernel's layer gives it with the adapter's product in it.
+    whole = {id(layer._kernel): layer.kernel for layer in layers}
+    kept = [weight for weight in model.weights if id(weight) not in beside]
+    for ours, weight in zip(twin.weights, kept, strict=True):
+        ours.assign(whole.get(id(weight), weight))
+    return twin
+
+
+def _function(model: Any, names: Any, dtype: str) -> Any:
+    import tensorflow as tf
+
+    def run(*tensors: Any) -> dict[str, Any]:
+        inputs = {
+            name: tf.cast(tensor, "int32") for name, tensor in zip(names, tensors, strict=True)
+        }
+        outputs = _named(model(inputs, training=False), model.task_name)
+        return {name: tf.identity(output, name=name) for name, output in outputs.items()}
+
+    dims = (None,) * (3 if model.task_name == CHOICE else 2)
+    signature = [tf.TensorSpec(dims, dtype, name=name) for name in names]
+    return tf.function(run, input_signature=signature, autograph=False)
+
+
+def _named(outputs: Any, head: str | None) -> Mapping[str, Any]:
+    if isinstance(outputs, Mapping):
+        return outputs
+    names = output_names(head)
+    parts = [outputs] if len(names) == 1 else [outputs[..., i] for i in range(len(names))]
+    return dict(zip(names, parts, strict=True))
