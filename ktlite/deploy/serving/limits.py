@@ -1,0 +1,78 @@
+"""What a server takes, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ktlite._arguments import at_least_one, positive
+from ktlite.errors import ArgumentError, Problems
+
+SHORT = 2_000  # characters of a text that counts once
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes, and for how long. Whatever is more is refused, and the client told.
+
+    Args:
+        body: Bytes of a request (413).
+        texts: Texts of a request (422).
+        characters: Characters of a text (422).
+        waiting: Requests that are being answered or wait for it; further ones are asked to come
+            again (503).
+        batch: Texts that the model is given together, from as many requests as they are of. A
+            text counts once more for every 2,000 characters.
+        gather: Seconds that a batch waits for the texts of other requests that have arrived.
+        timeout: Seconds until an answer is given up (504).
+        slow: Seconds that a client may take to send its request (408).
+
+    Raises:
+        ArgumentError: If a limit is not a positive number.
+    """
+
+    body: int = 8 * 2**20
+    texts: int = 1_000
+    characters: int = 100_000
+    waiting: int = 256
+    batch: int = 64
+    gather: float = 0.005
+    timeout: float = 30.0
+    slow: float = 20.0
+
+    @classmethod
+    def of(cls, given: Limits | Mapping[str, Any] | None) -> Limits:
+        """Returns limits, also from those that are not the default, by their names.
+
+        Raises:
+            ArgumentError: If a limit is not known, or not a positive number.
+
+        Example:
+            >>> Limits.of({"texts": 100}).texts
+            100
+        """
+        if isinstance(given, Limits):
+            return given
+        if not isinstance(given, Mapping | None):
+            raise ArgumentError(
+                f'limits={given!r}; expected Limits, or some by name: {{"texts": 100}}.'
+            )
+        names = [field.name for field in fields(cls)]
+        problems = Problems("limits")
+        problems.unknown([name for name in given or {} if name not in names], names)
+        problems.raise_if_any()
+        return cls(**(given or {}))
+
+    def __post_init__(self) -> None:
+        problems = Problems("Limits")
+        at_least_one(
+            problems,
+            body=self.body,
+            texts=self.texts,
+            characters=self.characters,
+            waiting=self.waiting,
+            batch=self.batch,
+        )
+        positive(problems, gather=self.gather, timeout=self.timeout, slow=self.slow)
+        problems.raise_if_any()
