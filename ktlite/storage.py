@@ -32,8 +32,8 @@ _OURS = ("schema", "ktlite_version", "files", "checksum")
 _CHUNK = 2**20
 _DAY = 86_400.0
 _KTRAIN = (
-    "it is a predictor that ktrain saved; ktlite cannot convert those yet. Its model alone "
-    "(config.json and tf_model.h5) loads with ktlite.load_model(folder)."
+    "it is a predictor that ktrain saved. Convert it once, with the command "
+    "'ktlite convert OLD NEW', and load NEW."
 )
 
 
@@ -72,7 +72,7 @@ def atomic_folder(
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as until_the_end:
-        with _locked(path.parent, wait=True):
+        with locked(path.parent, wait=True):
             recover(path)
             _check_replaceable(path, replace)
             for leftover in _siblings(path, ".old", ".tmp"):
@@ -81,11 +81,11 @@ def atomic_folder(
             folder = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
             folder.mkdir()
             # Tells other saves of the same path that this one lives.
-            until_the_end.enter_context(_locked(folder, wait=True))
+            until_the_end.enter_context(locked(folder, wait=True))
         try:
             yield folder
             flush(folder)
-            with _locked(path.parent, wait=True):
+            with locked(path.parent, wait=True):
                 _check_replaceable(path, replace)  # Somebody may have written there meanwhile.
                 if path.is_dir():
                     shutil.copymode(path, folder)
@@ -149,7 +149,7 @@ def _siblings(path: Path, *kinds: str) -> list[Path]:
 
 
 @contextmanager
-def _locked(path: Path, *, wait: bool) -> Iterator[bool]:
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
     """Locks a folder until the block ends, or the process.
 
     Yields False where folders cannot be locked (Windows, some network file
@@ -162,14 +162,14 @@ def _locked(path: Path, *, wait: bool) -> Iterator[bool]:
 
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        locked = True
+        held = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise
         except OSError:
-            locked = False
-        yield locked
+            held = False
+        yield held
     finally:
         os.close(descriptor)
 
@@ -177,9 +177,9 @@ def _locked(path: Path, *, wait: bool) -> Iterator[bool]:
 def _abandoned(path: Path) -> bool:
     """Says whether the save that made this folder has died."""
     try:
-        with _locked(path, wait=False) as locked:
+        with locked(path, wait=False) as held:
             # Without locks there is nothing to tell by but its age: no save takes a day.
-            return locked or time.time() - path.stat().st_mtime > _DAY
+            return held or time.time() - path.stat().st_mtime > _DAY
     except OSError:  # Locked, gone meanwhile, or not ours to open.
         return False
 

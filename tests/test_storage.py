@@ -346,7 +346,7 @@ def test_saves_at_the_same_time_do_not_disturb_each_other(path: Path, swap: str)
 def test_leftover_that_cannot_be_locked_is_cleaned_after_a_day(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_locked", lambda path, wait: nullcontext(False))
+    monkeypatch.setattr(storage, "locked", lambda path, wait: nullcontext(False))
     path.parent.mkdir()
     young, aged = (path.with_name(f".my-predictor.{n}.tmp") for n in ("0" * 8, "1" * 8))
     young.mkdir()
@@ -541,7 +541,7 @@ def test_missing_folder_names_the_nearest_ones(path: Path) -> None:
         ("nowhere/my-predictor", r"there is no folder '.*nowhere'"),
         ("something-else-entirely", r"no such folder\.$"),
         ("notes.txt", "it is a file; a predictor is a folder"),
-        ("old-ktrain", "that ktrain saved.*cannot convert"),
+        ("old-ktrain", "that ktrain saved.*Convert it once"),
     ],
 )
 def test_path_that_is_no_folder_says_what_it_is(path: Path, name: str, message: str) -> None:

@@ -1,0 +1,1 @@
+"""The command line: `ktlite train`, `predict`, `serve` and others, on files."""

@@ -1,0 +1,173 @@
+"""`ktlite train` and `ktlite lr-find`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ktlite.cli.options import Option, options_of, without
+from ktlite.cli.runfile import read_run, write_run
+from ktlite.errors import ArgumentError, Problems, listing
+
+FITS = ("fit_onecycle", "autofit", "fit")
+# What a file or a shell cannot give, or goes under another name here.
+_NOT_OFFERED = {
+    "callbacks",
+    "learning_rate",
+    "n_cycles",
+    "preproc",
+    "sample_weight",
+    "show_plot",
+    "suggest",
+    "restore_weights_only",
+    "use_multiprocessing",
+    "verbose",
+    "workers",
+}
+_SHORT = {
+    "train_data": ["--data"],
+    "text_column": ["--text"],
+    "label_columns": ["--label"],
+}
+_OUT = Option("out", "str", None, "Folder to save the predictor in.")
+_PLOT = Option("plot", "str", None, "Image to draw the curve in, such as lr.png.")
+
+
+def add_commands(add: Callable[..., Any]) -> None:
+    """Adds both commands."""
+    train = add(
+        "train",
+        run_train,
+        "Fine-tune a checkpoint on labelled texts and save the predictor. The options are the "
+        "arguments of get_learner and of the fit; OUT.run.yaml repeats the run.",
+    )
+    find = add(
+        "lr-find",
+        run_find,
+        "Try learning rates, and suggest one. The options are the arguments of get_learner and "
+        "of lr_find; what only ktlite train takes is passed over in a file.",
+    )
+    for parser, options in ((train, _train_options()), (find, _find_options())):
+        parser.usage = "%(prog)s [OPTION ...]"  # they would fill a screen at every mistake
+        parser.add_argument("--config", metavar="FILE", help="YAML or TOML file with options")
+        for option in options.values():
+            option.add_to(parser, _SHORT.get(option.name, ()))
+    train.add_argument(
+        "--fit", choices=FITS, default=None, help=f"How to train. Default: {FITS[0]}."
+    )
+
+
+def _learner_options() -> dict[str, Option]:
+    return without(options_of("workflow.py", "get_learner"), _NOT_OFFERED)
+
+
+def _fit_options() -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for name in reversed(FITS):  # the first one's words are the ones to show
+        found |= options_of("learner/fitting.py", name, "Fitting")
+    return without(found, _NOT_OFFERED)
+
+
+def _train_options() -> dict[str, Option]:
+    return {**_learner_options(), **_fit_options(), "out": _OUT}
+
+
+def _find_options() -> dict[str, Option]:
+    found = options_of("learner/rate_finding.py", "lr_find", "RateFinding")
+    return {**_learner_options(), **without(found, _NOT_OFFERED), "plot": _PLOT}
+
+
+def _settings(args: Any, options: Mapping[str, Option], *more: str) -> dict[str, Any]:
+    """Returns what the file says, and over it what the command line does."""
+    known = [*options, *more]
+    settings = read_run(args.config, known) if args.config else {}
+    given = {name: value for name, value in vars(args).items() if name in known}
+    settings |= {name: value for name, value in given.items() if value is not None}
+    problems = Problems(args.parser.prog)
+    for name in ("model", "train_data"):
+        flag = _SHORT.get(name, [f"--{name}"])[0]
+        problems.add_unless(name in settings, f"{flag} is not given.")
+    problems.raise_if_any()
+    return settings
+
+
+def _get_learner(settings: Mapping[str, Any], verbose: int) -> Any:
+    from ktlite.workflow import get_learner
+
+    chosen = {name: value for name, value in settings.items() if name in _learner_options()}
+    if chosen.get("sep") == "\\t":  # as one types it where the shell leaves it
+        chosen["sep"] = "\t"
+    return get_learner(**chosen, verbose=verbose)
+
+
+def run_train(args: Any) -> tuple[str, Any]:
+    """Trains, saves the predictor, and writes the file that repeats the run."""
+    options = _train_options()
+    settings = _settings(args, options, "fit")
+    how = settings.setdefault("fit", FITS[0])
+    problems = Problems("train")
+    problems.choice("fit", how, FITS)
+    problems.add_unless("out" in settings, "--out is not given: where to save the predictor?")
+    problems.raise_if_any()
+    out = Path(settings["out"])
+    _check_place(out)
+    chosen = {name: value for name, value in settings.items() if name in _fit_options()}
+    taken = [*options_of("learner/fitting.py", how, "Fitting")]
+    problems.unknown([name for name in chosen if name not in taken], taken)
+    problems.raise_if_any()
+    settings.setdefault("seed", _default_seed())
+    started, verbose = time.perf_counter(), int(not args.quiet)
+    learner = _get_learner(settings, verbose)
+    history = getattr(learner, how)(**chosen, verbose=verbose).history
+    seconds = time.perf_counter() - started
+    figures = learner.metrics() if learner.val_data is not None else {}
+    learner.get_predictor().save(out)
+    run = out.with_name(f"{out.name}.run.yaml")
+    write_run(run, settings, "ktlite train")
+    epochs = {name: values for name, values in history.items() if name not in _STEPS}
+    data = {
+        "predictor": str(out),
+        "run": str(run),
+        "metrics": figures,
+        "history": epochs,
+        "seconds": round(seconds, 1),
+    }
+    shown = listing(f"{name} {value:.4g}" for name, value in figures.items())
+    return f"{out}: {shown or 'saved'}. {run} repeats the run.", data
+
+
+_STEPS = ("lr", "momentum", "iterations")  # of each step, too many to show
+
+
+def _default_seed() -> int:
+    from ktlite.text.loaders import DEFAULT_SEED
+
+    return DEFAULT_SEED
+
+
+def _check_place(out: Path) -> None:
+    """Raises before the training if the predictor could not be saved after it."""
+    from ktlite.storage import MANIFEST
+
+    taken = out.is_file() or (out.is_dir() and any(out.iterdir()))
+    if taken and not (out / MANIFEST).is_file():
+        raise ArgumentError(f"--out {out}: there is something else. Choose another name.")
+
+
+def run_find(args: Any) -> tuple[str, Any]:
+    """Sweeps, and writes the plot."""
+    options = _find_options()
+    settings = _settings(args, options, "fit", *_train_options())  # one file for both commands
+    verbose = int(not args.quiet)
+    learner = _get_learner(settings, verbose)
+    own = options_of("learner/rate_finding.py", "lr_find", "RateFinding")
+    chosen = {name: value for name, value in settings.items() if name in own}
+    found = learner.lr_find(**chosen, verbose=verbose)
+    suggested = {name: getattr(found, name) for name in ("valley", "steepest", "min_over_10")}
+    lines = [f"{name:<12} {value:.3g}" for name, value in suggested.items() if value is not None]
+    if "plot" in settings:
+        learner.lr_plot(suggest=True, return_fig=True).savefig(settings["plot"])
+        lines.append(f"{'plot':<12} {settings['plot']}")
+    return "\n".join(lines), {"suggested": suggested, "plot": settings.get("plot")}

@@ -1,0 +1,1 @@
+"""Predictors at work: a server, and engines that score what outgrows one machine."""

@@ -1,0 +1,206 @@
+"""Rows of files that may be larger than memory, a block at a time."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ktlite.deploy.formats import format_of
+from ktlite.errors import ArgumentError, DataError, Problems
+from ktlite.text.csv_table import read_table, split_header, split_records
+from ktlite.text.encodings import detect_encoding
+
+TEXT = "text"  # the column of a file with a text a line
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+_SAMPLE = 2**20  # bytes, to detect an encoding
+_PART = 2**18  # characters of CSV at once
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source of rows.
+
+    Args:
+        file: Opened to read bytes.
+        name: What to call it in messages.
+        format: One of `formats.FORMATS`.
+        sep: Of CSV, the character between fields. Default: a comma, or of TSV a tab.
+        encoding: Of text. Default: detected from the first megabyte; of a pipe, UTF-8.
+    """
+
+    file: BinaryIO
+    name: str
+    format: str
+    sep: str | None = None
+    encoding: str | None = None
+
+    def blocks(self, rows: int) -> Iterator[list[Row]]:
+        """Yields the rows in their order, `rows` at a time.
+
+        Values of CSV are strings as they stand; those of JSONL and Parquet have their types.
+
+        Raises:
+            DataError: At the first row that cannot be read.
+        """
+        found = self._rows(rows)
+        while block := list(itertools.islice(found, rows)):
+            yield block
+
+    def _rows(self, rows: int) -> Iterator[Row]:
+        if self.format == "parquet":
+            for batch in parquet_file(self.file).iter_batches(rows):
+                yield from batch.to_pylist()
+        elif self.format in _SEPARATORS:
+            yield from self._separated(self.sep or _SEPARATORS[self.format])
+        else:
+            parse = self._json if self.format == "jsonl" else self._text
+            with self._decoded() as lines:
+                yield from (parse(number, line) for number, line in enumerate(lines, 1))
+
+    @contextmanager
+    def _decoded(self) -> Iterator[io.TextIOWrapper]:
+        used = self.encoding or self._detected()
+        try:
+            text = io.TextIOWrapper(self.file, used, newline="")
+        except LookupError as error:
+            raise ArgumentError(f"{self.name}: {error}.") from None
+        try:
+            yield text
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.name}: byte 0x{error.object[error.start]:02x} does not fit the encoding "
+                f"{used!r}; name the right one (encoding)."
+            ) from None
+        finally:
+            text.detach()
+
+    def _detected(self) -> str:
+        """Returns the encoding that the first megabyte is in; a pipe cannot go back to it."""
+        if not self.file.seekable():
+            return "utf-8-sig"
+        sample = self.file.read(_SAMPLE)
+        sample += self.file.readline()  # no character is cut in two
+        self.file.seek(0)
+        found = detect_encoding(sample)
+        return "utf-8-sig" if found == "utf-8" else found
+
+    def _text(self, number: int, line: str) -> Row:
+        return {TEXT: line.rstrip("\r\n")}
+
+    def _json(self, number: int, line: str) -> Row:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{self.name}: line {number} is not JSON: {error}.") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{self.name}: line {number} is {line!r:.60}; expected an object.")
+        return row
+
+    def _separated(self, sep: str) -> Iterator[Row]:
+        names: list[str] = []
+        line = 1
+        with self._decoded() as text:
+            for records in split_records(iter(lambda: text.read(_PART), ""), sep):
+                body = records
+                if not names:
+                    names, body = split_header(records, sep)
+                    self._check_names(names)
+                every = range(len(names))
+                table = read_table(body, sep, len(names), strings=every, inferred=())
+                if table.too_long_line:
+                    before = records[: len(records) - len(body)].count("\n")
+                    raise DataError(
+                        f"{self.name}: line {line + before + table.too_long_line - 1} has more "
+                        f"than {len(names)} fields with {sep!r} between them, as many as the "
+                        "header has."
+                    )
+                line += records.count("\n")
+                columns = [table.frame[i].tolist() for i in every]
+                yield from (
+                    dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)
+                )
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        """Raises if a column would be lost, or all of them be taken for one."""
+        problems = Problems(self.name, DataError)
+        for name, count in Counter(names).items():
+            problems.add_unless(count == 1, f"{count} columns have the name {name!r}.")
+        found = [sep for sep in ";\t|," if len(names) == 1 and sep in names[0]]
+        if found and self.sep is None:
+            problems.add(
+                f"there is only one column, {names[0]!r}. Name the character between the fields "
+                f"(sep): {found[0]!r}, or {_SEPARATORS[self.format]!r} if it is one column."
+            )
+        problems.raise_if_any()
+
+
+@contextmanager
+def opened(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    sep: str | None = None,
+    encoding: str | None = None,
+) -> Iterator[Table]:
+    """Opens a file to read rows from.
+
+    Raises:
+        ArgumentError: If its format is neither given nor told by its name.
+        DataError: If there is no such file.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"{file}: there is no such file.")
+    with file.open("rb") as stream:
+        yield Table(stream, file.name, format_of(file, format), sep, encoding)
+
+
+def parquet_file(file: BinaryIO) -> Any:
+    """Opens a Parquet file with pyarrow.
+
+    Args:
+        file: Opened to read bytes; not a pipe, for its end is read first.
+
+    Raises:
+        ArgumentError: If pyarrow is not installed.
+        DataError: If it is no Parquet file.
+    """
+    pyarrow = require_pyarrow()
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(file)
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(f"{getattr(file, 'name', 'the input')}: {error}") from None
+
+
+def require_pyarrow() -> Any:
+    """Imports pyarrow.
+
+    Raises:
+        ArgumentError: If it is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError:
+        raise ArgumentError('Parquet files need pyarrow: pip install "ktlite[parquet]".') from None
+    return pyarrow
+
+
+def standard_input(format: str, *, sep: str | None = None, encoding: str | None = None) -> Table:
+    """Returns standard input as a table; Parquet, whose end is read first, is read whole."""
+    stream: BinaryIO = sys.stdin.buffer
+    if format == "parquet":
+        stream = io.BytesIO(stream.read())
+    return Table(stream, "standard input", format, sep, encoding)

@@ -1,0 +1,73 @@
+"""Options: those of the functions that they belong to, whatever these become."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+from typing import Any
+
+import pytest
+
+from ktlite.cli.options import Option, options_of, parsed
+
+
+@pytest.mark.parametrize(
+    ("file", "owner", "name"),
+    [
+        ("workflow.py", None, "get_learner"),
+        ("learner/fitting.py", "Fitting", "fit"),
+        ("learner/fitting.py", "Fitting", "fit_onecycle"),
+        ("learner/fitting.py", "Fitting", "autofit"),
+        ("learner/rate_finding.py", "RateFinding", "lr_find"),
+        ("predictor/explaining.py", "Explaining", "explain"),
+    ],
+)
+def test_options_are_the_arguments_of_the_function(file: str, owner: str | None, name: str) -> None:
+    module: Any = importlib.import_module("ktlite." + file.removesuffix(".py").replace("/", "."))
+    function = getattr(getattr(module, owner) if owner else module, name)
+    signature = inspect.signature(function)
+    found = options_of(file, name, owner)
+    assert list(found) == [argument for argument in signature.parameters if argument != "self"]
+    for option in found.values():
+        assert option.help, f"{option.name} is not in the docstring"
+        assert option.help in " ".join(function.__doc__.split())
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words", "value"),
+    [
+        ("int", ["3"], 3),
+        ("int | None", ["3"], 3),
+        ("float", ["5e-5"], 5e-5),
+        ("str", ["7"], "7"),
+        ("str | os.PathLike[str] | None", ["a b"], "a b"),
+        ("Any", ["text"], "text"),
+        ("Any", ["0"], 0),
+        ("Any", ["question", "context"], ["question", "context"]),
+        ("Any", ['{"spam": 2}'], {"spam": 2}),
+        ("bool | str", ["true"], True),
+        ("bool | str", ["auto"], "auto"),
+        ("Sequence[str] | None", ["one"], ["one"]),
+        ("Sequence[Any]", ["a", "2"], ["a", 2]),
+    ],
+)
+def test_values_have_the_types_of_their_arguments(
+    annotation: str, words: list[str], value: Any
+) -> None:
+    parser = argparse.ArgumentParser()
+    Option("some_name", annotation, "None", "Help, 5 % of it.").add_to(parser)
+    assert vars(parser.parse_args(["--some-name", *words])) == {"some_name": value}
+    assert vars(parser.parse_args([])) == {}
+    assert "5 % of it" in " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--resume", True), ("--no-resume", False)])
+def test_switches_go_both_ways(flag: str, value: bool) -> None:
+    parser = argparse.ArgumentParser()
+    Option("resume", "bool", "False", "").add_to(parser)
+    assert parser.parse_args([flag]).resume is value
+
+
+def test_value_that_is_no_json_is_a_string() -> None:
+    assert [parsed(v) for v in ("2.5", "null", "NA", "'x'")] == [2.5, None, "NA", "'x'"]
