@@ -8,13 +8,14 @@ from typing import Any
 from ktlite._logging import logger
 from ktlite.errors import Problems
 from ktlite.learner import weights
-from ktlite.learner.fitting import Fitting
-from ktlite.learner.judging import Judging
-from ktlite.learner.rate_finding import RateFinding
+from ktlite.learner.budget import Budget
+from ktlite.learner.reporting import Reporting
+from ktlite.learner.sizing import Sizing
+from ktlite.models.adapters import save_adapters
 from ktlite.training import freezing
 
 
-class Learner(Fitting, RateFinding, Judging):
+class Learner(Reporting, Sizing, Budget):
     """A model, its training data and its validation data.
 
     Made by `ktlite.get_learner`.
@@ -87,6 +88,8 @@ class Learner(Fitting, RateFinding, Judging):
         """Takes all training back: the state from before the first fit, and a fresh optimizer."""
         self._initial.restore()
         self._epochs_done = 0
+        self._fits = []
+        self._weights_change()
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
         """Saves the model as a Hugging Face checkpoint folder, with its tokenizer.
@@ -102,7 +105,22 @@ class Learner(Fitting, RateFinding, Judging):
         Example:
             >>> learner.save_model("my-bert")   # AutoModelForSequenceClassification opens it
         """
-        weights.save_model(self.model, self.preproc, path)
+        weights.save_model(self.model, self.preproc, path, self.card)
+
+    def save_adapters(self, path: str | os.PathLike[str]) -> None:
+        """Saves what training with `lora=` has learned, without the checkpoint that it began with.
+
+        `ktlite.load_model(checkpoint, adapters=path)` puts both together, and so does Hugging
+        Face's PEFT. (`save_model` and a saved predictor have the adapters in their weights.)
+
+        Args:
+            path: The folder. Adapters that are there are replaced, anything else is refused.
+
+        Raises:
+            ArgumentError: If the model has no adapters, or something else is there.
+        """
+        base = getattr(self.preproc, "model_name", "")
+        save_adapters(self.model, path, base)
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Takes over the weights of a folder that `save_model` or `Predictor.save` wrote.
@@ -112,6 +130,7 @@ class Learner(Fitting, RateFinding, Judging):
             CheckpointError: If they are damaged.
         """
         weights.load_model(self.model, path)
+        self._weights_change()
 
 
 __all__ = ["Learner"]

@@ -35,6 +35,7 @@ class State:
         preproc: Any = None,
         task: Task | None = None,
         seed: int = 42,
+        check: bool = True,
     ) -> None:
         import keras
 
@@ -59,6 +60,10 @@ class State:
         self.eval_batch_size = eval_batch_size
         self.batch_tokens = batch_tokens
         self.seed = seed
+        self._check_data = check
+        #: What the learner was made with, for its card; `get_learner` fills it in.
+        self.arguments: dict[str, Any] = {}
+        self._data_facts: dict[str, Any] | None = None
         found = getattr(train_data, "preproc", None) or getattr(val_data, "preproc", None)
         self.preproc = preproc or found
         self.task = task or (self.preproc.task if self.preproc is not None else None)
@@ -73,14 +78,24 @@ class State:
 
     @model.setter
     def model(self, model: Any) -> None:
+        if hasattr(self, "_model"):
+            self._weights_change()
         self._model = model
         self.history: Any = None
         self.lr_finder: LRFinderResult | None = None
         self._epochs_done = 0
+        self._fits: list[dict[str, Any]] = []
+        self._figures: dict[str, float] = {}  # on val_data, since the last fit
         self._initial = InitialWeights(model)
         # Both are kept because they trace the model once.
         self._forward = Forward(model)
         self._predictor: Predictor | None = None
+
+    def _weights_change(self) -> None:
+        """Forgets what was true of the weights as they were: the calibration, the figures."""
+        self._figures = {}
+        if self.task is not None:
+            self.task.forget_calibration()
 
     def _train_feed(self, where: str) -> Feed | Stream:
         if self._train is None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.cards import RunCard
+from ktlite.cards.run_card import FILE as RUN_CARD
 from ktlite.errors import ArgumentError
 from ktlite.models.checkpoint import WEIGHTS
 from ktlite.models.sentence_files import SENTENCE_FILES
@@ -62,7 +64,9 @@ class InitialWeights:
         recompile(self.model)
 
 
-def save_model(model: Any, preproc: Any, path: str | os.PathLike[str]) -> None:
+def save_model(
+    model: Any, preproc: Any, path: str | os.PathLike[str], card: RunCard | None = None
+) -> None:
     """Saves a model: a checkpoint folder, or for other Keras models a `.keras` file inside one.
 
     Args:
@@ -70,8 +74,11 @@ def save_model(model: Any, preproc: Any, path: str | os.PathLike[str]) -> None:
         preproc: Its tokenizer goes into the checkpoint folder; None: no tokenizer.
         path: The folder. A model that this function saved there is replaced, anything
             else refused, such as the original checkpoint with its readme.
+        card: Goes beside it.
     """
     with atomic_folder(path, replace=_is_model) as folder:
+        if card is not None:
+            card.write(folder)
         if not hasattr(model, "save_pretrained"):
             model.save(folder / KERAS)
             return
@@ -113,5 +120,5 @@ def _load_keras(model: Any, file: Path) -> None:
 def _is_model(folder: Path) -> bool:
     """Says whether a folder holds what `save_model` writes, and nothing else."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    ours = {CHECKPOINT, WEIGHTS, KERAS, *FILES, *SENTENCE_FILES}
+    ours = {CHECKPOINT, WEIGHTS, KERAS, RUN_CARD, *FILES, *SENTENCE_FILES}
     return bool(names & {CHECKPOINT, KERAS}) and names <= ours

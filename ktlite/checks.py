@@ -1,0 +1,389 @@
+"""What may be wrong with data before it is trained on, and what to do about it."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ktlite.errors import listing, plural
+from ktlite.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN = 5  # rows that a finding names
+_SAMPLE = 2_000  # texts that are tokenised again, whole
+_AT_ONCE = 1_024  # rows whose tokens are looked at together
+_SPARE = 0.99  # share of the texts that a suggested maxlen leaves whole
+# From these shares on, a finding is not "ok".
+_REPEATED, _LEAKED, _CUT, _UNKNOWN = 0.01, 0.005, 0.05, 0.05
+_LOST = 2  # times the loss of guessing
+_UNBALANCED = 10  # times that the largest class is larger than the smallest
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `Checks`.
+
+    Args:
+        check: What was looked at.
+        found: What was found.
+        advice: What to do about it; empty where it is fine.
+    """
+
+    check: str
+    found: str
+    advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.advice
+
+
+class Checks(Sequence[Finding]):
+    """The findings about data; a table where it is shown.
+
+    Example:
+        >>> checks = learner.check()
+        >>> checks.ok
+        False
+        >>> checks.problems[0].advice
+        'take them out of one of the two: figures look too good.'
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self._findings = tuple(findings)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._findings[number]
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self._findings)
+
+    @property
+    def problems(self) -> list[Finding]:
+        """The findings that something should be done about."""
+        return [finding for finding in self if not finding.ok]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no problems."""
+        return not self.problems
+
+    def to_frame(self) -> pd.DataFrame:
+        """Returns a data frame with the columns check, ok, found and advice."""
+        import pandas as pd
+
+        rows = [(f.check, f.ok, f.found, f.advice) for f in self]
+        return pd.DataFrame(rows, columns=["check", "ok", "found", "advice"])
+
+    def __repr__(self) -> str:
+        return f"checks: {self._summary()}\n{as_table(self)}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{'ok' if f.ok else '<b>look</b>'}</td><td>{html.escape(f.check)}</td>"
+            f'<td style="text-align: left">{html.escape(f.found)}</td>'
+            f'<td style="text-align: left">{html.escape(f.advice)}</td></tr>'
+            for f in self
+        )
+        head = "<tr><th></th><th>check</th><th>found</th><th>what to do</th></tr>"
+        return f"<p><b>Checks</b>: {self._summary()}</p><table>{head}{rows}</table>"
+
+    def _summary(self) -> str:
+        count = len(self.problems)
+        return f"{count} of {len(self)} to look at" if count else f"all {len(self)} are fine"
+
+
+def as_table(findings: Sequence[Finding]) -> str:
+    """Returns findings as lines of text, each advice below what it is about."""
+    width = max((len(f.check) for f in findings), default=0)
+    indent = " " * (width + 10)
+    lines = []
+    for f in findings:
+        head = f"  {'ok  ' if f.ok else 'look'}  {f.check:<{width}}  "
+        lines += textwrap.wrap(f.found, 100, initial_indent=head, subsequent_indent=indent)
+        if f.advice:
+            lines += textwrap.wrap(f"-> {f.advice}", 100, initial_indent=indent,
+                                   subsequent_indent=indent + "   ")  # fmt: skip
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """What checks look at in a data set.
+
+    Args:
+        name: What users call it.
+        data: A `TextDataset`, or other data whose rows have numbers.
+        examples: int64 [examples], a number for each: the same for equal ones.
+        targets: What is true of them; None where it is not known.
+    """
+
+    name: str
+    data: Any
+    examples: np.ndarray
+    targets: np.ndarray | None
+
+    @classmethod
+    def of(cls, name: str, data: Any, targets: np.ndarray | None) -> Split:
+        texts = getattr(data, "texts", None)
+        examples = np.fromiter(map(hash, _rows(data) if texts is None else texts), "int64")
+        return cls(name, data, examples, targets)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def noun(self) -> str:
+        return "row" if getattr(self.data, "texts", None) is None else "text"
+
+    def some(self, chosen: np.ndarray) -> str:
+        """Names the first of some examples, by their rows in the source."""
+        rows = getattr(self.data, "rows", None)
+        numbers = np.flatnonzero(chosen)[: _SHOWN + 1]
+        if rows is not None:
+            numbers = np.asarray(rows)[numbers]
+        more = ", ..." if len(numbers) > _SHOWN else ""
+        return f"{'rows' if len(numbers) > 1 else 'row'} {listing(numbers[:_SHOWN])}{more}"
+
+
+def _rows(data: Any) -> Iterator[bytes]:
+    """Yields the bytes of each row of arrays; nothing of data that has none."""
+    import keras
+
+    columns = [np.asarray(c) for c in keras.tree.flatten(getattr(data, "x", ()))]
+    if columns and not any(c.dtype == object for c in columns):
+        for row in range(len(data)):
+            yield b"".join(c[row].tobytes() for c in columns)
+
+
+def check_data(
+    train: Split, val: Split | None, task: Task | None, longest: int | None = None
+) -> list[Finding]:
+    """Looks at training and validation data; what does not apply is left out.
+
+    Args:
+        train: The training data.
+        val: The validation data.
+        task: What the targets mean; None where it is not known.
+        longest: Tokens that the model can read.
+    """
+    splits = [split for split in (train, val) if split is not None and len(split)]
+    found: list[Finding] = []
+    for split in splits:
+        found += _repeated(split)
+    if len(splits) == 2:
+        found += _leaked(*splits)
+    for split in splits:
+        found += _conflicts(split)
+    if task is not None:
+        found += _classes(splits, task)
+    for split in splits:
+        found += _not_finite(split)
+    if getattr(train.data, "encodings", None) is not None:
+        found += [*_cut(train, longest), *_empty(splits), *_unknown(train)]
+    return found
+
+
+def _repeated(split: Split) -> list[Finding]:
+    _, first, counts = np.unique(split.examples, return_index=True, return_counts=True)
+    check, size = f"repeated in {split.name}", plural(len(split), split.noun)
+    extra = np.ones(len(split), bool)
+    extra[first] = False
+    if not extra.any():
+        return [Finding(check, f"none of {size}")]
+    what = f"{extra.sum():,} of {size} ({_share(extra.mean())}), such as {split.some(extra)}"
+    if len(counts) == 1:
+        return [Finding(check, f"all {size} are equal", "check which column the data is read of.")]
+    advice = "leave them out (drop_duplicates), unless they stand for how often such texts come."
+    return [Finding(check, what, advice if extra.mean() >= _REPEATED else "")]
+
+
+def _leaked(train: Split, val: Split) -> list[Finding]:
+    check, both = "in both splits", np.isin(val.examples, train.examples)
+    if not both.any():
+        return [Finding(check, f"no {val.noun} of {val.name} is in {train.name}")]
+    what = (
+        f"{both.sum():,} of {plural(len(val), val.noun)} of {val.name} ({_share(both.mean())}) are "
+        f"in {train.name} too, such as {val.some(both)}"
+    )
+    advice = "take them out of one of the two: figures look too good."
+    return [Finding(check, what, advice if both.mean() >= _LEAKED else "")]
+
+
+def _conflicts(split: Split) -> list[Finding]:
+    """Looks for equal examples with different targets."""
+    if split.targets is None:
+        return []
+    numbers = np.unique(split.examples, return_inverse=True)[1]
+    answers = np.unique(
+        np.fromiter((hash(_plain(t)) for t in split.targets), "int64", len(split)),
+        return_inverse=True,
+    )[1]
+    pairs = np.unique(np.stack([numbers, answers], axis=1), axis=0)[:, 0]
+    torn = np.bincount(pairs, minlength=numbers.max() + 1) > 1
+    check, hit = f"labels of equal {split.noun}s in {split.name}", torn[numbers]
+    if not hit.any():
+        return [Finding(check, "they agree")]
+    what = (
+        f"{plural(int(torn.sum()), split.noun)} with several labels, such as in {split.some(hit)}"
+    )
+    return [Finding(check, what, "decide which label is right; learner.top_losses() has more.")]
+
+
+def _plain(target: Any) -> Any:
+    """Returns a target in a form that can be hashed."""
+    return target.tobytes() if isinstance(target, np.ndarray) else target
+
+
+def _classes(splits: Sequence[Split], task: Task) -> list[Finding]:
+    """Looks at how often each class is there."""
+    found: list[Finding] = []
+    for split in splits:
+        counts = None if split.targets is None else task.class_counts(split.targets)
+        if counts is None:
+            return found
+        names = [str(name) for name in task.classes]
+        missing = [name for name, count in zip(names, counts, strict=True) if not count]
+        check = f"classes in {split.name}"
+        if missing:
+            what = f"{len(missing)} of {len(names)} are not there: {listing(missing, 6)}"
+            advice = "they cannot be learned: add such texts."
+            if split is not splits[0]:
+                advice = "their figures are not measured: add such texts, or raise val_pct."
+            found.append(Finding(check, what, advice))
+            continue
+        least, most = int(counts.argmin()), int(counts.argmax())
+        what = (
+            f"{len(names)} classes; {names[least]} has {plural(int(counts[least]), 'example')}, "
+            f"{names[most]} {counts[most]:,}"
+        )
+        uneven = split is splits[0] and counts[most] > _UNBALANCED * counts[least]
+        advice = (
+            "accuracy says little: look at f1_macro, and try class_weight='balanced' or "
+            "loss='focal'."
+        )
+        found.append(Finding(check, what, advice if uneven else ""))
+    return found
+
+
+def _not_finite(split: Split) -> list[Finding]:
+    """Looks for NaN and infinity among the numbers of arrays."""
+    import keras
+
+    columns = [np.asarray(c) for c in keras.tree.flatten(getattr(split.data, "x", ()))]
+    floats = [c.reshape(len(c), -1) for c in columns if c.dtype.kind == "f"]
+    if not floats:
+        return []
+    wrong = ~np.all([np.isfinite(c).all(axis=1) for c in floats], axis=0)
+    check = f"NaN in {split.name}"
+    if not wrong.any():
+        return [Finding(check, "none")]
+    what = f"{plural(int(wrong.sum()), 'row')} with NaN or infinity, such as {split.some(wrong)}"
+    return [Finding(check, what, "fill them in or leave them out: the loss would be NaN.")]
+
+
+def _cut(split: Split, longest: int | None) -> list[Finding]:
+    """Looks at texts that are longer than maxlen."""
+    encodings = split.data.encodings
+    if encodings.text_of is not None:  # read in windows: nothing is cut
+        return []
+    limit, full = encodings.max_length, encodings.lengths >= encodings.max_length
+    check = "cut at maxlen"
+    if not full.any():
+        return [Finding(check, f"no text; the longest has {encodings.lengths.max()} tokens")]
+    rows = np.flatnonzero(full)
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int))]
+    preproc = split.data.preproc
+    whole = preproc.task.tokenize(
+        [split.data.texts[row] for row in chosen], preproc.tokenizer.uncut()
+    ).lengths
+    share = full.mean() * (whole > limit).mean()
+    if not share:
+        return [Finding(check, f"no text; the longest has {limit} tokens")]
+    what = f"{_share(share)} of the texts are longer than {limit} tokens"
+    if share < _CUT:
+        return [Finding(check, what)]
+    # Of all texts: those that are whole are shorter than any of these.
+    within = max(0.0, 1 - (1 - _SPARE) / full.mean())
+    wanted = -(-int(np.quantile(whole, within)) // 8) * 8
+    if longest is not None and wanted > longest:
+        if isinstance(split.data.texts[0], str):
+            more = f"window={longest} reads {wanted} tokens and more."
+        else:  # groups of texts have no windows
+            more = f"take a checkpoint that reads {wanted} tokens."
+        advice = f"maxlen={longest} is the most that this model reads; {more}"
+        return [Finding(check, what, advice)]
+    return [Finding(check, what, f"maxlen={wanted} leaves {_SPARE:.0%} of the texts whole.")]
+
+
+def _empty(splits: Sequence[Split]) -> list[Finding]:
+    """Looks for texts of which nothing is left when they are tokenised."""
+    found = []
+    for split in splits:
+        blank = _count_tokens(split.data)[0] == 0
+        if not blank.any():
+            continue
+        what = f"{plural(int(blank.sum()), 'text')} of {split.name} without a word"
+        advice = "leave them out: the tokenizer makes nothing of them."
+        found.append(Finding("empty texts", what, advice))
+    return found or [Finding("empty texts", "none")]
+
+
+def _unknown(split: Split) -> list[Finding]:
+    """Looks at tokens that are not in the vocabulary."""
+    tokens, unknown = (int(counts.sum()) for counts in _count_tokens(split.data))
+    share = unknown / max(tokens, 1)
+    what = f"{_share(share)} of the tokens are not in the vocabulary"
+    advice = "take a checkpoint of the texts' language: this tokenizer does not know their script."
+    return [Finding("unknown tokens", what, advice if share >= _UNKNOWN else "")]
+
+
+def _count_tokens(data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns int64 [rows] each: tokens, special ones left out, and those that are unknown."""
+    tokenizer, encodings = data.preproc.tokenizer, data.encodings
+    specials = np.concatenate(tokenizer.frame(1).specials)
+    counts = np.zeros((2, len(encodings)), "int64")
+    for start in range(0, len(encodings), _AT_ONCE):  # which may lie on disk
+        rows = np.arange(start, min(start + _AT_ONCE, len(encodings)))
+        batch = encodings.pad(rows)
+        ids = batch["input_ids"]
+        content = (batch["attention_mask"] > 0) & ~np.isin(ids, specials)
+        within = tuple(range(1, ids.ndim))
+        counts[0, rows] = content.sum(axis=within)
+        counts[1, rows] = (content & (ids == tokenizer.unknown_id)).sum(axis=within)
+    return counts[0], counts[1]
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 or not share else "less than 0.1%"
+
+
+def check_first_loss(loss: float, chance: float) -> Finding:
+    """Compares the loss before training with that of guessing.
+
+    Args:
+        loss: Of a batch, by the loss that the model was compiled with.
+        chance: Of a model that gives all classes the same probability.
+    """
+    check, what = "loss at the start", f"{loss:.3f}; guessing has {chance:.3f}"
+    if not np.isfinite(loss):
+        return Finding(check, what, "the model's outputs are no numbers: load its weights again.")
+    if loss > _LOST * chance:
+        advice = (
+            "the head is sure of wrong answers: it may be of other labels, or the loss takes "
+            "probabilities where the model gives logits (from_logits=)."
+        )
+        return Finding(check, what, advice)
+    if loss < 0.7 * chance:
+        what += "; the head knows something already"
+    return Finding(check, what)

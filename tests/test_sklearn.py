@@ -1,0 +1,187 @@
+"""scikit-learn's own tools over ktlite's estimators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+
+import ktlite
+from ktlite.errors import ArgumentError, DataError, PredictorError
+from ktlite.sklearn import TextClassifier, TextRegressor, TokenClassifier
+
+TEXTS = ["a a b", "x y x", "b a", "y y", "a b b", "x x y", "b b a a", "y x"]
+LABELS = ["first", "last"] * 4
+WORDS = [text.split() for text in TEXTS]
+TAGS = [["B-A" if word in "ab" else "O" for word in words] for words in WORDS]
+
+
+@pytest.fixture(scope="module")
+def options(tiny_checkpoint: Path) -> dict[str, Any]:
+    return {"checkpoint": tiny_checkpoint, "epochs": 1, "batch_size": 4, "maxlen": 16, "lr": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def classifier(options: dict[str, Any]) -> TextClassifier:
+    return TextClassifier(**options).fit(TEXTS, LABELS)
+
+
+def test_predictions_are_those_of_a_learner(
+    options: dict[str, Any], classifier: TextClassifier
+) -> None:
+    preproc = ktlite.text.Transformer(options["checkpoint"], 16)
+    train = preproc.preprocess_train(TEXTS, LABELS, verbose=0)
+    learner = ktlite.get_learner(preproc.get_classifier(), train, batch_size=4, check=False)
+    learner.set_weight_decay(0.01)
+    learner.fit_onecycle(1e-3, 1, verbose=0)
+    expected = learner.get_predictor().predict_proba(TEXTS)
+    np.testing.assert_allclose(classifier.predict_proba(TEXTS), expected, atol=1e-5)
+    assert classifier.classes_.tolist() == ["first", "last"]
+    np.testing.assert_array_equal(
+        classifier.predict(TEXTS), classifier.classes_[expected.argmax(axis=1)]
+    )
+    margins = np.log(expected[:, 1] / expected[:, 0])
+    np.testing.assert_allclose(classifier.decision_function(TEXTS), margins, atol=1e-4)
+    assert classifier.score(TEXTS, LABELS) == np.mean(classifier.predict(TEXTS) == LABELS)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        list,
+        np.array,
+        pd.Series,
+        lambda texts: pd.DataFrame({"text": texts}),
+        lambda texts: np.array(texts, object)[:, None],
+    ],
+)
+def test_texts_of_any_kind(classifier: TextClassifier, kind: Any) -> None:
+    np.testing.assert_array_equal(classifier.predict(kind(TEXTS)), classifier.predict(TEXTS))
+
+
+def test_integer_classes_with_gaps_and_pairs(options: dict[str, Any]) -> None:
+    frame = pd.DataFrame({"a": TEXTS, "b": TEXTS[::-1]})
+    fitted = TextClassifier(**options).fit(frame, [3, 7] * 4)
+    assert set(fitted.predict(frame)) <= {3, 7}
+    assert fitted.predict_proba(frame).shape == (8, 2)
+
+
+def test_clone_and_parameters(options: dict[str, Any], classifier: TextClassifier) -> None:
+    copy = clone(classifier)
+    assert copy.get_params() == classifier.get_params()
+    assert copy.set_params(lr=0.5).lr == 0.5
+    with pytest.raises(NotFittedError):
+        copy.predict(TEXTS)
+    assert is_classifier(classifier)
+    assert is_regressor(TextRegressor(**options))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_estimator_cloneable",
+        "check_estimator_tags_renamed",
+        "check_valid_tag_types",
+        "check_estimator_repr",
+        "check_no_attributes_set_in_init",
+        "check_mixin_order",
+        "check_get_params_invariance",
+        "check_set_params",
+    ],
+)
+@pytest.mark.parametrize("kind", [TextClassifier, TextRegressor, TokenClassifier])
+def test_checks_of_scikit_learn_that_need_no_numbers(
+    options: dict[str, Any], kind: Any, check: str
+) -> None:
+    """`check_estimator` leaves all others out, whose input is numbers, for one of strings."""
+    getattr(estimator_checks, check)(kind.__name__, kind(**options))
+
+
+def test_grid_search_in_a_pipeline(options: dict[str, Any]) -> None:
+    lower = FunctionTransformer(lambda texts: [text.lower() for text in texts])
+    steps = Pipeline([("lower", lower), ("model", TextClassifier(**options))])
+    search = GridSearchCV(steps, {"model__lr": [1e-9, 5e-3], "model__frozen": [1]}, cv=2)
+    search.fit([text.upper() for text in TEXTS], LABELS)
+    assert search.best_estimator_.predict(["A B"]).shape == (1,)
+    assert len(search.cv_results_["mean_test_score"]) == 2
+    assert not np.isnan(search.cv_results_["mean_test_score"]).any()
+
+
+def test_cross_validation_of_each_estimator(options: dict[str, Any]) -> None:
+    regressor = TextRegressor(**options)
+    numbers = np.arange(8.0)
+    assert cross_val_predict(regressor, TEXTS, numbers, cv=2).shape == (8,)
+    scores = cross_val_score(TokenClassifier(**options), WORDS, TAGS, cv=2)
+    assert scores.shape == (2,)
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_weights_count(options: dict[str, Any]) -> None:
+    texts, labels = ["a b"] * 8, LABELS
+    weights = [1.0, 0.0] * 4
+    fitted = TextClassifier(**{**options, "epochs": 5}).fit(texts, labels, sample_weight=weights)
+    assert fitted.predict(["a b"]) == ["first"]
+
+
+def test_seeds_repeat(options: dict[str, Any], classifier: TextClassifier) -> None:
+    again = TextClassifier(**options).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), classifier.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "y"),
+    [
+        (TextClassifier, TEXTS, LABELS),
+        (TextRegressor, TEXTS, np.arange(8.0)),
+        (TokenClassifier, WORDS, TAGS),
+    ],
+)
+def test_saved_and_loaded(
+    options: dict[str, Any], tmp_path: Path, kind: Any, x: Any, y: Any
+) -> None:
+    fitted = kind(**options).fit(x, y)
+    fitted.save(tmp_path / "model")
+    fitted.save(tmp_path / "model")  # replaced
+    loaded = kind.load(tmp_path / "model")
+    # Of a local checkpoint only the name: the folder goes anywhere.
+    assert loaded.get_params() == {**fitted.get_params(), "checkpoint": fitted.checkpoint.name}
+    for file in (tmp_path / "model").rglob("*"):
+        if file.suffix in (".json", ".md"):
+            assert str(fitted.checkpoint.parent) not in file.read_text()
+    np.testing.assert_array_equal(
+        np.array(loaded.predict(x), object), np.array(fitted.predict(x), object)
+    )
+    assert not list((tmp_path / "model").rglob("*.pkl"))
+    others = {TextClassifier, TextRegressor, TokenClassifier} - {kind}
+    with pytest.raises(PredictorError, match=f"holds {kind.__name__}"):
+        others.pop().load(tmp_path / "model")
+
+
+def test_what_cannot_be_fitted_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    estimator = TextClassifier(**options)
+    with pytest.raises(DataError, match="one class a text"):
+        estimator.fit(TEXTS, np.eye(8, dtype=int))
+    with pytest.raises(DataError, match="one string"):
+        estimator.fit("a text", LABELS)
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        estimator.fit(TEXTS, LABELS[:-1])
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(NotFittedError):
+        estimator.save(tmp_path)
+
+
+def test_a_folder_of_something_else_is_not_replaced(
+    classifier: TextClassifier, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ArgumentError, match="does not replace"):
+        classifier.save(tmp_path)
