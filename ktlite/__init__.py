@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ktlite._version import __version__
 
 if TYPE_CHECKING:
-    from ktlite import errors, models, tasks, text
+    from ktlite import errors, models, sklearn, tasks, text
     from ktlite.applications.embedding import get_embedder
     from ktlite.applications.few_shot import FewShotClassifier
     from ktlite.applications.fill_mask import FillMask
@@ -24,10 +24,17 @@ if TYPE_CHECKING:
     from ktlite.applications.search import SemanticSearch
     from ktlite.applications.simple_qa import SimpleQA
     from ktlite.applications.zero_shot import ZeroShotClassifier
+    from ktlite.cards import compare
+    from ktlite.cross_validation import cross_validate
+    from ktlite.deploy.serving import create_app, serve
     from ktlite.learner import Learner
+    from ktlite.models.loading import load_model
     from ktlite.predictor import Predictor, load_predictor
     from ktlite.pretraining import get_pretrainer
-    from ktlite.workflow import get_learner, get_predictor, load_model
+    from ktlite.significance import compare_predictors
+    from ktlite.training.live_plot import LivePlot
+    from ktlite.tuning import tune
+    from ktlite.workflow import get_learner, get_predictor
 
 # Looked up on first use: `import ktlite` loads neither TensorFlow nor transformers.
 _NAMES = {
@@ -35,29 +42,41 @@ _NAMES = {
     "FewShotClassifier": "ktlite.applications.few_shot",
     "FillMask": "ktlite.applications.fill_mask",
     "Learner": "ktlite.learner",
+    "LivePlot": "ktlite.training.live_plot",
     "Predictor": "ktlite.predictor",
     "SemanticSearch": "ktlite.applications.search",
     "SimpleQA": "ktlite.applications.simple_qa",
     "ZeroShotClassifier": "ktlite.applications.zero_shot",
+    "compare": "ktlite.cards",
+    "compare_predictors": "ktlite.significance",
+    "create_app": "ktlite.deploy.serving",
+    "cross_validate": "ktlite.cross_validation",
     "get_embedder": "ktlite.applications.embedding",
     "get_learner": "ktlite.workflow",
     "get_predictor": "ktlite.workflow",
     "get_pretrainer": "ktlite.pretraining",
-    "load_model": "ktlite.workflow",
+    "load_model": "ktlite.models.loading",
     "load_predictor": "ktlite.predictor",
+    "tune": "ktlite.tuning",
+    "serve": "ktlite.deploy.serving",
 }
-_MODULES = ("errors", "models", "tasks", "text")
+_MODULES = ("errors", "models", "sklearn", "tasks", "text")
 
 __all__ = [
     "AnswerExtractor",
     "FewShotClassifier",
     "FillMask",
     "Learner",
+    "LivePlot",
     "Predictor",
     "SemanticSearch",
     "SimpleQA",
     "ZeroShotClassifier",
     "__version__",
+    "compare",
+    "compare_predictors",
+    "create_app",
+    "cross_validate",
     "errors",
     "get_embedder",
     "get_learner",
@@ -66,8 +85,11 @@ __all__ = [
     "load_model",
     "load_predictor",
     "models",
+    "serve",
+    "sklearn",
     "tasks",
     "text",
+    "tune",
 ]
 
 

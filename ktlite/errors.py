@@ -27,6 +27,14 @@ class CheckpointError(KtliteError):
     """A model checkpoint that is missing, damaged or not understood."""
 
 
+class TrainingError(KtliteError):
+    """A training that cannot go on: its loss is no number."""
+
+
+class ExportError(KtliteError):
+    """A model that a format cannot express, or an export that gives other numbers."""
+
+
 class PredictorError(KtliteError):
     """A predictor folder that is missing, damaged, foreign or too new."""
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import at_least_one, between_0_and_1, checked
+from ktlite.cards import described
 from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor
+from ktlite.tasks import Task, find_task
 from ktlite.text.loaders import DEFAULT_SEED, prepare
 from ktlite.text.sources import source_of
+from ktlite.text.table import is_tabular
+from ktlite.text.token_store import TokenStore
 from ktlite.text.transformer import Transformer
 from ktlite.training.execution import Execution
 
@@ -32,13 +36,24 @@ _LOADING = (
     "loss",
     "label_smoothing",
     "sample_weight",
+    "cache_folder",
     "window",
     "stride",
     "revision",
     "ignore_config_fields",
 )
 # Those that say how the model that it makes is run.
-_EXECUTION = ("precision", "strategy", "devices", "xla", "accumulate")
+EXECUTION = (
+    "precision",
+    "strategy",
+    "devices",
+    "xla",
+    "accumulate",
+    "remat",
+    "lora",
+    "lora_alpha",
+    "ema",
+)
 
 
 @checked
@@ -56,7 +71,7 @@ def get_learner(
     task: Any = None,
     maxlen: int = 128,
     val_pct: float = 0.1,
-    sep: str = ",",
+    sep: str | None = None,
     encoding: str | None = None,
     names: Sequence[str] | None = None,
     class_names: Sequence[Any] = (),
@@ -65,6 +80,7 @@ def get_learner(
     loss: Any = None,
     label_smoothing: float = 0.0,
     sample_weight: Any = None,
+    cache_folder: str | os.PathLike[str] | None = None,
     window: int | None = None,
     stride: int | None = None,
     precision: str | None = None,
@@ -73,10 +89,15 @@ def get_learner(
     xla: bool | str = "auto",
     accumulate: int = 1,
     batch_tokens: int | None = None,
+    remat: bool = False,
+    lora: int | None = None,
+    lora_alpha: float | None = None,
+    ema: float | None = None,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
     preproc: Any = None,
     seed: int = DEFAULT_SEED,
+    check: bool = True,
     verbose: int = 1,
 ) -> Learner:
     """Brings a model and data together.
@@ -86,7 +107,9 @@ def get_learner(
     compiled Keras model it wraps model and data as they are.
 
     What the data is depends on the task. Most read a text, or a pair of texts, and its labels a
-    row: a CSV file, a folder of class folders, a DataFrame, or (texts, labels). Others:
+    row: a file (CSV, TSV, JSONL, Parquet; by the end of its name), a list of files or a pattern
+    such as `"reviews/*.parquet"`, a folder of class folders, a DataFrame, a `datasets.Dataset`, or
+    (texts, labels). Others:
 
     - `"token-classification"`: a file with a word and its tag a line (CoNLL, WNUT), a CoNLL-U,
       CSV or JSONL file, a DataFrame, or (lists of words, lists of tags). `text_column` and
@@ -120,7 +143,7 @@ def get_learner(
         maxlen: Longest text in tokens; what is longer is cut, or where words are tagged and
             questions answered, read in windows of this length.
         val_pct: Share of the texts to validate on.
-        sep: Column separator of the CSV file.
+        sep: Column separator of the CSV file. Default: a comma, or by its name a tab (`.tsv`).
         encoding: Of the files. Default: detected.
         names: Column names of a CSV file without a header row.
         class_names: Names of integer labels 0, 1, 2, ...
@@ -134,6 +157,9 @@ def get_learner(
         label_smoothing: Share of each target that is spread over all classes.
         sample_weight: How much each row of `train_data` counts in the loss: a number of 0 or
             more for each, or, of a DataFrame, the name of their column.
+        cache_folder: Keep texts and tokens in files here, made in bounded memory, for data that
+            is larger than it; the next call with the same data and settings finds them. For
+            tasks with a text, or a pair, and its labels a row.
         window: Read texts whole, in windows of so many tokens, in place of `maxlen`. Each window
             learns the label of its text; a text's prediction is the mean of its windows' logits.
         stride: Tokens that a window shares with the next. Default: a quarter of `window`.
@@ -148,10 +174,20 @@ def get_learner(
             like a batch so many times as large, in the memory of one.
         batch_tokens: Tokens a batch, at most, padding counted: a bound on memory. Short texts
             come in batches of `batch_size`, long ones in smaller batches.
+        remat: Keep no activations inside the encoder's blocks, and compute them again for the
+            gradient: the memory of one block in place of all, for about a third more time.
+        lora: Train low-rank adapters of this rank, such as 8, and the head, in place of the
+            whole encoder (LoRA: Hu et al., 2021, arXiv:2106.09685): less memory, a higher
+            learning rate (1e-4 to 2e-3), and `learner.save_adapters`.
+        lora_alpha: The adapters' products are scaled by `lora_alpha / lora`. Default: by 2.
+        ema: Keep a moving average of the weights (Polyak and Juditsky, 1992) with this decay a
+            batch, such as 0.999: validation sees the average, and training ends with it.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the checkpoint's config.json to accept.
         preproc: With a Keras model: the preprocessor, if the data does not bring it.
         seed: Of the split, the new head, dropout, and the order of the training data.
+        check: Look at the data before the first fit, and log what is wrong; `learner.check()`
+            says more.
         verbose: 0 silences progress bars.
 
     Returns:
@@ -170,7 +206,7 @@ def get_learner(
     given = locals()
     if not isinstance(model, (str, os.PathLike)):
         _refuse_loading(given)
-        return Learner(
+        learner = Learner(
             model,
             train_data,
             val_data,
@@ -180,25 +216,40 @@ def get_learner(
             preproc=preproc,
             task=task,
             seed=seed,
+            check=check,
         )
+        # How it was made and its data was loaded is not known here.
+        known = {k: v for k, v in given.items() if k not in (*_LOADING, *EXECUTION)}
+        preproc = learner.preproc
+        if hasattr(preproc, "maxlen"):
+            known["maxlen"] = preproc.maxlen
+        learner.arguments = described(known)
+        return learner
     _check_loading(given)
+    # Mostly not made before the data is read: it may take a download.
+    make_transformer = functools.cache(
+        lambda: Transformer(
+            model,
+            maxlen,
+            class_names,
+            task=task,
+            revision=revision,
+            ignore_config_fields=ignore_config_fields,
+            window=window,
+            stride=stride,
+        )
+    )
     read = source_of(task).read
+    options: dict[str, Any]
     options = {"sep": sep, "encoding": encoding, "names": names, "missing": missing}
+    if cache_folder is not None:  # tokenises while it reads
+        tokenizer = make_transformer().tokenizer
+        options["store"] = TokenStore(cache_folder, tokenizer, verbose=verbose)
     raw = read(train_data, text_column, label_columns, source="train_data", **options)
     raw_val = None
     if val_data is not None:
         raw_val = read(val_data, text_column, label_columns, source="val_data", **options)
-    # Not before the data is read: it may take a download.
-    transformer = Transformer(
-        model,
-        maxlen,
-        class_names,
-        task=task,
-        revision=revision,
-        ignore_config_fields=ignore_config_fields,
-        window=window,
-        stride=stride,
-    )
+    transformer = make_transformer()
     if isinstance(sample_weight, str):
         sample_weight = train_data[sample_weight]
     train, val = prepare(
@@ -210,11 +261,11 @@ def get_learner(
         verbose=verbose,
         sample_weight=sample_weight,
     )
-    execution = {name: given[name] for name in _EXECUTION}
+    execution = {name: given[name] for name in EXECUTION}
     classifier = transformer.get_classifier(
         metrics=metrics, loss=loss, label_smoothing=label_smoothing, seed=seed, **execution
     )
-    return Learner(
+    learner = Learner(
         classifier,
         train,
         val,
@@ -222,7 +273,10 @@ def get_learner(
         eval_batch_size=eval_batch_size,
         batch_tokens=batch_tokens,
         seed=seed,
+        check=check,
     )
+    learner.arguments = described(given)
+    return learner
 
 
 def get_predictor(model: Any, preproc: Any, batch_size: int = 32) -> Predictor:
@@ -239,71 +293,12 @@ def get_predictor(model: Any, preproc: Any, batch_size: int = 32) -> Predictor:
     return Predictor(model, preproc, batch_size)
 
 
-def load_model(
-    name: str | os.PathLike[str],
-    task: str | None = "text-classification",
-    *,
-    num_labels: int | None = None,
-    config: Mapping[str, Any] | None = None,
-    layers: int | Sequence[int] | None = None,
-    max_positions: int | None = None,
-    ignore_mismatched_sizes: bool = False,
-    seed: int = DEFAULT_SEED,
-    dtype: Any = None,
-    revision: str | None = None,
-    ignore_config_fields: Sequence[str] = (),
-) -> Any:
-    """Loads a checkpoint, or a part of one, as a Keras model, with its head as fine-tuned.
-
-    Args:
-        name: Checkpoint folder, or Hub name.
-        task: Hugging Face task name; None gives the bare encoder.
-        num_labels: Outputs of the head. Default: as in the checkpoint.
-        config: Fields of the config to change, such as `{"hidden_dropout_prob": 0.2}`.
-        layers: How many of the first blocks to keep, or the numbers of those to keep.
-            Default: all.
-        max_positions: The longest text in tokens. Default: as in the checkpoint.
-        ignore_mismatched_sizes: Weights of another shape than `config` asks for get new
-            values, and a warning lists them.
-        seed: Of new weights and of dropout.
-        dtype: Keras dtype or dtype policy, such as `"mixed_bfloat16"`. Default: Keras' own.
-        revision: Branch, tag or commit on the Hub.
-        ignore_config_fields: Unknown fields of config.json to accept.
-
-    Returns:
-        A `TransformerModel`, not compiled. `ktlite.models.from_pretrained` says more.
-
-    Raises:
-        CheckpointError: If the checkpoint is missing, damaged or not understood.
-        ArgumentError: If arguments make no sense.
-
-    Example:
-        >>> model = load_model("my-bert")
-        >>> small = load_model("my-bert", layers=[0, 4, 8], config={"hidden_dropout_prob": 0.2})
-    """
-    from ktlite.models import from_pretrained
-
-    return from_pretrained(
-        name,
-        task,
-        num_labels=num_labels,
-        config=config,
-        layers=layers,
-        max_positions=max_positions,
-        ignore_mismatched_sizes=ignore_mismatched_sizes,
-        seed=seed,
-        dtype=dtype,
-        revision=revision,
-        ignore_config_fields=ignore_config_fields,
-    )
-
-
 def _refuse_loading(given: Mapping[str, Any]) -> None:
     """Raises if arguments that load data are given with a Keras model."""
     problems = Problems("get_learner")
     parameters = inspect.signature(get_learner).parameters
     kind = type(given["model"]).__name__
-    for name in (*_LOADING, *_EXECUTION):
+    for name in (*_LOADING, *EXECUTION):
         value, default = given[name], parameters[name].default
         done = "whose data must be loaded" if name in _LOADING else "which has been compiled"
         problems.add_unless(
@@ -322,12 +317,17 @@ def _check_loading(given: Mapping[str, Any]) -> None:
         data is not None,
         f"train_data is not given: {source.expected}.",
     )
-    is_file = isinstance(data, (str, os.PathLike)) and not Path(data).is_dir()
-    if source.needs_columns and (is_file or hasattr(data, "columns")):
+    if source.needs_columns and is_tabular(data):
         for name in ("text_column", "label_columns"):
             problems.add_unless(given[name] is not None, f"{name} is not given: which column?")
     problems.add_unless(
         given["preproc"] is None, "preproc goes with a Keras model; a checkpoint brings its own."
+    )
+    problems.add_unless(
+        given["cache_folder"] is None
+        or (source.needs_columns and not _has_own_tokens(given["task"])),
+        "cache_folder= goes with tasks that read a text, or a pair, and its labels a row; leave it "
+        "out.",
     )
     between_0_and_1(problems, val_pct=val_pct)
     _check_weights(problems, given["sample_weight"], data)
@@ -336,8 +336,14 @@ def _check_loading(given: Mapping[str, Any]) -> None:
     at_least_one(problems, **sizes)
     if given["batch_tokens"] is not None:
         at_least_one(problems, batch_tokens=given["batch_tokens"])
-    Execution(**{name: given[name] for name in _EXECUTION}).check(problems, **sizes)
+    Execution(**{name: given[name] for name in EXECUTION}).check(problems, **sizes)
     problems.raise_if_any()
+
+
+def _has_own_tokens(task: Any) -> bool:
+    """Says whether a task turns its examples into tokens in a way of its own."""
+    kind = type(task) if isinstance(task, Task) else Task if task is None else find_task(task)
+    return kind.tokenize is not Task.tokenize
 
 
 def _check_weights(problems: Problems, sample_weight: Any, data: Any) -> None:

@@ -48,3 +48,14 @@ def minilm() -> Path:
     if spec is None or spec.origin is None:
         pytest.skip("MiniLM-L6 is not installed (make test does it); or set KTLITE_MINILM")
     return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_predictors(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tiny predictors: classification, multilabel, regression, pairs. Do not write."""
+    from ktlite.deploy.ktrain_files import convert_ktrain
+
+    folder = tmp_path_factory.mktemp("predictors")
+    for made in (golden / "ktrain").iterdir():
+        convert_ktrain(made, folder / made.name)
+    return folder

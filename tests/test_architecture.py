@@ -24,19 +24,19 @@ LAYERS = [
     {"training"},
     {"text"},
     {"inference"},
-    {"evaluation"},
+    {"evaluation", "checks", "cards"},
     {"explain", "export"},
-    {"predictor"},
+    {"predictor", "report"},
     {"learner"},
     {"workflow"},
-    {"pretraining"},
+    {"cross_validation", "pretraining", "significance", "sklearn", "tuning"},
     {"applications"},
     {"deploy"},
     {"cli"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-TENSORFLOW_IN = {"training", "inference", "export", "deploy", "_memory", "_quiet"}
+TENSORFLOW_IN = {"training", "inference", "explain", "export", "deploy", "_memory", "_quiet"}
 MAX_LINES = 400
 
 
@@ -154,8 +154,16 @@ BANNED: dict[str, Callable[[ast.AST], bool]] = {
 }
 
 
+# Reads other people's pickles with an unpickler that makes nothing but stubs.
+ALLOWED = {("pickle", "deploy/ktrain_files.py")}
+
+
 def banned(root: Path, what: str) -> list[str]:
-    return [line(root, file, node) for file, node in nodes(root) if BANNED[what](node)]
+    return [
+        line(root, file, node)
+        for file, node in nodes(root)
+        if BANNED[what](node) and (what, file.relative_to(root / PACKAGE).as_posix()) not in ALLOWED
+    ]
 
 
 # The package

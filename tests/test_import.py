@@ -44,7 +44,7 @@ import numpy as np
 random_state = np.random.get_state()[1].tolist()
 
 import ktlite
-texts = ["a b c", "x y z", "a c", "z z y"] * 5
+texts = [f"{end} {letter} {end}" for letter in "abcdefghij" for end in "mx"]
 learner = ktlite.get_learner(
     sys.argv[1], (texts, ["ham", "spam"] * 10), maxlen=16, batch_size=8, verbose=0)
 learner.lr_find(max_epochs=4, verbose=0)

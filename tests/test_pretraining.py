@@ -108,7 +108,7 @@ def test_the_saved_model_is_fine_tuned(trained: Learner, tmp_path: Path) -> None
 def test_bert_learns_masked_words_and_keeps_checkpoints(tokenizer: Path, tmp_path: Path) -> None:
     learner = pretrainer(tokenizer, BERT)
     learner.fit_onecycle(1e-3, 1, verbose=0, checkpoint_folder=tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["weights-01.weights.h5"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.json", "step-000004"]
     assert "masked_lm_accuracy" in learner.metrics()
     assert "sentence_order_accuracy" not in learner.metrics()
 

@@ -76,7 +76,7 @@ def make(checkpoint: Path, files: tuple[Path, Path]) -> Callable[..., Learner]:
 def trained(make: Callable[..., Learner]) -> Learner:
     """A learner that has learned. To be read only."""
     learner = make()
-    learner.fit_onecycle(1e-2, 20, verbose=0)
+    learner.fit_onecycle(5e-3, 30, verbose=0)
     return learner
 
 
