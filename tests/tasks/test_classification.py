@@ -59,7 +59,7 @@ def test_label_becomes_its_class_number(
 @pytest.mark.parametrize(
     ("classes", "labels", "message"),
     [
-        (NAMES, ["pos", "bad", "ned"], r"classes neg, so-so, pos: bad, ned\. L"),
+        (NAMES, ["pos", "bad", "ned"], r"classes neg, so-so, pos: bad, ned\. A"),
         (NAMES, ["ned", "ned"], r"pos: ned\. Did you mean 'neg'\?"),
         (NAMES, [0, 1], r"pos: 0, 1\."),
         (NAMES, ["pos", None], r"pos: None\."),
@@ -75,7 +75,7 @@ def test_unknown_labels_are_listed_beside_the_classes(
     with pytest.raises(DataError, match=message) as caught:
         Classification(classes).encode(labels, "val.csv")
     assert str(caught.value).startswith("val.csv: labels that are not among the classes ")
-    assert "add such texts to the training data" in str(caught.value)
+    assert "add such texts to it" in str(caught.value)
 
 
 @pytest.mark.parametrize("labels", [[0, 3], [-1], [0.5], [float("nan")]])
