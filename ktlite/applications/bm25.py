@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ktlite.errors import ArgumentError, DataError, did_you_mean
+from ktlite._extras import needs_extra
+from ktlite.errors import DataError, did_you_mean
 from ktlite.storage import atomic_folder
 from ktlite.tasks.words import split_words
 
@@ -170,12 +171,8 @@ def as_paragraphs(
 
 @functools.cache
 def _library() -> Any:
-    try:
+    with needs_extra("search", "searching documents"):
         import bm25s
-    except ImportError:
-        raise ArgumentError(
-            "searching documents needs bm25s, which is not installed: pip install 'ktlite[search]'."
-        ) from None
     import logging
 
     # It sets its own to DEBUG.

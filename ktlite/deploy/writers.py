@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ktlite._json import plain
 from ktlite.deploy.tables import Row, require_pyarrow
 from ktlite.errors import ArgumentError, DataError, listing
 
@@ -185,12 +186,7 @@ def _check_columns(rows: Sequence[Row], known: Sequence[str]) -> None:
 
 def as_json(value: Any) -> str:
     """Returns JSON of a row or a prediction, whatever types its cells have."""
-    return json.dumps(value, ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    """Makes NumPy's numbers and arrays JSON values; dates and the like, text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    return json.dumps(value, ensure_ascii=False, default=plain)
 
 
 def typed(value: Any, type: str) -> Any:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._extras import needs_extra
 from ktlite.errors import ExportError, listing
 from ktlite.export.exported import ExportedModel
-from ktlite.export.extras import needs_extra
 from ktlite.export.quiet import quiet
 from ktlite.export.saved_model import SIGNATURE, write_saved_model
 
@@ -70,7 +70,7 @@ class LiteRTModel(ExportedModel):
 
     def __init__(self, folder: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
         super().__init__(facts)
-        with needs_extra("litert"):
+        with needs_extra("litert", error=ExportError):
             from ai_edge_litert.interpreter import Interpreter
         file = Path(folder) / FILE
         try:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._extras import needs_extra
 from ktlite.errors import ExportError, listing
 from ktlite.export.exported import ExportedModel
-from ktlite.export.extras import needs_extra
 from ktlite.export.quiet import quiet
 
 FILE = "model.onnx"
@@ -38,7 +38,7 @@ def write_onnx(
         ExportError: If the model is larger than ONNX files can be, or it cannot be said with these
             operators.
     """
-    with needs_extra("onnx"):
+    with needs_extra("onnx", error=ExportError):
         import onnx
         import tf2onnx
 
@@ -138,7 +138,7 @@ def create_session(file: str | os.PathLike[str]) -> Any:
     Raises:
         ExportError: If ONNX Runtime cannot open it.
     """
-    with needs_extra("onnx"):
+    with needs_extra("onnx", error=ExportError):
         import onnxruntime
     options = onnxruntime.SessionOptions()
     # Threads that wait for work by spinning take the cores from whoever shares them.

@@ -19,10 +19,11 @@ from ktlite.training.distribution import strategy_of
 from ktlite.training.feed import Feed
 from ktlite.training.schedules import OneCycle
 from ktlite.training.snapshot import Snapshot
+from ktlite.training.step_clock import StepClock
 
 # Steps are timed for this share of the time, and this share is left for what nobody foresees.
 _MEASURED, _SPARE = 0.05, 0.08
-_STEPS = 3, 30  # timed at least, and at most
+_MOST = 30  # steps that are timed
 
 
 class Budget(Fitting):
@@ -107,7 +108,7 @@ class Budget(Fitting):
     def _speed(self, steps: int, seconds: float) -> tuple[float, float]:
         """Returns the seconds of a step, and of a validation; model and data stay as they are."""
         feed, val = self._train_feed("fit_within"), self._val
-        clock = _Clock(seconds)
+        clock = StepClock(seconds)
         with Snapshot(self.model):
             schedule = ScheduleCallback(OneCycle(1e-9, steps))
             run.fit(
@@ -115,7 +116,7 @@ class Budget(Fitting):
                 feed,
                 None,
                 epochs=1,
-                steps=min(steps, _STEPS[1]),
+                steps=min(steps, _MOST),
                 schedule=schedule,
                 callbacks=[clock],
                 verbose=0,
@@ -125,39 +126,14 @@ class Budget(Fitting):
             strategy = strategy_of(self.model)
             is_feed = isinstance(val, Feed)
             count = val.validation_steps(strategy) if isinstance(val, Feed) else val.steps
-            timed = _Clock(seconds)
+            timed = StepClock(seconds)
             self.model.evaluate(
                 val.validation(strategy) if isinstance(val, Feed) else val.data,
-                steps=count if count is None or not is_feed else min(count, _STEPS[1]),
+                steps=count if count is None or not is_feed else min(count, _MOST),
                 callbacks=[timed],
                 verbose=0,
             )
         return clock.seconds_each(), timed.seconds_each() * (count or len(timed.ends))
-
-
-class _Clock(keras.callbacks.Callback):
-    """Notes when each batch ends, and stops after some seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-        self.begun = time.monotonic()
-        self.ends: list[float] = []
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.ends.append(time.monotonic())
-        if len(self.ends) > _STEPS[0] and self.ends[-1] - self.ends[0] > self.seconds:
-            self.model.stop_training = True
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.on_train_batch_end(batch)
-        self.model.stop_evaluating = self.model.stop_training
-
-    def seconds_each(self) -> float:
-        """Returns the mean of all batches but the first, which traces the graph."""
-        if len(self.ends) == 1:
-            return self.ends[0] - self.begun
-        return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
 
 
 class _Deadline(keras.callbacks.Callback):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-import keras
 import numpy as np
 
 from ktlite._arguments import at_least_one, positive
@@ -17,6 +15,7 @@ from ktlite.training import run
 from ktlite.training.feed import Feed, IndexedData, Seed
 from ktlite.training.memory import PeakMemory, is_out_of_memory
 from ktlite.training.snapshot import Snapshot
+from ktlite.training.step_clock import StepClock
 
 _STEPS = 3  # the first one traces
 
@@ -99,10 +98,10 @@ class Sizing(State):
 
     def _step_seconds(self, feed: Feed) -> float:
         """Returns how long a training step takes that has been traced."""
-        clock = _Clock()
+        clock = StepClock()
         steps = min(feed.steps, _STEPS)
         run.fit(self.model, feed, None, epochs=1, steps=steps, callbacks=[clock], verbose=0)
-        return float(np.median(clock.seconds[1:] or clock.seconds))
+        return clock.seconds_each()
 
 
 class Longest:
@@ -128,17 +127,3 @@ class Longest:
 
     def examples(self, rows: np.ndarray, seed: Seed) -> tuple[Any, Any]:
         return self._data.examples(self._rows[rows], seed)
-
-
-class _Clock(keras.callbacks.Callback):
-    """Times the steps."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._start = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.seconds.append(time.perf_counter() - self._start)

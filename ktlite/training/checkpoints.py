@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._json import plain
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, CheckpointError, PredictorError, listing
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
@@ -169,7 +170,7 @@ class Checkpoints:
         try:
             with atomic_folder(folder, replace=_is_checkpoint) as new:
                 save_file(dict(tensors), new / TENSORS)
-                (new / STATE).write_text(json.dumps(state, default=_plain), encoding="utf-8")
+                (new / STATE).write_text(json.dumps(state, default=plain), encoding="utf-8")
                 write_manifest(new, {"kind": "training checkpoint"})
         except (OSError, SafetensorError) as error:
             kept = [step_name(step) for step in steps_in(self.folder)]
@@ -185,11 +186,6 @@ class Checkpoints:
         keep = {*steps[max(0, now - _NEWEST) : now], best_step(self.folder)}
         for step in set(steps) - keep:
             shutil.rmtree(self.folder / step_name(step), ignore_errors=True)
-
-
-def _plain(value: Any) -> Any:
-    """Returns a number or an array, as metrics and callbacks may log them, as JSON has it."""
-    return np.asarray(value).tolist() if hasattr(value, "__array__") else str(value)
 
 
 def step_name(step: int) -> str:
