@@ -36,7 +36,7 @@ LAYERS = [
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-TENSORFLOW_IN = {"training", "inference", "explain", "export", "deploy", "_memory", "_quiet"}
+TENSORFLOW_IN = {"training", "inference", "explain", "export", "deploy", "_memory", "_keras_start"}
 MAX_LINES = 400
 
 

@@ -1,3 +1,3 @@
 """What a Learner trains with: schedules, the optimizer, callbacks, the learning-rate finder."""
 
-from ktlite import _quiet  # noqa: F401  (first: loads Keras without its start-up noise)
+from ktlite import _keras_start  # noqa: F401  (first: loads Keras fast, without start-up noise)
