@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from ktlite.errors import ArgumentError
+from ktlite.errors import ArgumentError, listing
 
 
 @keras.saving.register_keras_serializable(package="ktlite")
@@ -50,6 +50,7 @@ class AdamW(keras.optimizers.AdamW):
 
     Raises:
         ValueError: From Keras, for arguments that it refuses.
+        ArgumentError: When it is to train weights in 16 bits.
 
     Example:
         >>> model.compile(AdamW(2e-5), loss="mse")
@@ -78,6 +79,16 @@ class AdamW(keras.optimizers.AdamW):
             global_clipnorm=global_clipnorm,
             **kwargs,
         )
+
+    def build(self, variables: Any) -> None:
+        short = {v.dtype for v in variables} & {"bfloat16", "float16"}
+        if short:
+            raise ArgumentError(
+                f"AdamW: the weights are in {listing(short)}, which loses small updates. Keep them "
+                "in float32, and compute in half precision: load_model(dtype='mixed_bfloat16'), or "
+                "get_learner(precision='bfloat16')."
+            )
+        super().build(variables)
 
     @property
     def beta_1(self) -> keras.Variable:
@@ -134,9 +145,11 @@ class AdamW(keras.optimizers.AdamW):
         """
         import tensorflow as tf
 
+        gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
         if self.weight_decay is not None and self._use_weight_decay(variable):
             rate = tf.cast(learning_rate * self.weight_decay, variable.dtype)
-            variable.assign_sub(variable * rate)
+            with tf.control_dependencies([gradient]):  # or the products wait in memory for it
+                variable.assign_sub(variable * rate)
         number = self._get_variable_index(variable)
         scalars = {
             "beta1_power": keras.ops.power(self.beta_1, steps),
@@ -150,7 +163,7 @@ class AdamW(keras.optimizers.AdamW):
             var=variable.handle,
             m=self._momentums[number].value.handle,
             v=self._velocities[number].value.handle,
-            grad=tf.cast(tf.convert_to_tensor(gradient), variable.dtype),
+            grad=gradient,
             **{name: tf.cast(scalar, variable.dtype) for name, scalar in scalars.items()},
         )
 

@@ -97,8 +97,8 @@ def one_by_one(predictor: Predictor, texts: list[Any]) -> np.ndarray:
 
 
 def assert_same(actual: np.ndarray, expected: np.ndarray) -> None:
-    """Equal, but for the last bit: sums may be taken in another order in another process."""
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
+    """Equal, but for the last bits: sums may be taken in another order in another process."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6)
 
 
 # Predictions

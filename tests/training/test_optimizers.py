@@ -354,3 +354,10 @@ def test_several_optimizers_at_once_are_refused():
     optimizer = multi(keras.optimizers.OptimizerMap(keras.optimizers.Adam()))
     with pytest.raises(ArgumentError, match="no one learning rate"):
         set_learning_rate(optimizer, 0.1)
+
+
+def test_weights_in_16_bits_are_refused():
+    layer = keras.layers.Dense(1, dtype="bfloat16")
+    layer.build((None, 3))
+    with pytest.raises(ArgumentError, match=r"bfloat16.*mixed_bfloat16"):
+        AdamW().build(layer.trainable_variables)

@@ -64,9 +64,11 @@ class SelfAttention(layers.Layer):
         batch, length = ops.shape(x)[0], ops.shape(x)[1]
         qkv = ops.reshape(self.qkv(x), (batch, length, 3, heads, head_width))
         qkv = ops.transpose(qkv, (2, 0, 3, 1, 4))
-        query, key, value = qkv[0], qkv[1], qkv[2]
+        # Not by indices, and no slice that takes all: the gradient of a slice is an array of
+        # zeros of the size of what it was cut from.
+        query, key, value = ops.unstack(qkv, 3)
         rows = 1 if first_only else length
-        scores = self.scores(query[:, :, :rows], key, relative, training)
+        scores = self.scores(query[:, :, :1] if first_only else query, key, relative, training)
         scores = ops.cast(scores, "float32")
         if self.spec.window is not None:
             mask = ops.logical_and(mask, within(self.spec.window, length)[:rows])
