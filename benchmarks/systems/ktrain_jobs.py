@@ -1,7 +1,7 @@
 """The jobs of `compare.py` with ktrain: its `Transformer`, from the `.h5` file that it needs.
 
 transformers 4.57 cannot load a safetensors checkpoint into its TensorFlow classes (its issue
-40028), so `prepare` makes the model from the config and assigns the weights.
+40028), so `convert` makes the model from the config and assigns the weights.
 """
 
 from __future__ import annotations
@@ -11,29 +11,24 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-os.environ["TF_USE_LEGACY_KERAS"] = "1"
-
 from systems.measuring import Work, main, predicting, timed
 
 
 def prepare(work: Work) -> None:
-    folder = work.folder / "bert-h5"
-    if not folder.exists():
-        convert(Path(work.spec["checkpoint"]), folder)
-    if not (work.folder / "ktrain-predictor").exists():
-        learner, preproc = get_learner(work, "fit", rows=320)
-        learner.fit_onecycle(work.spec["rate"], 1, verbose=0)
-        import ktrain
+    import ktrain
 
-        ktrain.get_predictor(learner.model, preproc).save(str(work.folder / "ktrain-predictor"))
+    learner, preproc = get_learner(work, "fit", rows=320, maxlen=work.maxlen("predict"))
+    learner.fit_onecycle(work.spec["rate"], 1, verbose=0)
+    ktrain.get_predictor(learner.model, preproc).save(str(work.folder / "ktrain-predictor"))
 
 
-def convert(checkpoint: Path, folder: Path) -> None:
+def convert(work: Work) -> None:
     """Writes a BERT encoder's safetensors as tf_model.h5."""
     import numpy as np
     from safetensors.numpy import load_file
     from transformers import AutoConfig, TFAutoModel
 
+    checkpoint, folder = Path(work.spec["checkpoint"]), work.folder / "bert-h5"
     model = TFAutoModel.from_config(AutoConfig.from_pretrained(checkpoint))
     model(model.dummy_inputs)
     tensors = load_file(checkpoint / "model.safetensors")
@@ -58,23 +53,25 @@ def convert(checkpoint: Path, folder: Path) -> None:
         shutil.copy(file, folder)
 
 
-def preprocessed(work: Work, job: str, rows: int | None = None) -> Any:
+def preprocessed(work: Work, job: str, rows: int | None, maxlen: int | None) -> Any:
     import pandas as pd
     from ktrain import text
 
     train = pd.read_csv(work.folder / job / "train.csv")[:rows]
     val = pd.read_csv(work.folder / job / "val.csv")[:rows]
     names = sorted(train["label"].unique())
-    t = text.Transformer(str(work.folder / "bert-h5"), maxlen=work.maxlen(job), class_names=names)
+    t = text.Transformer(
+        str(work.folder / "bert-h5"), maxlen=maxlen or work.maxlen(job), class_names=names
+    )
     made = t.preprocess_train(list(train["text"]), list(train["label"]), verbose=0)
     held = t.preprocess_test(list(val["text"]), list(val["label"]), verbose=0)
     return t, made, held
 
 
-def get_learner(work: Work, job: str, rows: int | None = None) -> Any:
+def get_learner(work: Work, job: str, rows: int | None = None, maxlen: int | None = None) -> Any:
     import ktrain
 
-    t, train, val = preprocessed(work, job, rows)
+    t, train, val = preprocessed(work, job, rows, maxlen)
     learner = ktrain.get_learner(
         t.get_classifier(), train_data=train, val_data=val, batch_size=work.spec["batch_size"]
     )
@@ -107,15 +104,22 @@ def load(work: Work) -> Any:
 
 def find_rate(work: Work) -> dict[str, float]:
     learner, _ = get_learner(work, "fit")
-    return timed(lambda: learner.lr_find(max_epochs=1, verbose=0))
+    took = timed(lambda: learner.lr_find(max_epochs=1, verbose=0))
+    return {**took, "steps": len(learner.lr_finder.lrs)}
 
 
-if __name__ == "__main__":
-    main({
+JOBS = {
+    "ktrain": {
+        "convert": convert,
         "prepare": prepare,
         "fit": fit,
         "fit_long": lambda work: fit(work, "fit_long"),
         "tokenize": tokenize,
         "find_rate": find_rate,
         **predicting(load),
-    })  # fmt: skip
+    },
+}
+
+if __name__ == "__main__":
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    main(JOBS, ["ktrain", "tensorflow", "transformers"])

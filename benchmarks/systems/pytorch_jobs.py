@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from systems.measuring import Work, main, predicting
@@ -63,16 +64,21 @@ def fit(work: Work, job: str = "fit") -> dict[str, float]:
 def load(work: Work) -> Any:
     from transformers import pipeline
 
-    return pipeline("text-classification", model=str(work.folder / "fine-tuned"), device="cpu")
+    return functools.partial(
+        pipeline("text-classification", model=str(work.folder / "fine-tuned"), device="cpu"),
+        batch_size=32,
+        truncation=True,
+        max_length=work.maxlen("predict"),
+    )
 
 
-def many(work: Work) -> dict[str, Any]:
-    return {"batch_size": 32, "truncation": True, "max_length": work.maxlen("predict")}
-
-
-if __name__ == "__main__":
-    main({
+JOBS = {
+    "pytorch": {
         "fit": fit,
         "fit_long": lambda work: fit(work, "fit_long"),
-        **predicting(load, many),
-    })  # fmt: skip
+        **predicting(load),
+    },
+}
+
+if __name__ == "__main__":
+    main(JOBS, ["torch", "transformers"])
