@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from typing import Any
 
@@ -22,9 +25,11 @@ class Runner(abc.ABC):
 
     Attributes:
         model: The model; where there is no Keras model, the runner itself.
+        devices: The number of devices; so many batches can run at a time.
     """
 
     model: Any
+    devices: int = 1
 
     @property
     @abc.abstractmethod
@@ -56,6 +61,7 @@ class Runner(abc.ABC):
         batch_size: int,
         verbose: int = 0,
         keep: Callable[[Any, dict[str, np.ndarray]], np.ndarray] = lambda outputs, inputs: outputs,
+        what: str = "Predicting",
     ) -> np.ndarray:
         """Returns the outputs for all of `data`, in its order.
 
@@ -65,6 +71,7 @@ class Runner(abc.ABC):
             batch_size: Rows a batch.
             verbose: 1 shows a progress bar.
             keep: Takes a batch's (outputs, inputs), returns what to keep: an item a row.
+            what: What to call it beside the progress bar.
 
         Returns:
             What was kept, [n, ...].
@@ -75,7 +82,9 @@ class Runner(abc.ABC):
             inputs = batch_of(rows)
             return (keep(self(inputs), inputs),)
 
-        kept = in_order(run, data.lengths, batch_size, what="Predicting", verbose=verbose)
+        kept = in_order(
+            run, data.lengths, batch_size, what=what, verbose=verbose, at_once=self.devices
+        )
         return kept[0] if kept else np.zeros((0,), "float32")
 
 
@@ -83,20 +92,34 @@ class Forward(Runner):
     """A Keras model's forward pass, traced once for all batch sizes and lengths.
 
     `model.predict` costs 100 ms a call and traces anew for shapes it has not seen;
-    this costs what the model costs.
+    this costs what the model costs. A model that was made for several devices, with a
+    `MirroredStrategy`, runs each batch on one of them, whole: threads that call at the
+    same time get different ones.
 
     Args:
         model: A Keras model that takes a dict of int32 arrays [batch, length], or [batch, texts,
             length], and returns an array, or a dict of them.
+        strategy: What the weights are on several devices by. Default: the model's own.
+        call: What of the model to run, as `call(inputs, training=False)`; for Keras' TensorFlow
+            backend. Default: all of it.
 
     Example:
         >>> Forward(model)({"input_ids": np.array([[101, 102]], "int32")}).shape
         (1, 2)
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, strategy: Any = None, call: Any = None) -> None:
         self.model = model
-        self._traced: dict[tuple[tuple[str, int], ...], Any] = {}
+        self._call = call or model
+        self.strategy = strategy or _mirrored_by(model)
+        devices = [None] if self.strategy is None else self.strategy.extended.worker_devices
+        self._busy: dict[str | None, int] = dict.fromkeys(devices, 0)
+        self._lock = threading.Lock()
+        self._traced: dict[tuple[Any, ...], Any] = {}
+
+    @property
+    def devices(self) -> int:  # type: ignore[override]
+        return len(self._busy)
 
     @property
     def precision(self) -> str:
@@ -105,20 +128,31 @@ class Forward(Runner):
     def embedder(self, pooling: str | None, normalize: bool | None) -> Runner:
         from ktlite.models.embedder import Embedder
 
-        return Forward(Embedder(self.model, pooling, normalize))
+        return Forward(Embedder(self.model, pooling, normalize), self.strategy)
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> Any:
         import keras
 
         if keras.config.backend() != "tensorflow":
             return self.model.predict_on_batch(inputs)
-        ranks = tuple((name, array.ndim) for name, array in inputs.items())
-        if ranks not in self._traced:
-            self._traced[ranks] = self._trace(dict(ranks))
-        outputs = self._traced[ranks](inputs)
-        return keras.tree.map_structure(lambda output: output.numpy(), outputs)
+        import tensorflow as tf
 
-    def _trace(self, ranks: dict[str, int]) -> Any:
+        ranks = tuple((name, array.ndim) for name, array in inputs.items())
+        with self._lock:
+            device = min(self._busy, key=self._busy.__getitem__)
+            if (device, ranks) not in self._traced:
+                self._traced[device, ranks] = self._trace(device, dict(ranks))
+            self._busy[device] += 1
+        try:
+            with _on(device, self.strategy):
+                tensors = {name: tf.constant(array) for name, array in inputs.items()}
+                outputs = self._traced[device, ranks](**tensors)
+                return keras.tree.map_structure(lambda output: output.numpy(), outputs)
+        finally:
+            with self._lock:
+                self._busy[device] -= 1
+
+    def _trace(self, device: str | None, ranks: dict[str, int]) -> Any:
         import tensorflow as tf
 
         signature = {
@@ -126,8 +160,38 @@ class Forward(Runner):
         }
         # A partial, not a lambda: TensorFlow counts the traces of one piece of code over all
         # predictors of a process, and would warn at the fifth.
-        forward = functools.partial(self.model, training=False)
-        return tf.function(forward, input_signature=[signature], autograph=False)
+        forward = functools.partial(_forward, self._call, device, self.strategy)
+        traced = tf.function(forward, input_signature=[signature], autograph=False)
+        # Called as it is, it spares what a `tf.function` does to find the trace for some
+        # arguments: one twentieth of the time of a short text.
+        return traced.get_concrete_function()
+
+
+def _forward(call: Any, device: str | None, strategy: Any, inputs: dict[str, Any]) -> Any:
+    with _on(device, strategy):
+        return call(inputs, training=False)
+
+
+@contextlib.contextmanager
+def _on(device: str | None, strategy: Any) -> Iterator[None]:
+    """Computes on a device, with its copy of the weights; None: as TensorFlow does by itself."""
+    if device is None:
+        yield
+        return
+    import tensorflow as tf
+
+    with strategy.scope(), tf.device(device):
+        yield
+
+
+def _mirrored_by(model: Any) -> Any:
+    """Returns the `MirroredStrategy` that a model was made in the scope of, or None."""
+    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's models have one
+    if strategy is None:
+        return None
+    import tensorflow as tf
+
+    return strategy if isinstance(strategy, tf.distribute.MirroredStrategy) else None
 
 
 def in_order(
@@ -137,6 +201,7 @@ def in_order(
     *,
     what: str,
     verbose: int = 0,
+    at_once: int = 1,
 ) -> list[Any]:
     """Runs batches of rows of like length, and puts what they give in the order of the rows.
 
@@ -147,6 +212,7 @@ def in_order(
         batch_size: Rows a batch; fewer of those of more than 128 tokens.
         what: What to call it beside the progress bar.
         verbose: 1 shows the bar for many batches.
+        at_once: Batches to run at a time, each in a thread.
 
     Returns:
         What `run` returns, [n, ...] each; nothing where there are no rows.
@@ -155,18 +221,19 @@ def in_order(
     if isinstance(batch_size, Integral):
         tokens = max(int(batch_size) * _USUAL, 2 * int(lengths.max(initial=1)))
     batches = plan_batches(lengths, batch_size, max_tokens=tokens)
+    at_once = min(at_once, len(batches))
     joined: list[Any] = []
     bar = progress(len(lengths), what, "row", shown=verbose and len(batches) > 20)
-    for number, rows in enumerate(batches):
-        parts = run(number, rows)
-        if not number:
-            joined = [
+    with ThreadPoolExecutor(at_once) if at_once > 1 else contextlib.nullcontext() as pool:
+        run_all = map if pool is None else pool.map
+        for rows, parts in zip(batches, run_all(run, range(len(batches)), batches), strict=True):
+            joined = joined or [
                 None if part is None else np.empty((len(lengths), *part.shape[1:]), part.dtype)
                 for part in parts
             ]
-        for whole, part in zip(joined, parts, strict=True):
-            if part is not None:
-                whole[rows] = part
-        bar.update(len(rows))
+            for whole, part in zip(joined, parts, strict=True):
+                if part is not None:
+                    whole[rows] = part
+            bar.update(len(rows))
     bar.close()
     return joined

@@ -51,6 +51,10 @@ def get_pretrainer(
     devices: Sequence[str] | None = None,
     xla: bool | str = "auto",
     accumulate: int = 1,
+    batch_tokens: int | None = None,
+    remat: bool = False,
+    lora: int | None = None,
+    ema: float | None = None,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
@@ -89,11 +93,16 @@ def get_pretrainer(
         encoding: Of the files. Default: detected.
         cache_folder: Where the tokenised texts are kept while the learner lives, 3 bytes a
             token. Default: the system's temporary folder.
-        precision: As in `get_learner`, like the next four.
+        precision: As in `get_learner`, like the next six, and `ema`.
         strategy: Devices to train on.
         devices: Names of devices to train on.
         xla: Whether to compile the encoder.
         accumulate: Batches to a step of the optimizer.
+        batch_tokens: Tokens a training batch, at most.
+        remat: Keep no activations inside blocks.
+        lora: Refused: pretraining is for all weights, the embeddings of words among them.
+            Adapters are for fine-tuning what it leads to, with `get_learner`.
+        ema: Decay of a moving average of the weights.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the config to accept.
         seed: Of the new weights, dropout, masking, the split and the order of the data.
@@ -120,7 +129,7 @@ def get_pretrainer(
     from ktlite.models.config import read_config
 
     config = _as_config(model)
-    execution = Execution(strategy, devices, precision, xla, accumulate)
+    execution = Execution(strategy, devices, precision, xla, accumulate, remat, ema=ema)
     _check(locals())
     tokens = Tokenizer(find_checkpoint(tokenizer or model, revision=revision), maxlen)
     if config is not None:
@@ -174,6 +183,7 @@ def get_pretrainer(
         val,
         batch_size=batch_size,
         eval_batch_size=eval_batch_size,
+        batch_tokens=batch_tokens,
         seed=seed,
     )
 
@@ -211,9 +221,14 @@ def _check(given: Mapping[str, Any]) -> None:
     shares = {name: given[name] for name in ("mask_probability", "val_pct")}
     between_0_and_1(problems, **shares)
     sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
-    if given["max_ngram"] is not None:
-        sizes["max_ngram"] = given["max_ngram"]
-    at_least_one(problems, **sizes)
+    optional = {name: given[name] for name in ("max_ngram", "batch_tokens")}
+    given_ones = {name: value for name, value in optional.items() if value is not None}
+    at_least_one(problems, **sizes, **given_ones)
+    problems.add_unless(
+        given["lora"] is None,
+        f"lora={given['lora']!r}: pretraining is for all weights, the embeddings of words among "
+        "them. Fine-tune what it leads to with get_learner(..., lora=8).",
+    )
     given["execution"].check(problems, **sizes)
     maxlen = given["maxlen"]
     problems.add_unless(

@@ -25,7 +25,6 @@ from ktlite.workflow import EXECUTION, get_learner
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 _INSTALL = 'tune needs Optuna: pip install "ktlite[tune]"'
 _NAME = "ktlite"
@@ -74,7 +73,7 @@ class Tuning:
         Args:
             return_fig: Return the matplotlib `Figure` in place of showing it.
         """
-        figure = _plot(self.trials, self.monitor)
+        figure = plots.plot_trials(self.trials, self.monitor, better(self.monitor))
         return figure if return_fig else plots.show(figure)
 
     def __repr__(self) -> str:
@@ -175,6 +174,8 @@ def tune(
             learner = runs.learner(parameters := _draw(trial, space))
             watch = Watch(trial, monitor, end)
             runs.fit(learner, parameters, callbacks=[watch], verbose=0)
+            if watch.pruned:
+                raise optuna.TrialPruned
             return watch.value
 
         def told(search: Any, trial: Any) -> None:
@@ -262,10 +263,13 @@ class Watch(keras.callbacks.Callback):
         self._monitor = monitor
         self._end = end
         self.value = float("nan")
+        self.pruned = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._end is not None and time.monotonic() > self._end:
-            self._stop()
+            from optuna import TrialPruned
+
+            raise TrialPruned
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
@@ -276,12 +280,7 @@ class Watch(keras.callbacks.Callback):
         self.value = float(logs[self._monitor])
         self._trial.report(self.value, epoch)
         if self._trial.should_prune() and epoch + 1 < self.params["epochs"]:
-            self._stop()
-
-    def _stop(self) -> None:
-        from optuna import TrialPruned
-
-        raise TrialPruned
+            self.pruned = self.model.stop_training = True
 
 
 def _check(
@@ -293,13 +292,13 @@ def _check(
     at_least_one(problems, trials=trials)
     if minutes is not None:
         positive(problems, minutes=minutes)
+        alone = options.get("strategy") != "multiworker"
+        problems.add_unless(alone, "minutes=: each worker has a clock of its own; give trials=.")
     for name, value in space.items():
         if isinstance(value, tuple):
-            fine = len(value) == 2 and value[0] < value[1]
             problems.add_unless(
-                fine,
-                f"{name}={value!r}; a range is a tuple (lowest, highest), and values to choose "
-                "from are a list.",
+                len(value) == 2 and value[0] < value[1],
+                f"{name}={value!r}; a range is a tuple (lowest, highest), and a choice is a list.",
             )
         values = value if isinstance(value, (list, tuple)) else [value]
         problems.add_unless(len(values) > 0, f"{name} is empty; give a value or several.")
@@ -371,18 +370,6 @@ def _frame(search: Any) -> pd.DataFrame:
         for t in search.trials
     ]
     return pd.DataFrame(rows)
-
-
-def _plot(trials: pd.DataFrame, monitor: str) -> Figure:
-    done = trials[trials["state"] == "complete"]
-    figure, axes = plots.new_figure("Trial", monitor)
-    numbers, values = done["number"] + 1, done["value"].astype(float)
-    best = values.cummin() if better(monitor) == "min" else values.cummax()
-    axes.plot(numbers, values, "o", color=plots.BLUE, alpha=0.6, markersize=7, label="trial")
-    axes.step(numbers, best, where="post", color=plots.VERMILION, linewidth=2.2, label="best")
-    axes.legend(frameon=False, fontsize=10, labelcolor=plots.INK)
-    axes.set_title(f"{monitor} by trial", loc="left", pad=14, **plots.title_font())
-    return figure
 
 
 def _short(value: Any) -> str:

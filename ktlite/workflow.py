@@ -165,8 +165,9 @@ def get_learner(
         stride: Tokens that a window shares with the next. Default: a quarter of `window`.
         precision: What to compute in: `"float32"`, `"bfloat16"` or `"float16"` (with loss
             scaling); weights stay float32. Default: Keras' global policy.
-        strategy: `"mirrored"` trains on all GPUs, each with a share of every batch; or a
-            `tf.distribute.Strategy`. Default: one device.
+        strategy: `"mirrored"` trains on all GPUs, each with a share of every batch;
+            `"multiworker"` on those of several machines, in a script that `ktlite launch` runs
+            on each; or a `tf.distribute.Strategy`. Default: one device.
         devices: Names such as `["GPU:0", "GPU:1"]`, to train on some devices.
         xla: Whether training compiles the encoder with XLA, once for each padded length.
             `"auto"` does on GPUs.

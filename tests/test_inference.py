@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,42 @@ def test_batches_of_long_rows_are_smaller() -> None:
     assert max(len(rows) for rows in seen) == 32
     in_order(run, np.array([512, 512]), 1, what="Predicting")
     assert [len(rows) for rows in seen[-2:]] == [1, 1]
+
+
+def test_batches_that_run_at_the_same_time_come_in_the_order_of_the_rows() -> None:
+    lengths = np.random.default_rng(1).integers(1, 41, 50)
+    together = threading.Barrier(3, timeout=60)
+    threads = set()
+
+    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray, None]:
+        threads.add(threading.get_ident())
+        if number < 3:
+            together.wait()  # or they would not all be running
+        return lengths[rows] * 10, None
+
+    found, nothing = in_order(run, lengths, 4, what="Running", at_once=3)
+    np.testing.assert_array_equal(found, lengths * 10)
+    assert nothing is None
+    assert len(threads) == 3
+
+
+def test_a_single_batch_needs_no_thread() -> None:
+    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray]:
+        return (np.full(len(rows), threading.get_ident()),)
+
+    (found,) = in_order(run, np.full(3, 5), 4, what="Running", at_once=2)
+    assert set(found) == {threading.get_ident()}
+
+
+def test_a_batch_that_fails_ends_all() -> None:
+    done = []
+
+    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray]:
+        if number == 2:
+            raise ValueError("batch 2")
+        done.append(number)
+        return (rows,)
+
+    with pytest.raises(ValueError, match="batch 2"):
+        in_order(run, np.full(10_000, 3), 1, what="Running", at_once=2)
+    assert len(done) < 10_000

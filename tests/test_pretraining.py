@@ -138,6 +138,34 @@ def test_pytorch_opens_the_saved_model(trained: Learner, tmp_path: Path) -> None
         np.testing.assert_allclose(ours[name], expected[name].numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("config", [ALBERT, BERT], ids=["albert", "bert"])
+def test_activations_that_are_computed_again_change_nothing(
+    tokenizer: Path, config: dict[str, Any]
+) -> None:
+    kept, again = (
+        pretrainer(tokenizer, config, TEXTS[:64], remat=remat) for remat in (False, True)
+    )
+    losses = [one.fit_onecycle(1e-3, 2, verbose=0).history["loss"] for one in (kept, again)]
+    np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)
+
+
+def test_batches_hold_no_more_tokens_than_are_asked_for(tokenizer: Path) -> None:
+    learner = pretrainer(tokenizer, batch_tokens=200)
+    feed = learner._train
+    for (inputs, _), _ in zip(feed.training(0, feed.steps), range(feed.steps), strict=False):
+        assert inputs["input_ids"].shape[0] * inputs["input_ids"].shape[1] <= 200
+
+
+def test_training_ends_with_the_average_of_the_weights(tokenizer: Path) -> None:
+    plain, averaged = (pretrainer(tokenizer, texts=TEXTS[:64], ema=ema) for ema in (None, 0.999))
+    before = np.array(averaged.model.get_weights()[0])
+    moved = []
+    for one in (plain, averaged):
+        one.fit(1e-2, 2, verbose=0)
+        moved.append(np.abs(one.model.get_weights()[0] - before).max())
+    assert 0 < moved[1] < 0.75 * moved[0]
+
+
 def test_one_seed_gives_one_result(tokenizer: Path) -> None:
     def weights(seed: int) -> list[np.ndarray]:
         learner = pretrainer(tokenizer, texts=TEXTS[:64], seed=seed)
@@ -221,6 +249,11 @@ def test_configs_come_as_mappings_files_and_objects(tokenizer: Path, tmp_path: P
         ({"mask_probability": 15}, ArgumentError, "mask_probability=15"),
         ({"val_pct": 0}, ArgumentError, "val_pct=0"),
         ({"max_ngram": 0}, ArgumentError, "max_ngram=0"),
+        ({"batch_tokens": 0}, ArgumentError, "batch_tokens=0"),
+        ({"batch_tokens": 8}, ArgumentError, "the longest text needs"),
+        ({"ema": 1}, ArgumentError, "ema=1"),
+        ({"remat": "yes"}, ArgumentError, "remat='yes'"),
+        ({"lora": 8}, ArgumentError, "lora=8: pretraining is for all weights"),
         ({"maxlen": 4}, ArgumentError, "maxlen=4"),
         ({"maxlen": 64}, ArgumentError, "has 32 positions"),
         ({"masked_prob": 0.1}, ArgumentError, "Did you mean 'mask_probability'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -178,8 +179,9 @@ def test_hopeless_trials_are_stopped_but_not_at_their_end() -> None:
     trial = Trial()
     watch = Watch(trial, "val_loss", None)
     watch.set_params({"epochs": 2})
-    with pytest.raises(optuna.TrialPruned):
-        watch.on_epoch_end(0, {"loss": 1.0, "val_loss": 2.0})
+    watch.set_model(model := SimpleNamespace(stop_training=False))
+    watch.on_epoch_end(0, {"loss": 1.0, "val_loss": 2.0})
+    assert watch.pruned and model.stop_training
     watch.on_epoch_end(1, {"loss": 1.0, "val_loss": 1.5})
     assert trial.reported == [(2.0, 0), (1.5, 1)]
     assert watch.value == 1.5
@@ -205,6 +207,7 @@ def test_time_ends_a_search(
         ({"epochs": [0]}, "epochs=0"),
         ({"trials": 0}, "trials=0"),
         ({"minutes": 0}, "minutes=0"),
+        ({"minutes": 1, "strategy": "multiworker"}, "each worker has a clock of its own"),
         ({"maxlne": 3}, "Did you mean 'maxlen'"),
         ({"monitor": "val_glory"}, "is not measured"),
     ],

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ktlite._version import __version__
-from ktlite.cli import completion, folders, training, using
+from ktlite.cli import completion, folders, launch, training, using
 from ktlite.errors import ArgumentError, KtliteError, did_you_mean, listing
 
 DESCRIPTION = "Fine-tune Hugging Face checkpoints, and use what was trained: files in, files out."
@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, parser=made)
         return made
 
-    for group in (training, using, folders):
+    for group in (training, launch, using, folders):
         group.add_commands(add)
     completion.add_command(add, parser)
     return parser

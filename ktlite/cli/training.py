@@ -117,6 +117,8 @@ def run_train(args: Any) -> tuple[str, Any]:
     taken = [*options_of("learner/fitting.py", how, "Fitting")]
     problems.unknown([name for name in chosen if name not in taken], taken)
     problems.raise_if_any()
+    from ktlite.training.workers import is_first
+
     settings.setdefault("seed", _default_seed())
     started, verbose = time.perf_counter(), int(not args.quiet)
     learner = _get_learner(settings, verbose)
@@ -125,7 +127,8 @@ def run_train(args: Any) -> tuple[str, Any]:
     figures = learner.metrics() if learner.val_data is not None else {}
     learner.get_predictor().save(out)
     run = out.with_name(f"{out.name}.run.yaml")
-    write_run(run, settings, "ktlite train")
+    if is_first(learner.model):
+        write_run(run, settings, "ktlite train")
     epochs = {name: values for name, values in history.items() if name not in _STEPS}
     data = {
         "predictor": str(out),

@@ -48,7 +48,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     )
     _add_reading(predict)
     predict.add_argument("--block", type=_count, help="rows to hold at a time; of a part")
-    _add_batch_size(predict)
+    _add_running(predict)
     _add_options(predict)
 
     evaluate = add(
@@ -65,7 +65,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     evaluate.add_argument("--missing", choices=("drop", "error"), default="drop",
                           help="rows without text or label")  # fmt: skip
     evaluate.add_argument("--ci", action="store_true", help="95 %% confidence intervals, too")
-    _add_batch_size(evaluate)
+    _add_running(evaluate)
 
     explain = add(
         "explain",
@@ -93,8 +93,14 @@ def _add_reading(parser: Any) -> None:
     parser.add_argument("--encoding", help="of the input; default: detected")
 
 
-def _add_batch_size(parser: Any) -> None:
+def _add_running(parser: Any) -> None:
     parser.add_argument("--batch-size", type=_count, default=32, help="texts a batch; default: 32")
+    parser.add_argument(
+        "--devices",
+        type=lambda text: text.split(","),
+        metavar="DEVICE,...",
+        help="to predict on, such as GPU:0,GPU:1",
+    )
 
 
 def _add_options(parser: Any) -> None:
@@ -163,7 +169,8 @@ def _predict_texts(args: Any) -> tuple[str, Any]:
     from ktlite.predictor import load_predictor
 
     examples = [tuple(args.texts)] if args.pair else args.texts
-    found = score(load_predictor(args.predictor, args.batch_size), examples, **dict(args.option))
+    predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
+    found = score(predictor, examples, **dict(args.option))
     rows = [{"text": text, PREDICTION: p, PROBABILITY: c} for text, (p, c) in
             zip(examples, found, strict=True)]  # fmt: skip
     lines = (
@@ -189,6 +196,7 @@ def _predict_folder(args: Any) -> tuple[str, Any]:
         encoding=args.encoding,
         block=args.block or BLOCK,
         batch_size=args.batch_size,
+        devices=args.devices,
         verbose=int(not args.quiet),
         **dict(args.option),
     )
@@ -213,7 +221,7 @@ def _predict_file(args: Any) -> tuple[str, Any]:
             table = stack.enter_context(opened(args.input, args.format, **reading))
         written = _output_format(args)
         out = args.out_stream.buffer if to_screen else stack.enter_context(whole_file(args.output))
-        predictor = load_predictor(args.predictor, args.batch_size)
+        predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
         shown = not args.quiet and not (to_screen and args.out_stream.isatty())
         bar = progress(None, "Predicting", "row", shown=shown)
         count = score_file(
@@ -242,7 +250,7 @@ def run_evaluate(args: Any) -> tuple[str, Any]:
     from ktlite.predictor import load_predictor
     from ktlite.text.sources import source_of
 
-    predictor = load_predictor(args.predictor, args.batch_size)
+    predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
     task = predictor.preproc.task
     raw = source_of(task).read(
         args.data,

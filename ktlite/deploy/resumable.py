@@ -33,6 +33,7 @@ def score_folder(
     encoding: str | None = None,
     block: int = BLOCK,
     batch_size: int = 32,
+    devices: Sequence[str] | None = None,
     verbose: int = 1,
     **options: Any,
 ) -> int:
@@ -53,6 +54,7 @@ def score_folder(
         encoding: Of text. Default: detected, file by file.
         block: Rows of a part.
         batch_size: Texts a batch.
+        devices: Names of devices to predict on, as in `load_predictor`.
         verbose: 1 shows a progress bar.
         **options: More that `Predictor.predict` takes.
 
@@ -84,7 +86,7 @@ def score_folder(
     try:
         with locked(out, wait=False):
             _begin(out, json.loads(json.dumps(plan, default=str)))
-            loaded = load_predictor(predictor, batch_size)
+            loaded = load_predictor(predictor, batch_size, devices=devices)
             bar = progress(None, "Predicting", "row", shown=verbose)
             done = kept = 0
             for file in files:

@@ -113,7 +113,14 @@ def _reduced(
         inputs, targets = data.examples(rows, (*FIXED, number))
         return task.reduce(forward(inputs), targets, inputs)
 
-    outputs, targets = in_order(run, data.lengths, batch_size, what="Validating", verbose=verbose)
+    outputs, targets = in_order(
+        run,
+        data.lengths,
+        batch_size,
+        what="Validating",
+        verbose=verbose,
+        at_once=forward.devices,
+    )
     encodings = getattr(data, "encodings", None)
     if encodings is not None:
         return task.join(outputs, encodings), data.targets

@@ -13,6 +13,7 @@ from ktlite.learner.reporting import Reporting
 from ktlite.learner.sizing import Sizing
 from ktlite.models.adapters import save_adapters
 from ktlite.training import freezing
+from ktlite.training.workers import first_writes, is_first
 
 
 class Learner(Reporting, Sizing, Budget):
@@ -44,18 +45,32 @@ class Learner(Reporting, Sizing, Budget):
         >>> learner.get_predictor().save("reviews-predictor")
     """
 
-    def freeze(self, freeze_range: int | None = None) -> None:
+    @property
+    def is_first_worker(self) -> bool:
+        """Whether a script's own files are this process' to write: of several workers, one's."""
+        return is_first(self.model)
+
+    def freeze(self, freeze_range: int | None = None, *, keep_features: bool = True) -> None:
         """Keeps the first layer groups from training; `print_layers` shows the groups.
+
+        What is frozen runs as it does in prediction, without dropout. Where all of the encoder
+        is, each text goes through it once, and the head trains on what is kept.
 
         Args:
             freeze_range: How many, from the input on; the others train. Default: all but
                 the last group, which is the classifier.
+            keep_features: Keep what a frozen encoder makes of the texts: a vector of its width
+                for each, or for each token where the head looks at all. False encodes them in
+                every epoch, to the same end.
 
         Raises:
             ArgumentError: If there are not that many groups.
         """
         count = len(freezing.layer_groups(self.model))
-        self._set_frozen("freeze", count - 1 if freeze_range is None else freeze_range, count)
+        frozen = count - 1 if freeze_range is None else freeze_range
+        self._set_frozen("freeze", frozen, count)
+        self._keep_features = keep_features
+        self._release_features()
 
     def unfreeze(self, exclude_range: int | None = None) -> None:
         """Lets all layer groups train, but the first `exclude_range` (default: none).
@@ -65,6 +80,7 @@ class Learner(Reporting, Sizing, Budget):
         """
         count = len(freezing.layer_groups(self.model))
         self._set_frozen("unfreeze", exclude_range or 0, count)
+        self._release_features()
 
     def _set_frozen(self, where: str, frozen: int, count: int) -> None:
         problems = Problems(where)
@@ -105,7 +121,9 @@ class Learner(Reporting, Sizing, Budget):
         Example:
             >>> learner.save_model("my-bert")   # AutoModelForSequenceClassification opens it
         """
-        weights.save_model(self.model, self.preproc, path, self.card)
+        with first_writes(self.model, path) as first:
+            if first:
+                weights.save_model(self.model, self.preproc, path, self.card)
 
     def save_adapters(self, path: str | os.PathLike[str]) -> None:
         """Saves what training with `lora=` has learned, without the checkpoint that it began with.
@@ -120,7 +138,9 @@ class Learner(Reporting, Sizing, Budget):
             ArgumentError: If the model has no adapters, or something else is there.
         """
         base = getattr(self.preproc, "model_name", "")
-        save_adapters(self.model, path, base)
+        with first_writes(self.model, path) as first:
+            if first:
+                save_adapters(self.model, path, base)
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Takes over the weights of a folder that `save_model` or `Predictor.save` wrote.

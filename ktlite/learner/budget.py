@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -20,10 +21,12 @@ from ktlite.training.feed import Feed
 from ktlite.training.schedules import OneCycle
 from ktlite.training.snapshot import Snapshot
 from ktlite.training.step_clock import StepClock
+from ktlite.training.workers import check_alone
 
 # Steps are timed for this share of the time, and this share is left for what nobody foresees.
 _MEASURED, _SPARE = 0.05, 0.08
 _MOST = 30  # steps that are timed
+_ENCODING = 0.5  # share of the time that a frozen encoder may take to go through the texts
 
 
 class Budget(Fitting):
@@ -70,44 +73,58 @@ class Budget(Fitting):
         """
         started = time.monotonic()
         problems = self._ready("fit_within")
+        check_alone(problems, self.model, "each has a clock of its own; use fit_onecycle")
         rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
         positive(problems, minutes=minutes, lr=rate)
         at_least_one(problems, max_epochs=max_epochs)
         problems.raise_if_any()
         steps = self._steps(None, "fit_within")
         end = started + 60 * minutes
-        step, validation = self._speed(steps, 60 * minutes * _MEASURED)
-        left = end - time.monotonic() - 60 * minutes * _SPARE
-        epochs = min(max_epochs, int(left / (steps * step + validation)))
-        part = steps if epochs else min(steps, int((left - validation) / step))
-        if part < 1:
-            raise ArgumentError(
-                f"fit_within: minutes={minutes:g} is too short: a step takes {step:.2g} s, "
-                f"validation {validation:.2g} s, and {max(0.0, left):.2g} s are left."
+        with self._features_within(60 * minutes * _ENCODING):
+            step, validation = self._speed(steps, 60 * minutes * _MEASURED, verbose)
+            left = max(0.0, end - time.monotonic() - 60 * minutes * _SPARE)
+            epochs = min(max_epochs, int(left / (steps * step + validation)))
+            part = steps if epochs else min(steps, int((left - validation) / step))
+            if part < 1:
+                raise ArgumentError(
+                    f"fit_within: minutes={minutes:g} is too short: a step takes {step:.2g} s, "
+                    f"validation {validation:.2g} s, and {left:.2g} s are left."
+                )
+            epochs = max(epochs, 1)
+            logger.info(
+                "%.3g ms a step, %.3g s a validation: %s of %s, in about %.2g of %.2g minutes",
+                1000 * step,
+                validation,
+                plural(epochs, "epoch"),
+                plural(part, "step"),
+                (time.monotonic() - started + epochs * (part * step + validation)) / 60,
+                minutes,
             )
-        epochs = max(epochs, 1)
-        logger.info(
-            "%.3g ms a step, %.3g s a validation: %s of %s, in about %.2g of %.2g minutes",
-            1000 * step,
-            validation,
-            plural(epochs, "epoch"),
-            plural(part, "step"),
-            (time.monotonic() - started + epochs * (part * step + validation)) / 60,
-            minutes,
-        )
-        return self.fit_onecycle(
-            rate,
-            epochs,
-            checkpoint_folder=checkpoint_folder,
-            class_weight=class_weight,
-            callbacks=[*(callbacks or ()), _Deadline(end - validation - step)],
-            steps_per_epoch=part,
-            verbose=verbose,
-        )
+            return self.fit_onecycle(
+                rate,
+                epochs,
+                checkpoint_folder=checkpoint_folder,
+                class_weight=class_weight,
+                callbacks=[*(callbacks or ()), _Deadline(end - validation - step)],
+                steps_per_epoch=part,
+                verbose=verbose,
+            )
 
-    def _speed(self, steps: int, seconds: float) -> tuple[float, float]:
+    @contextlib.contextmanager
+    def _features_within(self, seconds: float) -> Iterator[None]:
+        """Trains on texts where a frozen encoder would not be through with them in that time."""
+        wanted, feeds = self._keep_features, {"train": self._train, "val": self._val}
+        if wanted and self._features.seconds(feeds, self.eval_batch_size) > seconds:
+            logger.info("encoding all texts would take most of the time: it trains on the texts")
+            self._keep_features = False
+        try:
+            yield
+        finally:
+            self._keep_features = wanted
+
+    def _speed(self, steps: int, seconds: float, verbose: int = 0) -> tuple[float, float]:
         """Returns the seconds of a step, and of a validation; model and data stay as they are."""
-        feed, val = self._train_feed("fit_within"), self._val
+        feed, val = self._feeds(verbose)
         clock = StepClock(seconds)
         with Snapshot(self.model):
             schedule = ScheduleCallback(OneCycle(1e-9, steps))

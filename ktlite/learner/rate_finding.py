@@ -9,8 +9,10 @@ from ktlite._arguments import at_least_one, checked, positive
 from ktlite.errors import ArgumentError
 from ktlite.learner.state import State
 from ktlite.training import run
-from ktlite.training.lr_finder import LRFinderResult, find_lr
+from ktlite.training.identity import identify
+from ktlite.training.lr_finder import LRFinderResult, find_lr, sweep_length
 from ktlite.training.plots import show
+from ktlite.training.workers import check_same, workers_strategy
 
 SWEEP_BATCHES = 200  # enough for a curve that can be read; a minute or two on two cores
 
@@ -81,18 +83,25 @@ class RateFinding(State):
         elif max_epochs is not None:
             max_lr = min(max_lr, start_lr * lr_mult ** max(1, batches - 1))
         weights = self._class_weight(class_weight)
+        if workers_strategy(self.model) is not None:
+            train, rates = self._train_feed("lr_find"), (start_lr, max_lr, lr_mult, stop_factor)
+            described = identify(self.model, train, None, rates=rates, class_weight=weights)
+            check_same(self.model, described)
+        # A frozen encoder's vectors are worth their time where the sweep sees each text.
+        encode = ["train"] if steps and steps <= sweep_length(start_lr, lr_mult, max_lr) else []
 
-        def sweep(callbacks: Sequence[Any], epochs: int, verbose: int) -> None:
+        def sweep(callbacks: Sequence[Any], epochs: int, silent: int) -> None:
+            feed, _ = self._feeds(verbose, encode)
             run.fit(
                 self.model,
-                self._train_feed("lr_find"),
+                feed,
                 None,
                 epochs=epochs,
                 steps=steps,
                 first_epoch=self._epochs_done,
                 callbacks=callbacks,
                 class_weight=weights,
-                verbose=verbose,
+                verbose=silent,
             )
 
         self.lr_finder = find_lr(

@@ -14,6 +14,7 @@ from ktlite.learner.checking import Checking
 from ktlite.learner.fitting import Fitting
 from ktlite.learner.judging import Judging
 from ktlite.training.plots import PER_STEP
+from ktlite.training.workers import is_first
 
 
 class _Stopwatch(keras.callbacks.Callback):
@@ -88,7 +89,7 @@ class Recording(Checking, Fitting, Judging):
 
     def _put_card(self, folder: str | os.PathLike[str] | None) -> None:
         """Writes the run card beside the checkpoints; a full disk must not end the training."""
-        if folder is None:
+        if folder is None or not is_first(self.model):
             return
         try:
             self.card.write(folder)

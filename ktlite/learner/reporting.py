@@ -31,6 +31,7 @@ from ktlite.report import (
 from ktlite.training import plots
 from ktlite.training.feed import Feed
 from ktlite.training.reliability_plot import plot_reliability
+from ktlite.training.workers import first_writes
 
 _TILES = 4  # figures at the top
 _WORDS = 200  # of an example; the rest is left out
@@ -94,9 +95,11 @@ class Reporting(Recording, RateFinding):
             sections,
             f"Written by ktlite {made['ktlite']} at {made['time']}.",
         )
-        new = Path(f"{os.fspath(path)}.tmp")
-        new.write_text(document, encoding="utf-8")
-        new.replace(path)
+        with first_writes(self.model, path) as first:
+            if first:
+                new = Path(f"{os.fspath(path)}.tmp")
+                new.write_text(document, encoding="utf-8")
+                new.replace(path)
         logger.info("report: %s", path)
         return Path(path)
 

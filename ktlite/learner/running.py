@@ -15,6 +15,7 @@ from ktlite.training.callbacks import EarlyStopping, ScheduleCallback
 from ktlite.training.checkpoints import Checkpoints, find_checkpoint
 from ktlite.training.identity import identify
 from ktlite.training.state import assign, variables
+from ktlite.training.workers import check_same, first_writes, workers_strategy
 
 
 class Running(State):
@@ -39,6 +40,7 @@ class Running(State):
             >>> learner.load_checkpoint("run", "best")
         """
         found = find_checkpoint(folder, which)
+        check_same(self.model, {"the checkpoint": found.folder.name})
         averages = found.state["averages"].items()
         tensors = {**found.tensors, **{name: found.tensors[other] for name, other in averages}}
         self._initial.keep()
@@ -70,9 +72,8 @@ class Running(State):
         feed = self._train_feed("fit")
         weights = self._class_weight(class_weight)
         steps = run.steps_per_epoch(feed, steps_per_epoch)
-        checkpoints = None
-        if checkpoint_folder is not None:
-            monitor = monitor or ("loss" if self._val is None else "val_loss")
+        checkpoints, identity = None, {}
+        if checkpoint_folder is not None or workers_strategy(self.model) is not None:
             identity = identify(
                 self.model,
                 feed,
@@ -83,22 +84,31 @@ class Running(State):
                 class_weight=weights,
                 stopping=[_settings(one) for one in callbacks if hasattr(one, "set_state")],
             )
+        check_same(self.model, {**identity, "checkpoint_folder": checkpoint_folder is not None})
+        if checkpoint_folder is not None:
+            monitor = monitor or ("loss" if self._val is None else "val_loss")
             folder = os.fspath(checkpoint_folder)
             checkpoints = Checkpoints(
                 folder, identity, monitor, better(monitor), save_every, self._epochs_done
             )
             run.build_optimizer(self.model)
             shapes = [variable.shape for variable in variables(self.model).values()]
-            checkpoints.open(resume, 4 * sum(math.prod(shape) for shape in shapes))
+            with first_writes(self.model, folder) as first:
+                if first:
+                    checkpoints.prepare(4 * sum(math.prod(shape) for shape in shapes))
+            shared = "what is in checkpoint_folder, which all must share,"
+            check_same(self.model, {shared: checkpoints.found(), "resume": resume})
+            checkpoints.open(resume)
             self._epochs_done = checkpoints.first_epoch
         self._initial.keep()
         self._weights_change()
         before = getattr(self.model, "history", None)
+        train, val = self._feeds(verbose)
         try:
             run.fit(
                 self.model,
-                feed,
-                self._val,
+                train,
+                val,
                 epochs=epochs,
                 steps=steps,
                 first_epoch=self._epochs_done,
@@ -109,9 +119,10 @@ class Running(State):
                 verbose=verbose,
             )
         finally:  # what was trained before Ctrl-C counts, and can be plotted
-            if getattr(self.model, "history", None) is not before:
-                self.history = self.model.history
-                self._epochs_done += len(self.history.epoch)
+            history: Any = getattr(self.model, "history", None)
+            if history is not before and hasattr(history, "epoch"):  # else no step was begun
+                self.history = history
+                self._epochs_done += len(history.epoch)
         return self.history
 
     def _stopping(self, patience: int | None, monitor: str) -> list[Any]:

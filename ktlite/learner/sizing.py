@@ -16,6 +16,7 @@ from ktlite.training.feed import Feed, IndexedData, Seed
 from ktlite.training.memory import PeakMemory, is_out_of_memory
 from ktlite.training.snapshot import Snapshot
 from ktlite.training.step_clock import StepClock
+from ktlite.training.workers import check_alone
 
 _STEPS = 3  # the first one traces
 
@@ -51,6 +52,7 @@ class Sizing(State):
             >>> learner = ktlite.get_learner("bert-base-uncased", ..., batch_size=size)
         """
         problems = self._ready("find_batch_size")
+        check_alone(problems, self.model, "each has a memory of its own; try it on one of them")
         at_least_one(problems, start=start, largest=largest)
         if memory is not None:
             positive(problems, memory=memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import numpy as np
 from ktlite._arguments import at_least_one
 from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.inference import Forward
+from ktlite.learner.features import KeptFeatures
 from ktlite.learner.weights import InitialWeights
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task
 from ktlite.training import run
 from ktlite.training.distribution import check_learner, check_stream, replicas_of
 from ktlite.training.feed import Feed, as_feed
+from ktlite.training.freezing import encoder_is_frozen
 from ktlite.training.generic import Reading, read_model
 from ktlite.training.lr_finder import LRFinderResult
 from ktlite.training.stream import Stream
@@ -61,6 +64,7 @@ class State:
         self.batch_tokens = batch_tokens
         self.seed = seed
         self._check_data = check
+        self._keep_features = True  # `freeze` says
         #: What the learner was made with, for its card; `get_learner` fills it in.
         self.arguments: dict[str, Any] = {}
         self._data_facts: dict[str, Any] | None = None
@@ -89,6 +93,7 @@ class State:
         self._initial = InitialWeights(model)
         # Both are kept because they trace the model once.
         self._forward = Forward(model)
+        self._features = KeptFeatures(self._forward)
         self._predictor: Predictor | None = None
 
     def _weights_change(self) -> None:
@@ -101,6 +106,21 @@ class State:
         if self._train is None:
             raise ArgumentError(f"{where}: the learner has no train_data; pass it to get_learner.")
         return self._train
+
+    def _feeds(self, verbose: int = 0, encode: Sequence[str] = ("train", "val")) -> list[Any]:
+        """Returns what to train on and to validate on: of a frozen encoder, what it makes of it.
+
+        Those that are not to `encode` stay texts, unless their vectors are kept already.
+        """
+        feeds = {"train": self._train, "val": self._val}
+        if not self._keep_features:
+            return list(feeds.values())
+        return self._features.feeds(feeds, encode, self.eval_batch_size, verbose)
+
+    def _release_features(self) -> None:
+        """Frees the vectors that a frozen encoder made, where they are not wanted any more."""
+        if not (self._keep_features and encoder_is_frozen(self.model)):
+            self._features.release()
 
     def _val_feed(self, where: str, data: Any = None) -> Feed | Stream:
         """Returns the feed of `data`, or of the learner's own validation data."""

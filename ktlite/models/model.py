@@ -51,7 +51,9 @@ class TransformerModel(keras.Model):
             the tokens to compute logits for. Default: all of them. Pretraining masks
             one token in seven, so this saves most of the decoder's work and memory.
             `word_vectors`, float [batch, length, word width], stand in for the words'
-            embeddings, so that there is a gradient with respect to them.
+            embeddings, so that there is a gradient with respect to them. `hidden_states`,
+            float [batch, length, width], stand in for all that is below the head, which then
+            runs alone; for a head that pools, one vector a text is enough, [batch, 1, width].
 
     Returns:
         Hidden states [batch, length, width], or with a head float32 logits:
@@ -142,9 +144,11 @@ class TransformerModel(keras.Model):
         self.built = True
 
     def call(self, inputs: Inputs, training: Any = None) -> Any:
-        shape = keras.ops.shape(inputs["input_ids"])
         grouped = isinstance(self.head, ChoiceHead)
-        if not grouped and (self.task_name != EMBEDDING or len(shape) == 2):
+        if not grouped and self.task_name != EMBEDDING:
+            return self._call_texts(inputs, training)
+        shape = keras.ops.shape(inputs["input_ids"])
+        if not grouped and len(shape) == 2:
             return self._call_texts(inputs, training)
         if len(shape) != 3:
             raise ArgumentError(
@@ -166,12 +170,21 @@ class TransformerModel(keras.Model):
             training: Whether dropout is on.
             first_only: Give those of the first tokens alone, [batch, 1, width].
         """
-        input_ids = inputs["input_ids"]
-        mask = inputs.get("attention_mask")
+        mask, known = inputs.get("attention_mask"), inputs.get("hidden_states")
         if mask is None:
-            mask = keras.ops.ones_like(input_ids)
+            some = inputs["input_ids"] if known is None else known[..., 0]
+            mask = keras.ops.ones_like(some, dtype="int32")
+        if known is not None:
+            return known, mask
         types, vectors = inputs.get("token_type_ids"), inputs.get("word_vectors")
-        x = self.embeddings(input_ids, types, mask, vectors, training=training)
+        x = self.embeddings(
+            inputs["input_ids"],
+            types,
+            mask,
+            vectors,
+            # Layers that are frozen run as they do in prediction, without dropout.
+            training=training and self.embeddings.trainable,
+        )
         run = self.run_encoder or self.encoder
         return run(x, mask, first_only=first_only, training=training), mask
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ktlite.cards import RunCard
-from ktlite.errors import PredictorError, Problems
+from ktlite.errors import ArgumentError, PredictorError, Problems
 from ktlite.export.formats import FORMATS, KERAS, RUNTIMES
 from ktlite.predictor.predictor import Predictor
 from ktlite.storage import read_manifest
@@ -21,6 +23,7 @@ def load_predictor(
     runtime: str | None = None,
     verify: bool = True,
     cache: int = 0,
+    devices: Sequence[str] | None = None,
 ) -> Predictor:
     """Loads a saved predictor.
 
@@ -35,8 +38,11 @@ def load_predictor(
             saved. That every file is as it was written is checked in any case. It also readies
             the model, so that the first prediction is as fast as the next.
         cache: Keep what the model said of so many texts, for when they are asked for again.
+        devices: Names of devices to predict on, such as `["GPU:0", "GPU:1"]`: each has the
+            model's weights and takes batches of its own. Default: TensorFlow's choice of one.
 
     Raises:
+        ArgumentError: If `devices` are not there, or Keras does not run the predictor.
         PredictorError: If the folder is missing, damaged, of a newer ktlite, no predictor, or
             for another runtime; or if it holds a SavedModel that was not asked for.
         ExportError: If the runtime is not installed, or cannot open the model.
@@ -63,13 +69,37 @@ def load_predictor(
             f"{folder} holds a {name}, which is a program: opening it may read and write files. "
             f"Where you trust it, pass runtime={FORMATS[name].runtime!r}."
         )
+    made_for = _made_for(devices, name)
     preproc = Preprocessor.load(folder, manifest["preprocessor"])
-    model = FORMATS[name].open(folder, {**manifest, "num_labels": preproc.task.outputs})
+    with made_for:
+        model = FORMATS[name].open(folder, {**manifest, "num_labels": preproc.task.outputs})
     predictor = Predictor(model, preproc, batch_size, cache=cache)
     predictor.card = RunCard.find(folder)
     if verify:
         predictor.check(manifest["golden"], folder)
     return predictor
+
+
+def _made_for(devices: Sequence[str] | None, name: str) -> contextlib.AbstractContextManager[Any]:
+    """Returns the scope in which a model gets its weights on some devices."""
+    if devices is None:
+        return contextlib.nullcontext()
+    if name != KERAS:
+        raise ArgumentError(
+            f"load_predictor: devices={devices!r} are for predictors that Keras runs; this "
+            f"one is for the runtime {FORMATS[name].runtime!r}."
+        )
+    import keras
+
+    from ktlite.training.distribution import check_devices, make_strategy, scope
+
+    problems, backend = Problems("load_predictor"), keras.config.backend()
+    if backend == "tensorflow":
+        check_devices(problems, devices)
+    else:
+        problems.add(f"devices are for Keras' TensorFlow backend; this is {backend}.")
+    problems.raise_if_any()
+    return scope(make_strategy(None, devices))
 
 
 def _refuse(folder: Path, name: str, runtime: Any) -> None:

@@ -45,8 +45,12 @@ class Saving(Predicting):
             >>> predictor.save("reviews-predictor")
             >>> ktlite.load_predictor("reviews-predictor").predict("Fine!")
         """
-        with atomic_folder(path, replace=_is_predictor) as folder:
-            self.write(folder)
+        from ktlite.training.workers import first_writes
+
+        with first_writes(self.model, path) as first:
+            if first:
+                with atomic_folder(path, replace=_is_predictor) as folder:
+                    self.write(folder)
 
     def write(self, folder: Path) -> None:
         """Writes what `save` does into an empty folder, as a part of one that is saved whole.

@@ -32,6 +32,7 @@ class MaskedLM(Task):
     """
 
     name = "masked-lm"
+    counts_targets = True
 
     def __init__(self, sentence_order: bool = False) -> None:
         self.sentence_order = sentence_order

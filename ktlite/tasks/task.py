@@ -56,6 +56,9 @@ class Task(Certainty, abc.ABC):
     head: ClassVar[str]
     #: Hugging Face's `problem_type` in config.json.
     problem_type: ClassVar[str | None] = None
+    #: Whether the loss is a mean over all targets of a batch but those that are `IGNORE`; else it
+    #: is one over rows.
+    counts_targets: ClassVar[bool] = False
     #: What a loaded predictor must still say as it did when it was saved. Never texts of the
     #: user: a predictor travels further than the data that it was trained on.
     golden_examples: ClassVar[Sequence[Any]] = (

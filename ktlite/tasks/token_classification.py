@@ -52,6 +52,7 @@ class TokenClassification(Task):
     """
 
     name = "token-classification"
+    counts_targets = True
     head = "token-classification"
     reads = "tagged"
 

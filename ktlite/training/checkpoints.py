@@ -80,17 +80,14 @@ class Checkpoints:
         self.first_epoch = first_epoch
         self.last: Checkpoint | None = None
 
-    def open(self, resume: bool, size: int) -> None:
-        """Tries the folder, before an hour of training is lost, and reads where to go on.
+    def prepare(self, size: int) -> None:
+        """Tries the folder, before an hour of training is lost, and cleans up in it.
 
         Args:
-            resume: Whether to go on from the newest checkpoint.
             size: Bytes of a checkpoint, about.
 
         Raises:
-            ArgumentError: If the folder cannot be written; if it holds checkpoints and
-                `resume` is false; or those of a run with other arguments or data.
-            CheckpointError: If all of its checkpoints are damaged.
+            ArgumentError: If the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +99,32 @@ class Checkpoints:
             raise ArgumentError(
                 f"checkpoint_folder={self.folder}: cannot write there: {error}"
             ) from error
+        needed, free = (_NEWEST + 2) * size, shutil.disk_usage(self.folder).free
+        if free < needed:
+            logger.warning(
+                "checkpoint_folder=%s: %.1f GB are free, and the checkpoints may take %.1f GB",
+                self.folder,
+                free / 1e9,
+                needed / 1e9,
+            )
+
+    def found(self) -> str:
+        """Says what checkpoints are in the folder."""
+        if not self.folder.is_dir():
+            return "no such folder"
+        return listing(step_name(step) for step in steps_in(self.folder)) or "no checkpoints"
+
+    def open(self, resume: bool) -> None:
+        """Reads where to go on.
+
+        Args:
+            resume: Whether to go on from the newest checkpoint.
+
+        Raises:
+            ArgumentError: If the folder holds checkpoints and `resume` is false; or those of
+                a run with other arguments or data.
+            CheckpointError: If all of its checkpoints are damaged.
+        """
         if resume:
             self.last = self._newest()
             if self.last is not None:
@@ -112,14 +135,6 @@ class Checkpoints:
                 f"({listing(step_name(step) for step in steps_in(self.folder))}). To go on with "
                 "that run, call its fit again with resume=True; for a new run, name another "
                 "folder, or remove this one."
-            )
-        needed, free = (_NEWEST + 2) * size, shutil.disk_usage(self.folder).free
-        if free < needed:
-            logger.warning(
-                "checkpoint_folder=%s: %.1f GB are free, and the checkpoints may take %.1f GB",
-                self.folder,
-                free / 1e9,
-                needed / 1e9,
             )
 
     def _newest(self) -> Checkpoint | None:

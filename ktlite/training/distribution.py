@@ -16,14 +16,10 @@ import numpy as np
 
 from ktlite.errors import Problems, listing
 from ktlite.training.optimizers import AdamW
+from ktlite.training.workers import check_cluster, has_workers, multiworker, warn_if_alone
 
-_SEVERAL_MACHINES = (
-    "Keras 3 cannot fit a model on several machines: it fails where it reduces values over the "
-    "workers. Use strategy='mirrored', on one machine with several devices"
-)
 # By class name, along the method resolution order.
 _REFUSED = {
-    "CollectiveAllReduceStrategy": _SEVERAL_MACHINES,  # MultiWorkerMirroredStrategy
     "ParameterServerStrategyV2": "Keras 3 has no training loop for parameter servers",
 }
 _SEED_STRIDE = 1_000_003
@@ -45,18 +41,18 @@ def check_strategy(problems: Problems, strategy: Any, devices: Sequence[str] | N
         "strategy and devices are given; devices=[...] is strategy='mirrored' over some devices.",
     )
     if devices is not None:
-        _check_devices(problems, devices)
+        check_devices(problems, devices)
     if strategy is None or isinstance(strategy, str) and strategy == "mirrored":
         return
     if isinstance(strategy, str) and strategy == "multiworker":
-        problems.add(f"strategy='multiworker': {_SEVERAL_MACHINES}.")
+        check_cluster(problems)
         return
     import tensorflow as tf
 
     if not isinstance(strategy, tf.distribute.Strategy):
         problems.add(
-            f"strategy={strategy!r}; expected 'mirrored' or a tf.distribute.Strategy such as "
-            "tf.distribute.MirroredStrategy(['GPU:0', 'GPU:1'])."
+            f"strategy={strategy!r}; expected 'mirrored', 'multiworker' or a "
+            "tf.distribute.Strategy such as tf.distribute.MirroredStrategy(['GPU:0', 'GPU:1'])."
         )
         return
     for base in type(strategy).__mro__:
@@ -65,8 +61,10 @@ def check_strategy(problems: Problems, strategy: Any, devices: Sequence[str] | N
             return
 
 
-def _check_devices(problems: Problems, devices: Any) -> None:
-    if isinstance(devices, str) or not all(isinstance(name, str) for name in devices):
+def check_devices(problems: Problems, devices: Any) -> None:
+    """Records what is wrong with `devices=`."""
+    named = isinstance(devices, Sequence) and all(isinstance(name, str) for name in devices)
+    if isinstance(devices, str) or not named:
         problems.add(f"devices={devices!r}; expected a list of names such as ['GPU:0', 'GPU:1'].")
         return
     known = _logical_devices()
@@ -85,7 +83,8 @@ def make_strategy(strategy: Any, devices: Sequence[str] | None) -> Any:
 
     Args:
         strategy: `"mirrored"` takes all GPUs, or where there are none all of TensorFlow's
-            logical CPUs. A `tf.distribute.Strategy` is returned as it is.
+            logical CPUs. `"multiworker"` takes those of all workers that `TF_CONFIG` tells of,
+            and waits for them. A `tf.distribute.Strategy` is returned as it is.
         devices: Names such as `"GPU:0"`, to mirror over these.
 
     Raises:
@@ -95,9 +94,12 @@ def make_strategy(strategy: Any, devices: Sequence[str] | None) -> Any:
     check_strategy(problems, strategy, devices)
     problems.raise_if_any()
     if strategy is None and devices is None:
+        warn_if_alone()
         return None
     if strategy is not None and not isinstance(strategy, str):
         return strategy
+    if strategy == "multiworker":
+        return multiworker()
     known = _logical_devices()
     gpus = [name for name in known if name.startswith("GPU")]
     return _mirrored(tuple(_short(name) for name in devices or gpus or known))
@@ -154,14 +156,24 @@ def shares(rows: int, replicas: int) -> list[slice]:
 def spread_seeds(model: Any) -> None:
     """Gives the replicas different dropout: they are made with equal random states.
 
-    Each replica's are set anew from those of the first, so that a run can be repeated.
+    All are set anew from those of the first, so that a run can be repeated.
     """
-    if strategy_of(model) is None:
+    strategy, states = strategy_of(model), seed_states(model)
+    if strategy is None or not states:
         return
-    for variable in seed_states(model):
-        first = np.array(keras.ops.convert_to_numpy(variable))
-        for number, copy in enumerate(variable.value.values):
-            copy.assign(first + np.array([number * _SEED_STRIDE, 0], first.dtype))
+    import tensorflow as tf
+
+    def spread() -> None:
+        context = tf.distribute.get_replica_context()
+        number = context.replica_id_in_sync_group
+        shift = tf.cast(tf.stack([number * _SEED_STRIDE, 0]), "int64")
+        own = tf.stack([tf.cast(state.value, "int64") for state in states])
+        first = context.all_reduce("SUM", tf.where(number == 0, own, tf.zeros_like(own)))
+        for state, value in zip(states, tf.unstack(first), strict=True):
+            state.assign(tf.cast(value + shift, state.dtype))
+
+    with strategy.scope():
+        strategy.run(tf.function(spread, autograph=False))
 
 
 def seed_states(layer: Any) -> list[Any]:
@@ -219,6 +231,11 @@ def check_stream(problems: Problems, model: Any, what: str, data: Any) -> None:
     if replicas == 1:
         return
     # Of inputs, targets and weights; a PyDataset does not tell.
+    problems.add_unless(
+        not has_workers(strategy_of(model)),
+        f"{what} comes in batches of its own, which several workers cannot cut into their shares. "
+        "Pass arrays, or what preprocess_train or texts_from_* return.",
+    )
     specs = keras.tree.flatten(getattr(data, "element_spec", ()))
     fixed = bool(specs) and all(
         spec.shape.rank and (spec.shape[0] or 1) % replicas == 0 for spec in specs

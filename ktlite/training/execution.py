@@ -33,7 +33,7 @@ class Execution:
     """How a model is built and run.
 
     Args:
-        strategy: `"mirrored"` or a `tf.distribute.Strategy`; None: one device.
+        strategy: `"mirrored"`, `"multiworker"` or a `tf.distribute.Strategy`; None: one device.
         devices: Names of devices to mirror over, such as `["GPU:0", "GPU:1"]`.
         precision: `"float32"`, `"bfloat16"` or `"float16"`, or Keras' names of the mixed
             policies that the latter stand for. None: Keras' global policy.

@@ -12,6 +12,7 @@ import numpy as np
 
 from ktlite.batching import plan_batches
 from ktlite.errors import ArgumentError, DataError
+from ktlite.tasks.losses import IGNORE
 from ktlite.training.distribution import shares
 from ktlite.training.stream import Stream, without_autotune
 
@@ -139,7 +140,7 @@ class Feed:
             class_weight: Weight of each target class; multiplies the rows' weights.
             strategy: Of the devices that share each batch. A batch that they cannot share
                 evenly is filled up with rows of its own that weigh nothing. (Metrics count
-                these, and so does the loss where the data has no fixed targets.)
+                these.)
             start: Batches of the first epoch to leave out, from its begin.
 
         Returns:
@@ -147,7 +148,7 @@ class Feed:
         """
         weights = self._weights(class_weight)
         replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-        if replicas > 1 and weights is None and self.data.targets is not None:
+        if replicas > 1 and weights is None:
             weights = np.ones(len(self.data), "float32")
 
         # Of this data set alone: the thread of one that ended may still be fetching ahead.
@@ -161,12 +162,10 @@ class Feed:
             rows = plan(epoch)[position]
             filled = np.resize(rows, len(rows) + -len(rows) % replicas)
             columns = self._batch(filled, weights, (self.seed, epoch, position))
-            if weights is not None and len(filled) > len(rows):
-                # So that the mean over what is there now is that over the batch.
-                columns[-1][: len(rows)] *= len(filled) / len(rows)
-                columns[-1][len(rows) :] = 0
             self.widths.add(columns[0].shape[-1])
-            return columns
+            if replicas == 1:
+                return columns
+            return self._evened(columns, len(rows), shares(len(filled), replicas))
 
         return self._dataset(fetch, weights, strategy)
 
@@ -176,27 +175,40 @@ class Feed:
         Args:
             strategy: Of the devices that share each batch, as for `training`.
         """
-        plan = self._validation_plan(strategy)
+        plan, parts = self.plan(None), self._validation_parts(strategy)
         weights = self._weights(None)
+        replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+        if replicas > 1 and weights is None and self._counted:
+            weights = np.ones(len(self.data), "float32")
 
         def fetch(step: int) -> list[np.ndarray]:
-            position = step % len(plan)
-            return self._batch(plan[position], weights, (*FIXED, position))
+            position, first, end = parts[step % len(parts)]
+            columns = self._batch(plan[position], weights, (*FIXED, position))
+            if replicas > 1 and weights is not None:
+                of_devices = [
+                    slice(first + part.start, first + part.stop)
+                    for part in shares(end - first, replicas)
+                ]
+                columns = self._evened(columns, len(plan[position]), of_devices)
+            return [column[first:end] for column in columns]
 
         return self._dataset(fetch, weights, strategy)
 
     def validation_steps(self, strategy: Any = None) -> int:
         """Returns the batches of one pass through `validation`."""
-        return len(self._validation_plan(strategy))
+        return len(self._validation_parts(strategy))
 
-    def _validation_plan(self, strategy: Any) -> list[np.ndarray]:
-        plan = self.plan(None)
+    def _validation_parts(self, strategy: Any) -> list[tuple[int, int, int]]:
+        """Returns (number, first row, end) of what is taken of each batch of `plan(None)`."""
+        sizes = [len(rows) for rows in self.plan(None)]
         replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         # Keras cannot begin with a batch that is shared unevenly. Rows that are left over
         # when all devices have got as many make a batch of their own.
-        whole = len(plan[-1]) - len(plan[-1]) % replicas
-        last = [part for part in np.split(plan[-1], [whole]) if len(part)]
-        return [*plan[:-1], *last]
+        last, size = len(sizes) - 1, sizes.pop()
+        whole = size - size % replicas
+        parts = [(number, 0, size) for number, size in enumerate(sizes)]
+        cuts = [(last, 0, whole), (last, whole, size)]
+        return parts + [cut for cut in cuts if cut[1] < cut[2]]
 
     def _weights(self, class_weight: dict[int, float] | None) -> np.ndarray | None:
         weights = getattr(self.data, "sample_weight", None)
@@ -211,25 +223,54 @@ class Feed:
     def _batch(self, rows: np.ndarray, weights: np.ndarray | None, seed: Seed) -> list[np.ndarray]:
         inputs, targets = self.data.examples(rows, seed)
         columns = [*keras.tree.flatten(inputs), *keras.tree.flatten(targets)]
-        return columns if weights is None else [*columns, weights[rows].astype("float32")]
+        if weights is not None:
+            # Of as many axes as what they weigh, or Keras would not know which one is theirs.
+            own = weights[rows].astype("float32")
+            axes = [target.ndim - own.ndim for target in columns[-self._outputs :]]
+            columns += [own.reshape(*own.shape, *[1] * count) for count in axes]
+        return columns
+
+    def _evened(self, columns: list[np.ndarray], rows: int, parts: list[slice]) -> list[np.ndarray]:
+        """Returns a batch with weights for the devices that share it, as `_evened` says."""
+        first = len(columns) - self._outputs
+        targets, weights = columns[first - self._outputs : first], columns[first:]
+        return columns[:first] + [
+            _evened(target, weight, rows, parts, self._counted)
+            for target, weight in zip(targets, weights, strict=True)
+        ]
+
+    @functools.cached_property
+    def _outputs(self) -> int:
+        """The number of arrays of targets, each of which has weights."""
+        return len(keras.tree.flatten(self.data.examples(np.zeros(1, "int64"), FIXED)[1]))
+
+    @property
+    def _counted(self) -> bool:
+        """Whether the loss is a mean over targets that count, not over rows."""
+        task = getattr(getattr(self.data, "preproc", None), "task", None)
+        return task is not None and task.counts_targets
 
     def _dataset(self, fetch: Any, weights: np.ndarray | None, strategy: Any) -> Any:
         """Returns the batches that `fetch` gives for 0, 1, 2, ... as a data set."""
         if strategy is None:
             return self._pipeline(fetch, weights)
         replicas = strategy.num_replicas_in_sync
-        batch = functools.lru_cache(maxsize=1)(fetch)
 
-        def share(step: int) -> list[np.ndarray]:
-            number, replica = divmod(step, replicas)
-            columns = batch(number)
-            part = shares(len(columns[0]), replicas)[replica]
-            return [column[part] for column in columns]
+        # The replicas of a worker take the elements of its pipeline in turn, each its share.
+        def of_worker(context: Any) -> Any:
+            own = replicas // context.num_input_pipelines
+            first = own * context.input_pipeline_id
+            batch = functools.lru_cache(maxsize=1)(fetch)
 
-        # The replicas take the elements of this pipeline in turn, each its share.
-        return strategy.distribute_datasets_from_function(
-            lambda context: self._pipeline(share, weights)
-        )
+            def share(step: int) -> list[np.ndarray]:
+                number, replica = divmod(step, own)
+                columns = batch(number)
+                part = shares(len(columns[0]), replicas)[first + replica]
+                return [column[part] for column in columns]
+
+            return self._pipeline(share, weights)
+
+        return strategy.distribute_datasets_from_function(of_worker)
 
     def _pipeline(self, fetch: Any, weights: np.ndarray | None) -> Any:
         import tensorflow as tf
@@ -245,12 +286,11 @@ class Feed:
         made = self.data.targets is None or self.data.targets.dtype == object
         free = 0 if not ragged else count if made else inputs
         shapes = [
-            (None, *column.shape[1:-1], None)
-            if i < free and column.ndim > 1
-            else (None, *column.shape[1:])
+            _free_shape(column) if i < free and column.ndim > 1 else (None, *column.shape[1:])
             for i, column in enumerate(columns)
         ]
 
+        @tf.autograph.experimental.do_not_convert  # a look at its source takes seconds
         def load(step: Any) -> tuple[Any, ...]:
             loaded = tf.numpy_function(
                 lambda i: fetch(int(i)), [step], [tf.as_dtype(c.dtype) for c in columns]
@@ -258,10 +298,44 @@ class Feed:
             for column, shape in zip(loaded, shapes, strict=True):
                 column.set_shape(shape)
             packed = keras.tree.pack_sequence_as(example, list(loaded[:count]))
-            return (*packed, *loaded[count:])
+            if weights is None:
+                return tuple(packed)
+            return (*packed, keras.tree.pack_sequence_as(example[1], list(loaded[count:])))
 
-        dataset = tf.data.Dataset.range(np.iinfo("int64").max).map(load).prefetch(2)
+        dataset = tf.data.Dataset.counter().map(load).prefetch(2)
         return without_autotune(dataset)
+
+
+def _free_shape(column: np.ndarray) -> tuple[int | None, ...]:
+    """Returns the shape of batches of any length: of ids, [..., length], or of vectors of them."""
+    if column.dtype.kind == "f":
+        return (*[None] * (column.ndim - 1), column.shape[-1])
+    return (None, *column.shape[1:-1], None)
+
+
+def _evened(
+    targets: np.ndarray, weights: np.ndarray, rows: int, parts: list[slice], counted: bool
+) -> np.ndarray:
+    """Returns weights with which the mean of the devices' losses is the loss of the batch.
+
+    Keras gives each device the mean over its share, and averages these.
+
+    Args:
+        targets: Of a batch that was filled up, [filled, ...].
+        weights: float32 [filled, ...].
+        rows: Those of the batch; the others weigh nothing.
+        parts: The shares of the devices.
+        counted: Whether a mean is one over the targets that count, not one over the rows.
+    """
+    counts = np.ones(len(targets))
+    if counted:
+        counts = (targets != IGNORE).reshape(len(targets), -1).sum(axis=1)
+    factors = np.zeros(len(targets))
+    for part in parts:
+        factors[part] = counts[part].sum() / max(1, part.stop - part.start)
+    factors *= len(targets) / max(1, counts[:rows].sum())
+    factors[rows:] = 0
+    return (weights * factors.reshape(-1, *[1] * (weights.ndim - 1))).astype("float32")
 
 
 def class_numbers(targets: Any) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import keras
+import numpy as np
 
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError
@@ -55,6 +57,26 @@ def recompile(model: Any) -> None:
             if hasattr(old, name):  # a setting that Keras keeps out of the config
                 setattr(new, name, getattr(old, name))
         model.compile(**{**model._compile_config.config, "optimizer": new})
+
+
+def encoder_is_frozen(model: Any) -> bool:
+    """Says whether a model has an encoder and a head, and nothing below the head trains."""
+    if not hasattr(model, "run_encoder") or model.head is None:
+        return False
+    return not any(weight.trainable for weight in _below_head(model))
+
+
+def encoder_digest(model: Any) -> str:
+    """Returns a digest of all weights below a model's head."""
+    digest = hashlib.blake2b(digest_size=16)
+    for weight in _below_head(model):
+        array = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        digest.update(array.view("uint8").data)  # bfloat16 has no buffer of its own
+    return digest.hexdigest()
+
+
+def _below_head(model: Any) -> list[Any]:
+    return [*model.embeddings.weights, *model.encoder.weights]
 
 
 def describe_layers(model: Any) -> str:

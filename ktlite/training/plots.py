@@ -18,6 +18,7 @@ from ktlite._logging import logger
 from ktlite.errors import ArgumentError, did_you_mean, listing
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -111,6 +112,25 @@ def plot_history(history: Mapping[str, Sequence[float]], what: str = "loss") -> 
     if what in PER_STEP:
         return _plot_steps(history["iterations"], history[what], PER_STEP[what])
     return _plot_epochs(history[what], history.get(f"val_{what}", ()), what)
+
+
+def plot_trials(trials: pd.DataFrame, monitor: str, mode: str) -> Figure:
+    """Draws what each trial of a search reached, and the best so far.
+
+    Args:
+        trials: With the columns number, state and value.
+        monitor: What the values are.
+        mode: Whether the `"min"` or the `"max"` is the best.
+    """
+    done = trials[trials["state"] == "complete"]
+    figure, axes = new_figure("Trial", monitor)
+    numbers, values = done["number"] + 1, done["value"].astype(float)
+    best = values.cummin() if mode == "min" else values.cummax()
+    axes.plot(numbers, values, "o", color=BLUE, alpha=0.6, markersize=7, label="trial")
+    axes.step(numbers, best, where="post", color=VERMILION, linewidth=2.2, label="best")
+    axes.legend(frameon=False, fontsize=10, labelcolor=INK)
+    axes.set_title(f"{monitor} by trial", loc="left", pad=14, **title_font())
+    return figure
 
 
 def show(figure: Figure) -> None:

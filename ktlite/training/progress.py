@@ -11,10 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from ktlite._interrupts import Interrupts
 from ktlite.training.checkpoints import Checkpoint, Checkpoints
 from ktlite.training.distribution import spread_seeds
-from ktlite.training.interrupts import Interrupts
 from ktlite.training.state import assign, average_names, copies, copy
+from ktlite.training.workers import agreed, first_writes
 
 _LASTING, _IN_EPOCH = ("model", "optimizer"), ("model", "optimizer", "metrics")
 
@@ -107,8 +108,11 @@ class Progress(keras.callbacks.CallbackList):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.position = batch + self._offset
-        self._keep_if_due()
-        self._stops.raise_if_any()
+        asked = self._asked()
+        self._keep_if_due(asked > 0)
+        if asked > 1:
+            self._stops.noted = asked
+            self._stops.raise_if_any()
         super().on_train_batch_begin(self.position, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -126,8 +130,9 @@ class Progress(keras.callbacks.CallbackList):
         super().on_epoch_end(epoch, logs)
 
     def finish(self) -> None:
-        """Keeps the end of the run."""
+        """Keeps the end of the run; a signal that one worker got is then known to all."""
         self._keep(finished=True)
+        self._stops.noted = agreed(self.model, self._stops.noted or 0) or None
 
     def already_finished(self) -> bool:
         """Says whether the run has ended; if so, puts its end into the model."""
@@ -142,12 +147,17 @@ class Progress(keras.callbacks.CallbackList):
         for variable, value in zip(self.model.variables, self._good, strict=True):
             variable.assign(value)
 
-    def _keep_if_due(self) -> None:
+    def _asked(self) -> int:
+        """Returns the signal that this worker or another got, or 1 if a checkpoint is due."""
+        kept = self._checkpoints
+        late = kept is not None and time.monotonic() - self._saved_at > kept.seconds
+        return agreed(self.model, self._stops.noted or int(late))
+
+    def _keep_if_due(self, asked: bool) -> None:
         if self._checkpoints is None or not (self._exact or self.position == 0):
             return
         new_epoch = self.position == 0 and self._done > self._kept
-        late = time.monotonic() - self._saved_at > self._checkpoints.seconds
-        if new_epoch or late or self._stops.noted is not None:
+        if new_epoch or asked:
             self._keep()
 
     def _keep(self, finished: bool = False) -> None:
@@ -159,21 +169,21 @@ class Progress(keras.callbacks.CallbackList):
             for j, array in enumerate(state.pop("weights", ())):
                 tensors[f"callback{i}/{j}"] = array
         name, keys, *rest = np.random.get_state(legacy=True)
-        self._checkpoints.write(
-            {
-                "step": self._done,
-                "epoch": self.epoch,
-                "position": 0 if finished else self.position,
-                "finished": finished,
-                "history": self.model.history.history,
-                "epochs": self.model.history.epoch,
-                "averages": {} if finished else average_names(self.model),
-                "callbacks": states,
-                "python_random": random.getstate(),
-                "numpy_random": [name, np.asarray(keys).tolist(), *rest],
-            },
-            tensors,
-        )
+        state = {
+            "step": self._done,
+            "epoch": self.epoch,
+            "position": 0 if finished else self.position,
+            "finished": finished,
+            "history": self.model.history.history,
+            "epochs": self.model.history.epoch,
+            "averages": {} if finished else average_names(self.model),
+            "callbacks": states,
+            "python_random": random.getstate(),
+            "numpy_random": [name, np.asarray(keys).tolist(), *rest],
+        }
+        with first_writes(self.model, self._checkpoints.folder) as first:
+            if first:
+                self._checkpoints.write(state, tensors)
         self._kept, self._saved_at = self._done, time.monotonic()
 
     def _stateful(self) -> list[Any]:

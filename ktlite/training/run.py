@@ -8,18 +8,25 @@ from typing import Any
 
 import keras
 
+from ktlite._interrupts import Interrupts
 from ktlite.training.callbacks import MovingAverage, ScheduleCallback, WholeGroups
 from ktlite.training.checkpoints import Checkpoints
 from ktlite.training.distribution import spread_seeds, strategy_of
 from ktlite.training.faults import not_finite, out_of_memory
 from ktlite.training.feed import Feed
 from ktlite.training.freezing import recompile
-from ktlite.training.interrupts import Interrupts
 from ktlite.training.memory import is_out_of_memory
 from ktlite.training.optimizers import inner, momentum_variable, strategy_scope
 from ktlite.training.progress import NotFinite, Progress
 from ktlite.training.state import averages
 from ktlite.training.stream import Stream
+from ktlite.training.workers import (
+    is_lost,
+    let_workers_fit,
+    tell_others,
+    worker_lost,
+    workers_strategy,
+)
 from ktlite.training.xla import watch_programs
 
 
@@ -63,7 +70,8 @@ def fit(
         verbose: Keras' `verbose`: 0 silent, 1 bar, 2 line an epoch.
 
     Raises:
-        TrainingError: If the loss becomes NaN or infinite.
+        TrainingError: If the loss becomes NaN or infinite, memory runs out, or another worker
+            has gone.
         KeyboardInterrupt: After Ctrl-C.
         SystemExit: After SIGTERM.
     """
@@ -73,6 +81,7 @@ def fit(
     extra += [] if schedule is None else [schedule]
     strategy = strategy_of(model)
     spread_seeds(model)
+    let_workers_fit(model)
     if isinstance(train, Feed):
         extra += watch_programs(model, train)
     accumulates = getattr(inner(model.optimizer), "gradient_accumulation_steps", None)
@@ -116,6 +125,10 @@ def fit(
         except BaseException as error:
             for average in averaging:
                 average.show()
+            if workers_strategy(model) is not None and isinstance(error, Exception):
+                if is_lost(error):
+                    raise worker_lost(error) from error
+                tell_others(error)
             if is_out_of_memory(error):
                 raise out_of_memory(train) from error
             raise

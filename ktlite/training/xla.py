@@ -55,7 +55,7 @@ def compile_encoder(model: Any) -> None:
         >>> model = ktlite.load_model("my-bert")
         >>> compile_encoder(model)
     """
-    model.run_encoder = CompiledEncoder(model.encoder)
+    model.run_encoder = CompiledEncoder(model.encoder, model.embeddings)
 
 
 class CompiledEncoder:
@@ -67,16 +67,17 @@ class CompiledEncoder:
 
     Args:
         encoder: A built `Encoder`.
+        embeddings: The `Embeddings` whose output it takes.
 
     Attributes:
         rows: Batches of fewer rows are filled up to this many while in the encoder, so that
             the last batch of an epoch does not need programs of its own.
     """
 
-    def __init__(self, encoder: Any) -> None:
-        self.encoder = encoder
+    def __init__(self, encoder: Any, embeddings: Any) -> None:
+        self.encoder, self.embeddings = encoder, embeddings
         self.rows = 1
-        # One for each choice of trained weights, which freezing changes, and of outputs.
+        # One for each choice of what has a gradient, which freezing changes, and of outputs.
         self.functions: dict[tuple[tuple[bool, ...], bool], Any] = {}
 
     def __call__(
@@ -87,7 +88,7 @@ class CompiledEncoder:
         import tensorflow as tf
 
         weights, seeds = self.encoder.weights, seed_states(self.encoder)
-        trained = tuple(weight.trainable for weight in weights)
+        trained = (bool(self.embeddings.trainable_weights), *(w.trainable for w in weights))
         if (trained, first_only) not in self.functions:
             self.functions[trained, first_only] = tf.function(
                 functools.partial(self._run, trained, first_only),
@@ -117,9 +118,9 @@ class CompiledEncoder:
         mask: Any,
     ) -> tuple[Any, list[Any]]:
         states = seed_states(self.encoder)
-        values = [
-            weight if trains else keras.ops.stop_gradient(weight)
-            for weight, trains in zip(weights, trained, strict=True)
+        x, *values = [
+            tensor if trains else keras.ops.stop_gradient(tensor)
+            for tensor, trains in zip([x, *weights], trained, strict=True)
         ]
         variables = [*self.encoder.weights, *states]
         with keras.StatelessScope(zip(variables, [*values, *seeds], strict=True)) as scope:
@@ -130,10 +131,10 @@ class CompiledEncoder:
 def watch_programs(model: Any, feed: Feed) -> list[keras.callbacks.Callback]:
     """Prepares a model for the batches of a feed; returns the callback that counts its programs.
 
-    Nothing happens where the model's encoder is not compiled.
+    Nothing happens where the model's encoder is not compiled, or does not run.
     """
     encoder = getattr(model, "run_encoder", None)
-    if not isinstance(encoder, CompiledEncoder):
+    if not isinstance(encoder, CompiledEncoder) or "input_ids" not in feed.example():
         return []
     rows = feed.batch_size // replicas_of(model)
     if rows != encoder.rows:

@@ -153,7 +153,7 @@ def test_texts_of_the_command_line(
     tiny_predictors: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(tiny_predictors / "classification")
-    assert main(["predict", folder, *TEXTS[:2]]) == 0
+    assert main(["predict", "--devices", "CPU:0", folder, *TEXTS[:2]]) == 0
     expected = load_predictor(folder).predict(TEXTS[:2])
     assert capsys.readouterr().out.split() == expected
 
@@ -295,6 +295,9 @@ def test_explanation(
         (["predict", "{folder}", "text", "--option", "n_best=2"], 2, "n_best"),
         (["predict", "{folder}", "text", "--option", "x"], 2, "NAME=VALUE"),
         (["predict", "{folder}", "text", "--block", "0"], 2, "1 or more"),
+        (["predict", "{folder}", "text", "--devices", "CPU:0,GPU:7"], 2,
+          "load_predictor: devices: GPU:7 not found"),
+        (["predict", "{folder}", "-i", "{folder}", "-o", "x", "--devices", "GPU:7"], 2, "GPU:7"),
         (["predict", "{folder}", "text", "-o", "x.csv"], 2, "--output does not go with TEXT"),
         (["predict", "{folder}", "-i", "{folder}", "--format", "csv"], 2, "with a folder"),
         (["predict", "{folder}", "-i", "x.csv", "--pair"], 2, "--pair does not go with a file"),

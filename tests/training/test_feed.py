@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from ktlite.errors import ArgumentError, DataError
-from ktlite.training.feed import ArrayData, Feed, as_feed
+from ktlite.tasks.losses import IGNORE
+from ktlite.training.distribution import shares
+from ktlite.training.feed import ArrayData, Feed, _evened, as_feed
 from ktlite.training.stream import Stream
 
 
@@ -63,6 +65,15 @@ def test_class_weights_multiply_sample_weights() -> None:
     assert by_target == [(0, 1.0), (1, 2.0), (1, 6.0)]
 
 
+def test_a_row_may_have_a_weight_for_each_of_its_targets() -> None:
+    targets, weights = np.zeros((4, 5, 1), "float32"), np.arange(20.0).reshape(4, 5)
+    feed = Feed(ArrayData(np.zeros((4, 5, 3)), targets, weights), 4, seed=0)
+    for dataset in (feed.training(0, 1), feed.validation()):
+        _, _, found = next(iter(dataset))
+        np.testing.assert_array_equal(np.sort(found.numpy().ravel()), np.arange(20))
+        assert found.shape == (4, 5, 1)
+
+
 @pytest.mark.parametrize(
     "x",
     [np.zeros((4, 2)), [np.zeros((4, 2)), np.ones((4, 3))], {"a": np.zeros(4), "b": np.ones(4)}],
@@ -105,3 +116,24 @@ def test_autotune_is_off_so_that_a_fit_does_not_wait_for_its_thread() -> None:
     feed = Feed(arrays(), 4, seed=0)
     assert feed.training(0, feed.steps).options().autotune.enabled is False
     assert feed.validation().options().autotune.enabled is False
+
+
+@pytest.mark.parametrize(
+    ("targets", "counted", "expected"),
+    [
+        # Four rows: three, and one that fills the batch up.
+        ([0, 1, 2, 0], False, [4 / 3, 4 / 3, 4 / 3, 0]),
+        ([0, IGNORE, 2, 0], False, [4 / 3, 4 / 3, 4 / 3, 0]),
+        # Of 5 targets that count, the first device has 3; of the second's 4, 2 are a filler's.
+        ([[1, IGNORE], [1, 2], [1, 2], [1, 2]], True, [6 / 5, 6 / 5, 8 / 5, 0]),
+        ([[IGNORE, IGNORE]] * 4, True, [0, 0, 0, 0]),
+    ],
+)
+@pytest.mark.parametrize("axes", [1, 2])
+def test_weights_make_the_mean_of_devices_that_of_the_batch(
+    targets: list[Any], counted: bool, expected: list[float], axes: int
+) -> None:
+    weights = np.array([1, 2, 1, 5], "float32").reshape(-1, *[1] * (axes - 1))
+    found = _evened(np.array(targets), weights, 3, shares(4, 2), counted)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, weights * np.reshape(expected, weights.shape), rtol=1e-6)

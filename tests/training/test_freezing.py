@@ -8,10 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import ktlite
+from ktlite.models import from_pretrained
 from ktlite.training import freezing
 from ktlite.training.optimizers import AdamW, learning_rate
+from ktlite.training.xla import compile_encoder
 
 X, Y = np.ones((4, 2), "float32"), np.zeros((4, 1), "float32")
 
@@ -129,6 +132,18 @@ def test_recompiling_keeps_a_loss_scale_and_a_schedule() -> None:
     assert changed(model) == [True] * 3
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_digest_of_an_encoder_is_that_of_its_weights(tiny_checkpoint: Path, dtype: str) -> None:
+    model = from_pretrained(tiny_checkpoint, dtype=dtype)
+    before = freezing.encoder_digest(model)
+    weight = model.encoder.weights[-1]
+    value = np.array(weight)
+    weight.assign(value + 1)
+    assert freezing.encoder_digest(model) != before
+    weight.assign(value)
+    assert freezing.encoder_digest(model) == before
+
+
 def test_the_description_numbers_the_groups() -> None:
     model = small()
     freezing.set_frozen(model, 1)
@@ -138,3 +153,68 @@ def test_the_description_numbers_the_groups() -> None:
         ["1", "two", "yes", "12"],
         ["2", "three", "yes", "4"],
     ]
+
+
+def products(graph: Any) -> int:
+    """Returns how many matrix products the results of a graph depend on."""
+    definition = graph.as_graph_def()
+    functions = {function.signature.name: function for function in definition.library.function}
+
+    def count(nodes: Any, results: list[str]) -> int:
+        held, seen, found = {node.name: node for node in nodes}, set(), 0
+        todo = list(results)
+        while todo:
+            name = todo.pop().lstrip("^").split(":")[0]
+            if name in seen or name not in held:
+                continue
+            seen.add(name)
+            todo += held[name].input
+            found += held[name].op in ("MatMul", "BatchMatMulV2", "Einsum")
+            if held[name].op in ("PartitionedCall", "StatefulPartitionedCall"):
+                function = functions[held[name].attr["f"].func.name]
+                found += count(function.node_def, list(function.ret.values()))
+        return found
+
+    return count(definition.node, [output.op.name for output in graph.outputs])
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_no_backward_pass_runs_below_the_lowest_layer_that_trains(
+    tiny_checkpoint: Path, xla: bool
+) -> None:
+    """Each of two blocks has 6 matrix products, the head has 2, and a backward pass 2 for each.
+
+    But the first one that trains needs no gradient of what it takes.
+    """
+    model = ktlite.load_model(tiny_checkpoint)
+    if xla:
+        compile_encoder(model)
+    inputs = {"input_ids": np.array([[2, 5, 6, 3]], "int32")}
+
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(inputs, training=True))
+        return loss, tape.gradient(loss, [w.value for w in model.trainable_weights])
+
+    found = []
+    for frozen in range(5):
+        freezing.set_frozen(model, frozen)
+        found.append(products(tf.function(step, autograph=False).get_concrete_function().graph))
+    forward = 6 + 6 + 2
+    assert found == [forward + backward for backward in (28, 27, 15, 3, 1)]
+
+
+def test_frozen_layers_run_without_dropout(tiny_checkpoint: Path) -> None:
+    dropout = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5}
+    model = ktlite.load_model(tiny_checkpoint, config=dropout)
+    inputs = {"input_ids": np.array([[2, 5, 6, 3]], "int32")}
+
+    def differs() -> bool:
+        one, other = (model.hidden_states(inputs, training=True)[0].numpy() for _ in range(2))
+        return bool((one != other).any())
+
+    found = []
+    for count in range(4):
+        freezing.set_frozen(model, count)
+        found.append(differs())
+    assert found == [True, True, True, False]

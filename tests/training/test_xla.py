@@ -98,7 +98,8 @@ def test_frozen_blocks_get_no_gradient_and_the_others_the_same(golden: Path) -> 
         np.testing.assert_allclose(other, one, atol=1e-5)
     ((trained, first_only),) = compiled.run_encoder.functions
     assert first_only
-    assert trained == tuple(weight.trainable for weight in compiled.encoder.weights)
+    # Of what the encoder takes, and of its weights.
+    assert trained == (False, *(weight.trainable for weight in compiled.encoder.weights))
     assert 0 < sum(trained) < len(trained)
 
 
@@ -129,7 +130,7 @@ def test_random_states_advance_as_those_of_the_plain_encoder(golden: Path) -> No
 
 def test_a_batch_of_fewer_rows_needs_no_program_of_its_own(golden: Path) -> None:
     model = load(golden / "bert-gelu")
-    encoder = CompiledEncoder(model.encoder)
+    encoder = CompiledEncoder(model.encoder, model.embeddings)
     encoder.rows = 8
     seen = []
     x = np.random.default_rng(0).normal(size=(8, 6, model.spec.encoder.width)).astype("float32")

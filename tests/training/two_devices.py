@@ -26,6 +26,7 @@ from ktlite.training.optimizers import AdamW, LossScaleOptimizer
 
 DEVICES = ["CPU:0", "cpu:1"]
 TRAIN, VAL = 27, 13  # batches of 8: the last ones have 3 and 5 rows
+DROPOUTS = ["hidden_dropout", "attention_probs_dropout", "classifier_dropout"]
 
 
 def texts(count: int, seed: int) -> tuple[list[str], list[str]]:
@@ -119,22 +120,75 @@ def batches(strategy: Any) -> dict[str, Any]:
     }
 
 
+def kept(checkpoint: str, **options: Any) -> list[list[float]]:
+    """Trains the head alone, on what the frozen encoder makes of the texts."""
+    here = learner(checkpoint, **options)
+    here.freeze()
+    history = here.fit_onecycle(0.05, 2, class_weight="balanced", verbose=0).history
+    return [*here.predict().tolist(), [*history["val_loss"], *history["val_accuracy"]]]
+
+
+def counted(tokenizer: str, **options: Any) -> dict[str, list[float]]:
+    """Trains where targets that count are as many in no two shares of a batch."""
+    small = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    still = {f"{part}_prob": 0.0 for part in DROPOUTS}
+    config = {"model_type": "albert", "embedding_size": 8, "intermediate_size": 16, **small}
+    words, _ = texts(TRAIN, 2)
+    pretrainer = ktlite.get_pretrainer(
+        {**config, **still, "max_position_embeddings": 32},
+        words,
+        words,
+        batch_size=8,
+        eval_batch_size=8,
+        tokenizer=tokenizer,
+        maxlen=24,
+        mask_probability=0.4,
+        verbose=0,
+        **options,
+    )
+    tags = [["B-X" if word in "abc" else "O" for word in text.split()] for text in words]
+    data = [text.split() for text in words], tags
+    tagger = ktlite.get_learner(
+        tokenizer,
+        data,
+        data,
+        task="token-classification",
+        maxlen=24,
+        batch_size=8,
+        eval_batch_size=8,
+        verbose=0,
+        **options,
+    )
+    found = {}
+    for name, here in (("masked words", pretrainer), ("tags", tagger)):
+        here.model.optimizer.global_clipnorm = 0.1
+        losses = here.lr_find(start_lr=1e-5, max_lr=1e-2, lr_mult=2.0, verbose=0).losses
+        val_losses = here.fit_onecycle(1e-2, 2, verbose=0).history["val_loss"]
+        figures = here.metrics()
+        figures = [figures[key] for key in sorted(figures)]
+        found[name] = [*losses.tolist(), *val_losses, *figures]
+    return found
+
+
 def keras_model(strategy: Any) -> dict[str, Any]:
     """Trains a Keras model on arrays, or on a data set with batches of a fixed size."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(12, 4)).astype("float32"), rng.integers(0, 2, 12)
+    steps = rng.normal(size=(11, 5, 4)).astype("float32")  # a target for each of five steps
+    targets = rng.integers(0, 2, (11, 5, 1))
     found: dict[str, Any] = {}
-    for name in ("arrays", "stream"):
+    for name in ("arrays", "stream", "steps"):
         with contextlib.nullcontext() if strategy is None else strategy.scope():
             dense = keras.layers.Dense(2, kernel_initializer=keras.initializers.GlorotUniform(1))
-            model = keras.Sequential([keras.Input((4,)), dense])
+            shape = (5, 4) if name == "steps" else (4,)
+            model = keras.Sequential([keras.Input(shape), dense])
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(AdamW(), loss=loss)
         stream = tf.data.Dataset.from_tensor_slices((x, y)).batch(4, drop_remainder=True)
-        data = stream if name == "stream" else (x, y)
+        data = {"arrays": (x, y), "stream": stream, "steps": (steps, targets)}[name]
         here = ktlite.get_learner(model, data, data, batch_size=8, eval_batch_size=8)
         here.fit(1e-2, 2, verbose=0)
-        found[name] = here.predict().tolist()
+        found[name] = weights(model).tolist()
     return found
 
 
@@ -205,6 +259,8 @@ def main(checkpoint: str, result: str) -> None:
         "quick": quick(checkpoint),
         "xla": quick(checkpoint, devices=DEVICES, xla=True),
         "batches": batches(two),
+        "kept": [kept(checkpoint), kept(checkpoint, devices=DEVICES)],
+        "counted": [counted(checkpoint), counted(checkpoint, devices=DEVICES)],
         "keras": [keras_model(None), keras_model(two)],
         "dropout": dropout(two),
         "scaled_step": scaled_step(two),

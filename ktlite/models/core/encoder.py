@@ -162,9 +162,11 @@ class Encoder(layers.Layer):
             block = self.blocks[i * self.spec.blocks // self.spec.layers]
             convolution = self.convolution if i == 0 else None
             narrows = first_only and i + 1 == self.spec.layers and convolution is None
-            x = self.run_block(block, x, mask, relative, first_only=narrows, training=training)
+            # What is frozen runs as it does in prediction, without dropout.
+            on = training and block.trainable
+            x = self.run_block(block, x, mask, relative, first_only=narrows, training=on)
             if convolution is not None:
-                x = convolution(embedded, x, attention_mask, training=training)
+                x = convolution(embedded, x, attention_mask, training=on)
         x = x[:, :1] if first_only else x
         return x if self.norm is None else self.norm(x)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a training: the step is finished first."""
+"""Ctrl-C, SIGTERM and a closed terminal during a training: the step is finished first."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from typing import Any
 
 from ktlite._logging import logger
 
+# Windows has no SIGHUP.
+_SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+
 
 class Interrupts:
     """Notes the first Ctrl-C or SIGTERM inside a `with`; a second one stops at once.
 
-    Only the main thread can handle signals; elsewhere nothing changes. A signal that the
-    process ignores stays ignored. The handlers that were there are put back at the end.
+    SIGHUP, of a terminal that is closed, is taken for SIGTERM. Only the main thread can handle
+    signals; elsewhere nothing changes. A signal that the process ignores (as under `nohup`)
+    stays ignored. The handlers that were there are put back at the end.
+
+    Args:
+        then: What is done after the first signal, for the log.
 
     Attributes:
         noted: The signal's number; None: there was none.
@@ -26,13 +33,16 @@ class Interrupts:
         ...         interrupts.raise_if_any()
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, then: str = "stopping after this step, or this validation; once more stops at once"
+    ) -> None:
+        self._then = then
         self.noted: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _SIGNALS:
                 handler = signal.getsignal(number)
                 if handler not in (signal.SIG_IGN, None):  # None: not set from Python
                     self._before[number] = signal.signal(number, self._note)
@@ -59,14 +69,12 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        again, self.noted = self.noted is not None, number
+        again = self.noted is not None
+        self.noted = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
         if again:
             self._put_back()
             self.raise_if_any()
-        logger.info(
-            "%s: stopping after this step, or this validation; once more stops at once",
-            signal.Signals(number).name,
-        )
+        logger.info("%s: %s", signal.Signals(number).name, self._then)
 
     def _put_back(self) -> None:
         for number, handler in self._before.items():
