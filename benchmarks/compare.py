@@ -80,6 +80,7 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
+    "PYTHONDONTWRITEBYTECODE": "",  # a source tree is compiled once, as installed packages are
 }
 
 
