@@ -145,7 +145,7 @@ def test_a_model_without_weights_yet_is_refused():
 
 def test_half_precision_weights_are_restored():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, dtype="bfloat16")])
-    model.compile(AdamW(0.1), loss="mse", jit_compile=False)
+    model.compile(keras.optimizers.AdamW(0.1), loss="mse", jit_compile=False)
     snapshot, before = Snapshot(model), state(model)
     model.fit(X, np.repeat(Y, 4, axis=1), verbose=0)
     assert not before.items() <= state(model).items()

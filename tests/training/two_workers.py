@@ -188,6 +188,8 @@ def saved(checkpoint: str, folder: Path) -> list[str]:
 
 
 def main(what: str, still: str, checkpoint: str, place: str) -> None:
+    # A process in the background ignores Ctrl-C, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(place)
     if what == "train":
         own = folder / f"own-{INDEX}"
