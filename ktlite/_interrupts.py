@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterable, Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -11,6 +12,27 @@ from ktlite._logging import logger
 
 # Windows has no SIGHUP.
 _SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+
+
+def set_handlers(handler: Any, signals: Iterable[int] = _SIGNALS) -> dict[int, Any]:
+    """Sets a handler of signals, but those that the process ignores; returns what was there.
+
+    Only the main thread can: elsewhere nothing changes, and nothing is returned.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    before = {number: signal.getsignal(number) for number in signals}
+    # None: not set from Python.
+    before = {n: one for n, one in before.items() if one not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handler)
+    return before
+
+
+def put_back(handlers: Mapping[int, Any]) -> None:
+    """Sets the handlers that `set_handlers` returned."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 class Interrupts:
@@ -41,11 +63,7 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                handler = signal.getsignal(number)
-                if handler not in (signal.SIG_IGN, None):  # None: not set from Python
-                    self._before[number] = signal.signal(number, self._note)
+        self._before = set_handlers(self._note)
         return self
 
     def __exit__(
@@ -77,6 +95,5 @@ class Interrupts:
         logger.info("%s: %s", signal.Signals(number).name, self._then)
 
     def _put_back(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        put_back(self._before)
         self._before = {}

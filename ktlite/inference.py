@@ -61,7 +61,6 @@ class Runner(abc.ABC):
         batch_size: int,
         verbose: int = 0,
         keep: Callable[[Any, dict[str, np.ndarray]], np.ndarray] = lambda outputs, inputs: outputs,
-        what: str = "Predicting",
     ) -> np.ndarray:
         """Returns the outputs for all of `data`, in its order.
 
@@ -71,7 +70,6 @@ class Runner(abc.ABC):
             batch_size: Rows a batch.
             verbose: 1 shows a progress bar.
             keep: Takes a batch's (outputs, inputs), returns what to keep: an item a row.
-            what: What to call it beside the progress bar.
 
         Returns:
             What was kept, [n, ...].
@@ -83,7 +81,7 @@ class Runner(abc.ABC):
             return (keep(self(inputs), inputs),)
 
         kept = in_order(
-            run, data.lengths, batch_size, what=what, verbose=verbose, at_once=self.devices
+            run, data.lengths, batch_size, what="Predicting", verbose=verbose, at_once=self.devices
         )
         return kept[0] if kept else np.zeros((0,), "float32")
 

@@ -298,7 +298,8 @@ def _check(
         if isinstance(value, tuple):
             problems.add_unless(
                 len(value) == 2 and value[0] < value[1],
-                f"{name}={value!r}; a range is a tuple (lowest, highest), and a choice is a list.",
+                f"{name}={value!r}; a range is a tuple (lowest, highest), and values to choose "
+                "from are a list.",
             )
         values = value if isinstance(value, (list, tuple)) else [value]
         problems.add_unless(len(values) > 0, f"{name} is empty; give a value or several.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -105,16 +106,16 @@ class KeptFeatures:
 
     def seconds(self, feeds: Mapping[str, Feed | Stream | None], batch_size: int) -> float:
         """Returns about how long `feeds` would encode, by the time of one batch of each."""
-        encoder, total = self._encoder(), 0.0
+        total = 0.0
         for feed in self._new(feeds).values():
             lengths = feed.data.lengths
             rows = np.argsort(lengths)[len(lengths) // 2 :][:batch_size]
             inputs, _ = feed.data.examples(rows, FIXED)
-            encoder(inputs)  # traces it
+            self._encoder(inputs)  # traces it
             started = time.monotonic()
-            encoder(inputs)
+            self._encoder(inputs)
             each = (time.monotonic() - started) / lengths[rows].sum()
-            total += each * lengths.sum() / encoder.devices
+            total += each * lengths.sum() / self._encoder.devices
         return total
 
     def _new(self, feeds: Mapping[str, Feed | Stream | None]) -> dict[str, Feed]:
@@ -144,13 +145,14 @@ class KeptFeatures:
             self._digest, self._kept = digest, {}
         return {name: feed for name, feed in texts.items() if id(feed) not in self._kept}
 
+    @functools.cached_property
     def _encoder(self) -> Forward:
         return Forward(self.forward.model, self.forward.strategy, self._below_head)
 
     def _encoded(self, data: Any, batch_size: int, verbose: int) -> EncodedDataset:
         try:
             with Interrupts("stopping after this batch; once more stops at once") as interrupts:
-                return _encoded(data, self._encoder(), batch_size, verbose, interrupts)
+                return _encoded(data, self._encoder, batch_size, verbose, interrupts)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

@@ -90,7 +90,7 @@ class RateFinding(State):
         # A frozen encoder's vectors are worth their time where the sweep sees each text.
         encode = ["train"] if steps and steps <= sweep_length(start_lr, lr_mult, max_lr) else []
 
-        def sweep(callbacks: Sequence[Any], epochs: int, silent: int) -> None:
+        def sweep(callbacks: Sequence[Any], epochs: int, fit_verbose: int) -> None:
             feed, _ = self._feeds(verbose, encode)
             run.fit(
                 self.model,
@@ -101,7 +101,7 @@ class RateFinding(State):
                 first_epoch=self._epochs_done,
                 callbacks=callbacks,
                 class_weight=weights,
-                verbose=silent,
+                verbose=fit_verbose,
             )
 
         self.lr_finder = find_lr(

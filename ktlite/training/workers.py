@@ -15,12 +15,12 @@ import json
 import os
 import re
 import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ktlite._interrupts import put_back, set_handlers
 from ktlite._logging import logger
 from ktlite._stderr import stderr_without
 from ktlite.errors import ArgumentError, Problems, TrainingError
@@ -100,18 +100,11 @@ def multiworker() -> Any:
 @contextlib.contextmanager
 def ending_at_signals() -> Iterator[None]:
     """Lets Ctrl-C end the process at once: TensorFlow's waiting does not return to Python."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may set them
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    own = {n: one for n, one in before.items() if one not in (signal.SIG_IGN, None)}
-    for number in own:
-        signal.signal(number, signal.SIG_DFL)
+    before = set_handlers(signal.SIG_DFL, (signal.SIGINT, signal.SIGTERM))
     try:
         yield
     finally:
-        for number, handler in own.items():
-            signal.signal(number, handler)
+        put_back(before)
 
 
 def has_workers(strategy: Any) -> bool:

@@ -97,13 +97,18 @@ def with_dropout(checkpoint: str, resume: Path | None = None, dies: bool = False
     return {"proba": here.predict().tolist(), "history": history}
 
 
-def interrupted(folder: Path) -> dict[str, Any]:
-    """Trains a Keras model; the second worker alone gets Ctrl-C, after 5 steps, and at the end."""
+def linear() -> Any:
+    """Returns the learner of a Keras model, of four batches an epoch."""
     x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
     with make_strategy("multiworker", None).scope():
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         model.compile("adam", loss="mse")
-    here = ktlite.get_learner(model, (x, x.sum(axis=1)), batch_size=8)
+    return ktlite.get_learner(model, (x, x.sum(axis=1)), batch_size=8)
+
+
+def interrupted(folder: Path) -> dict[str, Any]:
+    """Trains a Keras model; the second worker alone gets Ctrl-C, after 5 steps, and at the end."""
+    here = linear()
     try:
         stop = [SendAt(5, signal.SIGINT)] if INDEX == 1 else []
         here.fit(1e-3, 3, callbacks=stop, checkpoint_folder=folder, verbose=0)
@@ -119,20 +124,16 @@ def interrupted(folder: Path) -> dict[str, Any]:
 
 def shared(folder: Path) -> dict[str, Any]:
     """Reads what the first worker has just written; returns the weights, and the steps kept."""
-    x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
-    with make_strategy("multiworker", None).scope():
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-        model.compile("adam", loss="mse")
-    here = ktlite.get_learner(model, (x, x.sum(axis=1)), batch_size=8)
+    here = linear()
     here.fit(1e-3, 3, checkpoint_folder=folder, verbose=0)
     found = []
     for which in ("best", "last"):
         here.load_checkpoint(folder, which)
-        found.append(weights(model).tolist())
+        found.append(weights(here.model).tolist())
     here.fit(1e-3, 3, checkpoint_folder=folder, resume=True, verbose=0)
     here.save_model(folder.parent / "model")
     here.load_model(folder.parent / "model")
-    return {"weights": [*found, weights(model).tolist()], "kept": steps_in(folder)}
+    return {"weights": [*found, weights(here.model).tolist()], "kept": steps_in(folder)}
 
 
 def refusals(checkpoint: str, own: Path) -> dict[str, str]:
@@ -167,13 +168,9 @@ def refusals(checkpoint: str, own: Path) -> dict[str, str]:
 
 def failed() -> str:
     """Trains a Keras model, and the second worker fails; returns each worker's error."""
-    x = np.ones((32, 4), "float32")
-    with make_strategy("multiworker", None).scope():
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-        model.compile("adam", loss="mse")
     fails = [FailAt(3)] if INDEX == 1 else []
     try:
-        ktlite.get_learner(model, (x, x.sum(axis=1)), batch_size=8).fit(1e-3, 3, callbacks=fails)
+        linear().fit(1e-3, 3, callbacks=fails)
     except (KtliteError, OSError) as error:
         return str(error)
     return ""
