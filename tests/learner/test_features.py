@@ -137,7 +137,10 @@ def test_heads_that_look_at_every_token_learn_what_they_do_from_the_texts(
         here = learner(tiny_checkpoint, data, task=task, maxlen=20)
         here.freeze(keep_features=keep)
         history = here.fit_onecycle(0.05, 2, verbose=0).history
-        results.append([*head(here), history["loss"], history["val_loss"]])
+        # Biases of answers' starts and ends have no gradient but rounding: the softmax is over
+        # the text, whose scores they move alike.
+        kernels = [weight for weight in head(here) if weight.ndim > 1]
+        results.append([*kernels, history["loss"], history["val_loss"]])
     assert len(encoded) == 2
     same(*results, atol=1e-5)
 
