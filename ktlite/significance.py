@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import between_0_and_1, checked
-from ktlite.errors import ArgumentError, DataError, Problems
+from ktlite.errors import ArgumentError, Problems
 from ktlite.evaluation import Outputs
 from ktlite.evaluation.bootstrap import LEVEL, RESAMPLES, draws, interval, rows_of
 from ktlite.predictor import Predictor
-from ktlite.text.sources import source_of
+from ktlite.text.reading import read_for
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,9 @@ def compare_predictors(
         a: A predictor, or the result of `cross_validate`.
         b: Another. Two results must be of the same data.
         data: What to compare predictors on, labelled, as `train_data` of `get_learner`.
-        text_column: Name of the text column, or two names for pairs.
-        label_columns: Name or names of the label columns.
+        text_column: Name of the text column, or two names for pairs. Default: as the training
+            data was read.
+        label_columns: Name or names of the label columns. Default: likewise.
         metric: A figure of the task's report. Default: `"accuracy"`, or the first that there is.
         level: Of the interval.
         sep: Column separator of a CSV file. Default: a comma, or by its name a tab (`.tsv`).
@@ -140,12 +141,15 @@ def compare_predictors(
 def _outputs(
     predictor: Predictor, data: Any, text_column: Any, label_columns: Any, reading: dict[str, Any]
 ) -> Outputs:
-    task = predictor.preproc.task
-    raw = source_of(task).read(data, text_column, label_columns, source="data", **reading)
-    if raw.labels is None:
-        raise DataError("data: there are no labels; name the label_columns.")
-    targets = task.encode(raw.labels, raw.source)
-    return Outputs(task, predictor.logits(raw.texts), targets, raw)
+    read = read_for(
+        predictor.preproc,
+        data,
+        text_column=text_column,
+        label_columns=label_columns,
+        where="compare_predictors",
+        **reading,
+    )
+    return Outputs(predictor.preproc.task, predictor.logits(read.texts), read.targets, read)
 
 
 def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Comparison:

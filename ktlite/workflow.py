@@ -14,7 +14,7 @@ from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task, find_task
-from ktlite.text.loaders import DEFAULT_SEED, prepare
+from ktlite.text.loaders import DEFAULT_SEED, as_given, prepare
 from ktlite.text.sources import source_of
 from ktlite.text.table import is_tabular
 from ktlite.text.token_store import TokenStore
@@ -251,6 +251,9 @@ def get_learner(
     if val_data is not None:
         raw_val = read(val_data, text_column, label_columns, source="val_data", **options)
     transformer = make_transformer()
+    transformer.reading = as_given(
+        text_column, label_columns, sep=sep, encoding=encoding, names=names
+    )
     if isinstance(sample_weight, str):
         sample_weight = train_data[sample_weight]
     train, val = prepare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,7 @@ def texts_from_csv(
         lambda: read(train_filepath),
         None if val_filepath is None else lambda: read(val_filepath),
         preprocess_mode,
+        reading=as_given(text_column, label_columns, sep=sep, encoding=encoding, names=names),
         maxlen=maxlen,
         max_features=max_features,
         ngram_range=ngram_range,
@@ -136,6 +137,7 @@ def texts_from_df(
         lambda: read(train_df, "train_df"),
         None if val_df is None else lambda: read(val_df, "val_df"),
         preprocess_mode,
+        reading=as_given(text_column, label_columns),
         maxlen=maxlen,
         max_features=max_features,
         ngram_range=ngram_range,
@@ -293,6 +295,12 @@ def prepare(
     )
 
 
+def as_given(text_column: Any, label_columns: Any, **options: Any) -> dict[str, Any]:
+    """Returns what was said of how to read data, for `Preprocessor.reading`."""
+    given = {"text_column": text_column, "label_columns": label_columns, **options}
+    return {name: value for name, value in given.items() if value is not None and value != ()}
+
+
 def checkpoint_name(mode: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """Returns the checkpoint that a `preprocess_mode` stands for: a folder or a Hub name."""
     return mode if Path(mode).is_dir() else _MODES.get(os.fspath(mode), mode)
@@ -318,6 +326,7 @@ def _load(
     random_state: int | None,
     verbose: int,
     class_names: Sequence[Any] = (),
+    reading: Mapping[str, Any] | None = None,
 ) -> Loaded:
     problems = Problems("texts_from_*")
     problems.add_unless(
@@ -336,6 +345,7 @@ def _load(
         val_pct=val_pct,
         random_state=random_state,
         verbose=verbose,
+        reading=reading,
     )
 
 
@@ -348,6 +358,7 @@ def load(
     val_pct: float,
     random_state: int | None,
     verbose: int,
+    reading: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """Reads, splits and tokenises, unless there are problems: the end of ktrain's loaders.
 
@@ -359,12 +370,14 @@ def load(
         val_pct: Share of the texts to validate on.
         random_state: Seed of the split. None: the default one.
         verbose: 0 silences progress bars and all lines but warnings.
+        reading: How the data is read, for the preprocessor to remember.
     """
     if read_val is None:
         between_0_and_1(problems, val_pct=val_pct)
     problems.raise_if_any()
     train, val = read_train(), None if read_val is None else read_val()
     preproc = make()  # not before the data is read: it may take a download
+    preproc.reading = dict(reading or {})
     seed = DEFAULT_SEED if random_state is None else random_state
     datasets = prepare(train, val, preproc, val_pct=val_pct, seed=seed, verbose=verbose)
     return (*datasets, preproc)

@@ -33,6 +33,10 @@ class Preprocessor:
         class_names: Names for integer labels 0, 1, 2, ... or for label columns.
         task_name: One of `ktlite.tasks.TASKS`; None to infer it from the labels. Or a task,
             which then learns nothing from them.
+
+    Attributes:
+        reading: How the training data was read, for more of its kind: `text_column`,
+            `label_columns`, `sep`, `encoding` and `names`, as far as they were given.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Preprocessor:
         self._task = task_name if isinstance(task_name, Task) else task
         self.class_names = list(class_names)
         self.task_name = task_name
+        self.reading: dict[str, Any] = {}
 
     @property
     def task(self) -> Task:
@@ -178,6 +183,7 @@ class Preprocessor:
             "maxlen": self.maxlen,
             "stride": self.tokenizer.stride,
             "task": {"name": self.task.name, **self.task.get_config()},
+            "reading": {name: value for name, value in self.reading.items() if _is_plain(value)},
         }
 
     @classmethod
@@ -191,7 +197,15 @@ class Preprocessor:
                 "your own, import its module first, which has to ktlite.tasks.register it."
             )
         made = TASKS[name].from_config(task)
-        return cls(folder, config["maxlen"], made, stride=config.get("stride"))
+        preproc = cls(folder, config["maxlen"], made, stride=config.get("stride"))
+        preproc.reading = dict(config.get("reading", {}))
+        return preproc
+
+
+def _is_plain(value: Any) -> bool:
+    """Says whether columns have names that JSON keeps; pandas allows any."""
+    names = value if isinstance(value, (list, tuple)) else [value]
+    return all(isinstance(name, (str, int)) for name in names)
 
 
 def _weights(sample_weight: Any, raw: RawTexts) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ktlite.errors import ArgumentError, Problems
 from ktlite.tasks import TokenClassification
-from ktlite.text.loaders import Loaded, checkpoint_name, load
+from ktlite.text.loaders import Loaded, as_given, checkpoint_name, load
 from ktlite.text.raw_texts import RawTexts
 from ktlite.text.spans import read_spans
 from ktlite.text.tagged import (
@@ -176,6 +176,7 @@ def entities_from_df(
         lambda: read(train_df, "train_df"),
         None if val_df is None else lambda: read(val_df, "val_df"),
         preprocess_mode,
+        reading=as_given(word_column, tag_column),
         maxlen=maxlen,
         val_pct=val_pct,
         random_state=random_state,
@@ -249,6 +250,7 @@ def _load(
     val_pct: float,
     random_state: int | None,
     verbose: int,
+    reading: Mapping[str, Any] | None = None,
 ) -> Loaded:
     problems = Problems("entities_from_*")
     problems.add_unless(
@@ -264,4 +266,5 @@ def _load(
         val_pct=val_pct,
         random_state=random_state,
         verbose=verbose,
+        reading=reading,
     )

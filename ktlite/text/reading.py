@@ -1,0 +1,107 @@
+"""New data, read as what a preprocessor was made from: to validate, compare or evaluate on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ktlite.errors import DataError, Problems
+from ktlite.tasks import Task
+from ktlite.text.dataset import TextDataset
+from ktlite.text.preprocessor import Preprocessor
+from ktlite.text.raw_texts import RawTexts
+from ktlite.text.sources import source_of
+from ktlite.text.table import is_tabular
+
+
+def read_for(
+    preproc: Preprocessor,
+    data: Any,
+    *,
+    text_column: Any = None,
+    label_columns: Any = None,
+    sep: str | None = None,
+    encoding: str | None = None,
+    names: Sequence[Any] | None = None,
+    missing: str = "drop",
+    source: str = "data",
+    where: str = "validate",
+    verbose: int = 0,
+) -> TextDataset:
+    """Reads whatever `get_learner` takes as data, by what a preprocessor knows.
+
+    Args:
+        preproc: Of a learner or a predictor; it knows the task, the classes, and mostly the
+            columns.
+        data: A file or several, a pattern, a folder of class folders, a data frame, a
+            `datasets.Dataset`, (texts, labels), ... as the task has it; or a `TextDataset`, which
+            is returned.
+        text_column: Name of the text column, or names. Default: as the training data was read.
+        label_columns: Name or names of the label columns. Default: likewise.
+        sep: Column separator of CSV files. Default: likewise.
+        encoding: Of the files. Default: likewise.
+        names: Column names of CSV files without a header row. Default: likewise.
+        missing: `"drop"` leaves out rows without text or label and says how many;
+            `"error"` refuses them.
+        source: What to call data that has no name of its own.
+        where: What was called, for messages.
+        verbose: 1 shows a progress bar.
+
+    Raises:
+        ArgumentError: If columns are not known, or the data is of another kind.
+        DataError: If the data cannot be read, has no labels, or labels that the task does not
+            know.
+
+    Example:
+        >>> read_for(learner.preproc, "test.csv").targets
+        array([1, 0, 1], dtype=int32)
+    """
+    if isinstance(data, TextDataset):
+        return data
+    task = preproc.task
+    kind = source_of(task)
+    given = {
+        "text_column": text_column,
+        "label_columns": label_columns,
+        "sep": sep,
+        "encoding": encoding,
+        "names": names,
+    }
+    known = preproc.reading
+    options = {k: known.get(k) if value is None else value for k, value in given.items()}
+    problems = Problems(where)
+    if kind.needs_columns and is_tabular(data):
+        for name in ("text_column", "label_columns"):
+            problems.add_unless(
+                options[name] is not None,
+                f"{name} is not given: which column? (Columns of the training data are not known.)",
+            )
+    problems.choice("missing", missing, ("drop", "error"))
+    problems.raise_if_any()
+    texts, labels = options.pop("text_column"), options.pop("label_columns")
+    raw = kind.read(data, texts, labels, source=source, missing=missing, **options)
+    if raw.labels is None:
+        raise DataError(f"{raw.source}: there are no labels; name the label_columns.")
+    return preproc.dataset(by_name(raw, task), verbose=verbose)
+
+
+def by_name(raw: RawTexts, task: Task) -> RawTexts:
+    """Returns data whose labels are numbers of classes that it names with the names as labels.
+
+    Another data set may number the same classes in another order.
+    """
+    labels, names = raw.labels, np.array(raw.class_names, object)
+    numbers = labels is not None and labels.ndim == 1 and labels.dtype.kind in "iu"
+    named = task.predicts_classes and any(isinstance(name, str) for name in task.classes)
+    if labels is None or not (numbers and named and len(names)):
+        return raw
+    outside = labels[(labels < 0) | (labels >= len(names))]
+    if len(outside):
+        raise DataError(
+            f"{raw.source}: label {outside[0]} is none of the {len(names)} classes that the data "
+            "names."
+        )
+    return replace(raw, labels=names[labels])
