@@ -138,9 +138,10 @@ class Learner(Reporting, Sizing, Budget):
             ArgumentError: If the model has no adapters, or something else is there.
         """
         base = getattr(self.preproc, "model_name", "")
+        revision = getattr(self.preproc, "revision", None)
         with first_writes(self.model, path) as first:
             if first:
-                save_adapters(self.model, path, base)
+                save_adapters(self.model, path, base, revision)
 
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Takes over the weights of a folder that `save_model` or `Predictor.save` wrote.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +17,21 @@ import numpy as np
 from keras import initializers, ops
 
 from ktlite._logging import logger
-from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
-from ktlite.models.checkpoint import TensorReader
+from ktlite.errors import ArgumentError, Problems
+from ktlite.models.adapter_files import BASE, CONFIG, EXPECTED, WEIGHTS
 from ktlite.models.core.dense import Dense
-from ktlite.models.families.family import Family
+from ktlite.models.families.shared import SEQUENCE, SPAN, TOKEN
 from ktlite.models.mapping import Rule, expand, variable_at
-from ktlite.models.tensor_files import open_tensors
-from ktlite.models.transfer import find_prefix
 from ktlite.storage import atomic_folder
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_BASE = "base_model.model."
 _KERNEL = ".kernel"
-# Fields of PEFT's config that change the numbers, with the one value that is understood.
-_EXPECTED = {
-    "peft_type": "LORA",
-    "use_dora": False,
-    "use_rslora": False,
-    "bias": "none",
-    "fan_in_fan_out": False,
-    "rank_pattern": {},
-    "alpha_pattern": {},
-    "lora_bias": False,
-}
-# Ways to begin that leave the checkpoint's own weights as they are; others change them.
-_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
-_TASK_TYPES = {
-    "text-classification": "SEQ_CLS",
-    "token-classification": "TOKEN_CLS",
-    "question-answering": "QUESTION_ANS",
+# PEFT's names of tasks, and the modules of the head that it saves by itself. It has none for
+# masked language models and multiple choice.
+_TASKS = {
+    None: ("FEATURE_EXTRACTION", ()),
+    SEQUENCE: ("SEQ_CLS", ("classifier",)),
+    TOKEN: ("TOKEN_CLS", ("classifier",)),
+    SPAN: ("QUESTION_ANS", ("qa_outputs",)),
 }
 
 
@@ -81,7 +67,12 @@ def add_adapters(model: Any, rank: int, alpha: float | None = None) -> None:
     )
     problems.add_unless(not has_adapters(model), "the model has adapters already.")
     problems.raise_if_any()
-    for variable in (*model.embeddings.weights, *model.encoder.weights):
+    frozen = [*model.embeddings.weights, *model.encoder.weights]
+    decoder = getattr(model.head, "decoder", None)
+    if decoder is not None:
+        # PEFT saves whole modules, and this bias is in one with the table of words.
+        frozen += decoder.weights
+    for variable in frozen:
         variable.trainable = False
     for number, layer in enumerate(layers):
         start = initializers.HeUniform(seed=model.seed + number)
@@ -102,13 +93,16 @@ def _dense_layers(model: Any) -> list[Dense]:
     return [layer for layer in found if isinstance(layer, Dense)]
 
 
-def save_adapters(model: Any, folder: str | os.PathLike[str], base: str = "") -> None:
+def save_adapters(
+    model: Any, folder: str | os.PathLike[str], base: str = "", revision: str | None = None
+) -> None:
     """Writes a model's adapters and its head, as PEFT's `PeftModel.from_pretrained` opens them.
 
     Args:
         model: A model that `add_adapters` was called on.
         folder: Where to write. Adapters that are there are replaced, anything else is refused.
         base: The checkpoint that they belong to: a path or a Hub name.
+        revision: Its branch, tag or commit on the Hub.
 
     Raises:
         ArgumentError: If the model has no adapters, or the folder has something else in it.
@@ -130,20 +124,24 @@ def save_adapters(model: Any, folder: str | os.PathLike[str], base: str = "") ->
         # Layers that are one of ours share the first matrix.
         for name, rows in zip(names, np.split(b, len(names)), strict=True):
             module = name.removesuffix(".weight")
-            tensors[f"{_BASE}{module}.lora_A.weight"] = a
-            tensors[f"{_BASE}{module}.lora_B.weight"] = rows
+            tensors[f"{BASE}{module}.lora_A.weight"] = a
+            tensors[f"{BASE}{module}.lora_B.weight"] = rows
             targets.add(module)
     head = _head_tensors(model, prefix)
-    tensors.update({_BASE + name: value for name, value in head.items()})
+    tensors.update({BASE + name: value for name, value in head.items()})
+    task_type, by_itself = _TASKS.get(model.stored_task, (None, ()))
+    modules = [name.rsplit(".", 1)[0] for name in head]
     config = {
-        **_EXPECTED,
-        "base_model_name_or_path": base,
+        **EXPECTED,
+        "auto_mapping": None if task_type else _auto_mapping(model),
+        "base_model_name_or_path": base or None,
+        "revision": revision,
         "r": layers[0].lora_rank,
         "lora_alpha": layers[0].lora_alpha,
         "lora_dropout": 0.0,
         "target_modules": sorted(targets),
-        "modules_to_save": sorted({name.rsplit(".", 1)[0] for name in head}),
-        "task_type": _TASK_TYPES.get(model.stored_task),
+        "modules_to_save": _outermost([*modules, *by_itself]) or None,
+        "task_type": task_type,
         "inference_mode": True,
     }
     with atomic_folder(folder, replace=_is_adapters) as new:
@@ -173,105 +171,21 @@ def _head_tensors(model: Any, prefix: str) -> dict[str, np.ndarray]:
     return tensors
 
 
+def _outermost(modules: Iterable[str]) -> list[str]:
+    """Leaves out modules that are parts of others: PEFT finds no module twice."""
+    names = set(modules)
+    return sorted(n for n in names if not any(n.startswith(f"{other}.") for other in names))
+
+
+def _auto_mapping(model: Any) -> dict[str, str]:
+    """Says for PEFT which class of `transformers` the adapters go with."""
+    module = str(model.config["model_type"]).replace("-", "_")
+    return {
+        "base_model_class": model.family.architectures[model.stored_task],
+        "parent_library": f"transformers.models.{module}.modeling_{module}",
+    }
+
+
 def _is_adapters(folder: Path) -> bool:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return CONFIG in names and names <= {CONFIG, WEIGHTS, "README.md"}
-
-
-class AdapterReader:
-    """Reads a checkpoint as if it had been saved with some adapters in its weights.
-
-    Args:
-        whole: The open checkpoint.
-        family: Its family.
-        folder: The adapters, as `save_adapters` or PEFT wrote them.
-
-    Raises:
-        CheckpointError: If they are missing, damaged, of another kind, or of another checkpoint.
-    """
-
-    def __init__(self, whole: TensorReader, family: Family, folder: Path) -> None:
-        self.folder = whole.folder
-        self._whole = whole
-        self._scale = _scale(folder)
-        file = open_tensors(folder / WEIGHTS)
-        found = {name.removeprefix(_BASE): file.read(name) for name in file.names()}
-        file.close()
-        prefix = find_prefix(whole, family)
-        self._pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._saved: dict[str, np.ndarray] = {}
-        unknown, misshapen = [], []
-        for name, tensor in found.items():
-            if name.endswith(".lora_B.weight"):
-                continue
-            if not name.endswith(".lora_A.weight"):
-                self._saved[_under(prefix, name, family)] = tensor
-                continue
-            module = name.removesuffix(".lora_A.weight")
-            kernel = _under(prefix, f"{module}.weight", family)
-            second = found.get(f"{module}.lora_B.weight")
-            if kernel not in whole or second is None:
-                unknown.append(module)
-            elif (second.shape[0], tensor.shape[1]) != whole.shape(kernel):
-                misshapen.append(module)
-            else:
-                self._pairs[kernel] = (tensor, second)
-        if unknown or not self._pairs:
-            raise CheckpointError(
-                f"{folder}: the adapters do not belong to {whole.folder}: it has no layers "
-                f"{listing(unknown) or 'that they name'}."
-            )
-        if misshapen:
-            raise CheckpointError(
-                f"{folder}: {listing(misshapen)} are of another shape than in {whole.folder}."
-            )
-
-    def names(self) -> list[str]:
-        return list(dict.fromkeys([*self._whole.names(), *self._saved]))
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._saved or name in self._whole
-
-    def is_float(self, name: str) -> bool:
-        return name in self._saved or self._whole.is_float(name)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._saved[name].shape if name in self._saved else self._whole.shape(name)
-
-    def read(self, name: str) -> np.ndarray:
-        if name in self._saved:
-            return self._saved[name]
-        tensor = self._whole.read(name)
-        if name not in self._pairs:
-            return tensor
-        first, second = self._pairs[name]
-        product = second.astype("float32") @ first.astype("float32")
-        return np.asarray(tensor.astype("float32") + self._scale * product)
-
-
-def _under(prefix: str, name: str, family: Family) -> str:
-    """Returns a tensor's name in a checkpoint whose backbone has this prefix."""
-    theirs = next((p for p in family.prefixes if p and name.startswith(p)), None)
-    return name if theirs is None else prefix + name.removeprefix(theirs)
-
-
-def _scale(folder: Path) -> float:
-    """Returns what adapters' products are multiplied by."""
-    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder}: there is no {listing(missing)}, so no adapters of PEFT.")
-    try:
-        config: Mapping[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        scale = float(config["lora_alpha"]) / float(config["r"])
-    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{folder / CONFIG} is damaged ({error!r}).") from error
-    wrong = [
-        f"{name}={config[name]!r}"
-        for name, value in _EXPECTED.items()
-        if config.get(name) not in (None, value)
-    ]
-    if config.get("init_lora_weights") not in _STARTS:
-        wrong.append(f"init_lora_weights={config['init_lora_weights']!r}")
-    if wrong:
-        raise CheckpointError(f"{folder}: adapters with {listing(wrong)} are not supported.")
-    return scale

@@ -9,8 +9,9 @@ from typing import Any
 
 import keras
 
-from ktlite.errors import ArgumentError, CheckpointError, Problems
-from ktlite.models.adapters import AdapterReader
+from ktlite._logging import logger
+from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
+from ktlite.models.adapter_files import AdapterReader
 from ktlite.models.baselines import BASELINES, Baseline
 from ktlite.models.checkpoint import CheckpointReader, TensorReader, find_checkpoint
 from ktlite.models.config import ConfigReader, read_config
@@ -126,11 +127,20 @@ def from_pretrained(
         except CheckpointError as error:  # knows the field, not the file
             raise CheckpointError(f"{where}: {error}") from error
         if adapters is not None:
-            reader = AdapterReader(reader, family, Path(adapters))
+            reader = AdapterReader(reader, family, Path(adapters), spec.encoder.blocks, task)
         if layers is not None or max_positions is not None:
             reader = PartReader(reader, family, spec, kept_blocks(spec, layers), max_positions)
-        load_weights(
+        new = load_weights(
             model, reader, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes
+        )
+    new_parts = {path.rpartition(".")[0] for path in new if path.startswith("head.")}
+    if adapters is not None and new_parts:
+        logger.warning(
+            "%s holds adapters without %s, which the checkpoint lacks, too: what was trained with "
+            "them is lost. PEFT saves the modules that modules_to_save names, and by itself those "
+            "called classifier or score alone.",
+            os.fspath(adapters),
+            listing(sorted(new_parts)),
         )
     return model
 

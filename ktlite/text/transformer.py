@@ -62,6 +62,7 @@ class Transformer(Preprocessor):
         from ktlite.models.checkpoint import find_checkpoint
 
         self.model_name = os.fspath(model_name)
+        self.revision = revision
         self.folder = find_checkpoint(model_name, revision=revision)
         self.ignore_config_fields = tuple(ignore_config_fields)
         spec = read_spec(self.folder, self.ignore_config_fields)

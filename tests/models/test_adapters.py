@@ -18,34 +18,94 @@ from ktlite.models import from_pretrained
 from ktlite.models.adapters import CONFIG, WEIGHTS, add_adapters, save_adapters
 from ktlite.models.core.dense import Dense
 
-CASES = {
-    "bert-gelu": "text-classification",
-    "albert": "text-classification",
-    "distilbert-token": "token-classification",
-    "modernbert": "text-classification",
+TASKS = {
+    "token": "token-classification",
+    "span": "question-answering",
+    "mlm": "masked-lm",
+    "choice": "multiple-choice",
+    "encoder": None,
 }
+FAMILIES = ("albert", "bert", "deberta", "distilbert", "electra", "modernbert", "mpnet", "roberta")
+HEADS = ("", "-token", "-span", "-mlm", "-choice")
+# Every family with every head: all dense layers adapted, all of the head saved, as ktlite does it.
+WHOLE = [
+    *(family + head for family in FAMILIES for head in HEADS if family + head != "bert"),
+    "bert-relu",
+    "distilbert-encoder",
+    "mpnet-encoder",
+]
 TEXTS = ["the film was great", "a bad film", "great great", "it was bad"] * 4
 LABELS = ["good", "bad", "good", "bad"] * 4
 
 
-def inputs_of(folder: Path) -> dict[str, np.ndarray]:
-    stored = load_file(folder / "expected.safetensors")
+def task_of(name: str) -> str | None:
+    return TASKS.get(name.rpartition("-")[2], "text-classification")
+
+
+def inputs_of(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     names = ("input_ids", "attention_mask", "token_type_ids")
     return {name: stored[name] for name in names if name in stored}
 
 
-@pytest.mark.parametrize("name", CASES)
+def expected_of(folder: Path) -> tuple[dict[str, np.ndarray], np.ndarray, Any]:
+    """Returns the inputs of golden adapters, the outputs, and where these are not of padding."""
+    stored = load_file(folder / "expected.safetensors")
+    inputs = inputs_of(stored)
+    outputs = stored["logits" if "logits" in stored else "last_hidden_state"]
+    mask = inputs["attention_mask"] > 0
+    return inputs, outputs, mask if outputs.shape[:2] == mask.shape else slice(None)
+
+
+def outputs_of(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(model(inputs)))
+
+
+@pytest.mark.parametrize("name", [*WHOLE, "bert-gelu", "deberta-conv"])
 def test_adapters_of_peft_give_the_logits_of_pytorch(golden: Path, name: str) -> None:
     adapters = golden / "adapters" / name
-    inputs = inputs_of(golden / name)
-    logits = keras.ops.convert_to_numpy(
-        from_pretrained(golden / name, CASES[name], adapters=adapters)(inputs)
-    )
-    expected = load_file(adapters / "logits.safetensors")["logits"]
-    inside = inputs["attention_mask"] > 0 if logits.ndim == 3 else slice(None)
-    np.testing.assert_allclose(logits[inside], expected[inside], atol=2e-5)
-    plain = keras.ops.convert_to_numpy(from_pretrained(golden / name, CASES[name])(inputs))
-    assert np.abs(plain - logits).max() > 1e-2
+    checkpoint = golden / name.removesuffix("-encoder")
+    inputs, expected, inside = expected_of(adapters)
+    found = outputs_of(from_pretrained(checkpoint, task_of(name), adapters=adapters), inputs)
+    np.testing.assert_allclose(found[inside], expected[inside], atol=5e-5)
+    plain = outputs_of(from_pretrained(checkpoint, task_of(name)), inputs)
+    assert np.abs(plain - found)[inside].max() > 1e-2
+
+
+def with_random_adapters(checkpoint: Path, task: str | None, **options: Any) -> Any:
+    """Returns a model whose adapters and head are as if they had been trained."""
+    model = from_pretrained(checkpoint, task, **options)
+    add_adapters(model, 2)
+    random = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        step = random.normal(0.0, 0.1, variable.shape)
+        variable.assign(keras.ops.convert_to_numpy(variable) + step)
+    return model
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_adapters_are_saved_under_the_names_that_peft_looks_for(
+    golden: Path, tmp_path: Path, name: str
+) -> None:
+    model = with_random_adapters(golden / name.removesuffix("-encoder"), task_of(name))
+    save_adapters(model, tmp_path, "org/base")
+    theirs = load_file(golden / "adapters" / name / WEIGHTS)
+    ours = load_file(tmp_path / WEIGHTS)
+    assert {n: x.shape for n, x in ours.items()} == {n: x.shape for n, x in theirs.items()}
+    config = json.loads((tmp_path / CONFIG).read_text())
+    their_config = json.loads((golden / "adapters" / name / CONFIG).read_text())
+    assert sorted(config["target_modules"]) == their_config["target_modules"]
+    assert config["task_type"] == their_config["task_type"]
+    assert config["base_model_name_or_path"] == "org/base"
+    # PEFT wraps each module that one of these names ends, and finds nothing inside a wrapped one.
+    wrapped = [*(config["modules_to_save"] or ()), "classifier", "score", "qa_outputs"]
+    saved = {
+        n.removeprefix("base_model.model.").rpartition(".")[0] for n in ours if "lora" not in n
+    }
+    for module in saved:
+        parts = module.split(".")
+        parents = [".".join(parts[:i]) for i in range(1, len(parts) + 1)]
+        assert len([p for p in parents if any(p.endswith(name) for name in wrapped)]) == 1, module
+    assert (config["auto_mapping"] is None) == (config["task_type"] is not None)
 
 
 def test_adapters_fit_a_checkpoint_of_the_bare_encoder(golden: Path, tmp_path: Path) -> None:
@@ -54,11 +114,27 @@ def test_adapters_fit_a_checkpoint_of_the_bare_encoder(golden: Path, tmp_path: P
     save_file(bare, tmp_path / "model.safetensors")
     shutil.copy(golden / "bert-gelu" / "config.json", tmp_path)
     adapters = golden / "adapters" / "bert-gelu"
-    inputs = inputs_of(golden / "bert-gelu")
+    inputs, expected, _ = expected_of(adapters)
     # The pooler is in the bare checkpoint, the classifier among the adapters.
-    logits = from_pretrained(tmp_path, "text-classification", adapters=adapters)(inputs)
-    expected = load_file(adapters / "logits.safetensors")["logits"]
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(logits), expected, atol=2e-5)
+    logits = outputs_of(from_pretrained(tmp_path, "text-classification", adapters=adapters), inputs)
+    np.testing.assert_allclose(logits, expected, atol=2e-5)
+
+
+def test_a_head_that_peft_did_not_save_is_named(
+    golden: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = load_file(golden / "deberta-conv" / "model.safetensors")
+    bare = {n: x for n, x in whole.items() if not n.startswith(("pooler.", "classifier."))}
+    save_file(bare, tmp_path / "model.safetensors")
+    shutil.copy(golden / "deberta-conv" / "config.json", tmp_path)
+    adapters = golden / "adapters" / "deberta-conv"  # which have the classifier alone
+    from_pretrained(tmp_path, "text-classification", adapters=adapters)
+    said = [
+        record.getMessage() for record in caplog.records if str(adapters) in record.getMessage()
+    ]
+    assert len(said) == 1
+    assert "head.dense" in said[0] and "modules_to_save" in said[0]
+    assert "head.classifier" not in said[0]
 
 
 def test_adapters_beside_the_kernel_are_the_adapters_in_it() -> None:
@@ -126,23 +202,66 @@ def test_trained_adapters_come_back_alone_and_merged(tiny_checkpoint: Path, tmp_
     np.testing.assert_allclose(saved.logits(TEXTS), expected, atol=1e-5)
 
 
-def test_adapters_open_in_peft(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft")
-    torch = pytest.importorskip("torch")
-    from transformers import AutoModelForSequenceClassification
+def in_pytorch(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    import torch
 
-    trained = learner(tiny_checkpoint)
-    trained.fit_onecycle(1e-2, 2, verbose=0)
-    trained.save_adapters(tmp_path)
-    base = AutoModelForSequenceClassification.from_pretrained(
-        tiny_checkpoint, num_labels=2, ignore_mismatched_sizes=True
-    )
-    theirs = peft.PeftModel.from_pretrained(base, tmp_path).eval()
-    inputs = trained.preproc.encode(TEXTS).pad(np.arange(4))
     with torch.no_grad():
-        logits = theirs(**{name: torch.tensor(x) for name, x in inputs.items()}).logits.numpy()
-    ours = keras.ops.convert_to_numpy(trained.model(inputs))
-    np.testing.assert_allclose(ours, logits, atol=1e-5)
+        # Around it, PeftModelForQuestionAnswering leaves out token_type_ids.
+        outputs = model.base_model(**{name: torch.tensor(x).long() for name, x in inputs.items()})
+    if "start_logits" in outputs:
+        return torch.stack([outputs.start_logits, outputs.end_logits], dim=-1).numpy()
+    return (outputs.logits if "logits" in outputs else outputs.last_hidden_state).numpy()
+
+
+def copied(checkpoint: Path, folder: Path, **fields: Any) -> Path:
+    """Copies a checkpoint, with other fields of its config."""
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text()) | fields
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "name",
+    [*WHOLE, "bert-regression", *(m + h for m in ("xlm-roberta", "camembert") for h in HEADS)],
+)
+def test_adapters_open_in_peft_and_come_back(golden: Path, tmp_path: Path, name: str) -> None:
+    peft = pytest.importorskip("peft")
+    import transformers
+
+    task, checkpoint, options = task_of(name), golden / name.removesuffix("-encoder"), {}
+    if name == "bert-regression":
+        options, checkpoint = {"num_labels": 1}, tmp_path / "base"
+        from_pretrained(golden / "bert-relu", task, **options).save_pretrained(checkpoint)
+    for model_type in ("xlm-roberta", "camembert"):  # RoBERTa's code under other names
+        if name.startswith(model_type):
+            like = golden / name.replace(model_type, "roberta")
+            checkpoint = copied(like, tmp_path / "base", model_type=model_type)
+    ours = with_random_adapters(checkpoint, task, **options)
+    save_adapters(ours, tmp_path / "adapters", str(checkpoint))
+    architecture = ours.family.architectures[task]
+    base = getattr(transformers, architecture).from_pretrained(checkpoint)
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapters").eval()
+    inputs = inputs_of(load_file(golden / "bert-gelu" / "expected.safetensors"))
+    if task == "multiple-choice":
+        inputs = {n: np.stack([x, x[::-1]], axis=1) for n, x in inputs.items()}
+    known = load_file(checkpoint / "expected.safetensors") if name in WHOLE else {}
+    inputs = {n: x for n, x in inputs.items() if n in known or n != "token_type_ids"}
+    expected = outputs_of(ours, inputs)
+    mask = inputs["attention_mask"] > 0
+    inside = mask if expected.shape[:2] == mask.shape else slice(None)
+    found = in_pytorch(theirs, inputs)
+    np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-4, atol=1e-4)
+
+    theirs.save_pretrained(tmp_path / "again")
+    back = from_pretrained(checkpoint, task, adapters=tmp_path / "again", **options)
+    np.testing.assert_allclose(
+        outputs_of(back, inputs)[inside], expected[inside], rtol=1e-4, atol=1e-4
+    )
+    if task in ("masked-lm", "multiple-choice"):  # which PEFT has no name for
+        auto = peft.AutoPeftModel.from_pretrained(tmp_path / "adapters").eval()
+        np.testing.assert_allclose(in_pytorch(auto, inputs), found)
 
 
 def test_what_adapters_rule_out_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -189,6 +308,11 @@ def adapters(golden: Path, tmp_path: Path) -> Path:
         ({"use_dora": True}, "use_dora=True are not supported"),
         ({"peft_type": "IA3"}, "peft_type='IA3'"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa' are not supported"),
+        ({"use_rslora": True}, "use_rslora=True"),
+        ({"trainable_token_indices": [5]}, r"trainable_token_indices=\[5\]"),
+        ({"target_parameters": ["experts"]}, "target_parameters="),
+        ({"layer_replication": [[0, 2]]}, "layer_replication="),
+        ({"a_field_of_next_year": True}, "a_field_of_next_year=True"),
         ({"r": 0}, "is damaged"),
         ({"r": None}, "is damaged"),
     ],
@@ -198,8 +322,72 @@ def test_other_kinds_of_adapters_are_refused(
 ) -> None:
     config = json.loads((adapters / CONFIG).read_text()) | change
     (adapters / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=said) as raised:
         from_pretrained(golden / "bert-gelu", "text-classification", adapters=adapters)
+    assert str(raised.value).startswith(str(adapters))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bert.embeddings.word_embeddings.lora_embedding_A",
+        "bert.embeddings.word_embeddings.token_adapter.trainable_tokens_delta",
+        "bert.encoder.layer.0.attention.self.query.lora_magnitude_vector.weight",
+        "extra_head.weight",
+    ],
+)
+def test_tensors_of_other_kinds_are_refused(golden: Path, adapters: Path, name: str) -> None:
+    tensors = load_file(adapters / WEIGHTS)
+    tensors["base_model.model." + name] = np.zeros((2, 97), "float32")
+    save_file(tensors, adapters / WEIGHTS)
+    with pytest.raises(CheckpointError, match=f"{name}.*merge_and_unload") as raised:
+        from_pretrained(golden / "bert-gelu", "text-classification", adapters=adapters)
+    assert str(raised.value).startswith(f"{adapters}: ")
+
+
+@pytest.mark.parametrize("task", ["masked-lm", "token-classification"])
+def test_an_output_layer_that_left_the_table_of_words_is_refused(
+    golden: Path, tmp_path: Path, task: str
+) -> None:
+    base = load_file(golden / "bert-mlm" / "model.safetensors")
+    words = base["bert.embeddings.word_embeddings.weight"]
+    folder = Path(shutil.copytree(golden / "adapters" / "bert-mlm", tmp_path / "adapters"))
+    tensors = load_file(folder / WEIGHTS)
+
+    def load(**more: np.ndarray) -> Any:
+        prefixed = {f"base_model.model.{name}": x for name, x in more.items()}
+        save_file({**tensors, **prefixed}, folder / WEIGHTS)
+        return from_pretrained(golden / "bert-mlm", task, adapters=folder)
+
+    decoder = "cls.predictions.decoder.weight"
+    same = load(**{decoder: words, "cls.predictions.decoder.bias": base["cls.predictions.bias"]})
+    embedded = keras.ops.convert_to_numpy(same.embeddings.word.embeddings)
+    np.testing.assert_array_equal(embedded, words)
+    trained = {
+        "the decoder": {decoder: words + 1},
+        "its bias": {"cls.predictions.decoder.bias": base["cls.predictions.bias"] + 1},
+        "the words": {"bert.embeddings.word_embeddings.weight": words + 1},
+    }
+    for apart in trained.values():
+        if task == "masked-lm":
+            with pytest.raises(CheckpointError, match="was trained apart from its twin"):
+                load(**apart)
+        else:  # which has no such layer
+            load(**apart)
+
+
+def test_names_of_the_base_and_its_revision_are_kept(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    t = ktlite.text.Transformer(tiny_checkpoint, maxlen=16, revision="v1")
+    data = t.preprocess_train(TEXTS, LABELS, verbose=0)
+    trained = ktlite.get_learner(t.get_classifier(lora=2), data)
+    trained.save_adapters(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    found = {name: config[name] for name in ("base_model_name_or_path", "revision", "task_type")}
+    assert found == {
+        "base_model_name_or_path": str(tiny_checkpoint),
+        "revision": "v1",
+        "task_type": "SEQ_CLS",
+    }
 
 
 def test_adapters_of_another_checkpoint_are_refused(golden: Path, adapters: Path) -> None:
