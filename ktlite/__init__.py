@@ -99,10 +99,9 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"ktlite.{name}")
     else:
-        from ktlite.errors import did_you_mean
+        from ktlite._hints import missing
 
-        hint = did_you_mean(name, __all__)
-        raise AttributeError(f"module 'ktlite' has no attribute {name!r}.{hint}")
+        missing(__name__, name, __all__)
     globals()[name] = value
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -124,6 +125,18 @@ class ContextEncodings(Encodings):
     spans: Sequence[np.ndarray]
     windows: np.ndarray
 
+    def take(self, texts: np.ndarray) -> ContextEncodings:
+        text_of = np.arange(len(self)) if self.text_of is None else self.text_of
+        rows = [np.flatnonzero(text_of == text) for text in texts]
+        taken: Any = super().take(texts)
+        found: ContextEncodings = replace(
+            taken,
+            contexts=[self.contexts[text] for text in texts],
+            spans=[self.spans[text] for text in texts],
+            windows=self.windows[np.concatenate([np.zeros(0, "int64"), *rows])],
+        )
+        return found
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GroupedEncodings(Encodings):
@@ -139,6 +152,9 @@ class GroupedEncodings(Encodings):
 
     def __len__(self) -> int:
         return super().__len__() // self.size
+
+    def take(self, texts: np.ndarray) -> Encodings:
+        return super().take((texts[:, None] * self.size + np.arange(self.size)).reshape(-1))
 
     @property
     def lengths(self) -> np.ndarray:

@@ -14,7 +14,8 @@ from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task, find_task
-from ktlite.text.loaders import DEFAULT_SEED, as_given, prepare
+from ktlite.text.loaders import DEFAULT_SEED, prepare
+from ktlite.text.reading import as_given
 from ktlite.text.sources import source_of
 from ktlite.text.table import is_tabular
 from ktlite.text.token_store import TokenStore

@@ -14,6 +14,7 @@ from ktlite.learner.features import KeptFeatures
 from ktlite.learner.weights import InitialWeights
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task
+from ktlite.text.dataset import joined
 from ktlite.training import run
 from ktlite.training.distribution import check_learner, check_stream, replicas_of
 from ktlite.training.feed import Feed, as_feed
@@ -57,6 +58,7 @@ class State:
         if batch_tokens is not None:
             at_least_one(problems, batch_tokens=batch_tokens)
         problems.raise_if_any()
+        train_data, val_data = joined(train_data), joined(val_data)
         self.train_data = train_data
         self.val_data = val_data
         self.batch_size = batch_size
@@ -126,7 +128,7 @@ class State:
         """Returns the feed of `data`, or of the learner's own validation data."""
         feed = self._val
         if data is not None:
-            feed = as_feed(data, self.eval_batch_size, self.seed, f"{where}: val_data")
+            feed = as_feed(joined(data), self.eval_batch_size, self.seed, f"{where}: val_data")
         if feed is None:
             raise ArgumentError(
                 f"{where}: there is no validation data; pass val_data here or to get_learner."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from ktlite._hints import missing
 from ktlite.text.dataset import TextDataset
 from ktlite.text.loaders import (
     texts_from_array,
@@ -13,6 +14,8 @@ from ktlite.text.loaders import (
     texts_from_folder,
 )
 from ktlite.text.models import (
+    print_text_classifiers,
+    print_text_regression_models,
     text_classifier,
     text_classifiers,
     text_regression_model,
@@ -26,8 +29,11 @@ from ktlite.text.tagging import (
     entities_from_df,
     entities_from_gmb,
     entities_from_txt,
+    print_sequence_taggers,
     sequence_tagger,
+    sequence_taggers,
 )
+from ktlite.text.textutils import extract_filenames, filter_by_id, load_text_files
 from ktlite.text.tokenizer_training import train_tokenizer
 from ktlite.text.transformer import Transformer
 
@@ -41,7 +47,14 @@ __all__ = [
     "entities_from_df",
     "entities_from_gmb",
     "entities_from_txt",
+    "extract_filenames",
+    "filter_by_id",
+    "load_text_files",
+    "print_sequence_taggers",
+    "print_text_classifiers",
+    "print_text_regression_models",
     "sequence_tagger",
+    "sequence_taggers",
     "text_classifier",
     "text_classifiers",
     "text_regression_model",
@@ -60,13 +73,17 @@ _APPLICATIONS = {
     "TransformerEmbedding": "ktlite.applications.transformer_embedding",
     "ZeroShotClassifier": "ktlite.applications.zero_shot",
 }
+# Modules under ktrain's names.
+_KTRAINS = ("ner", "qa", "textutils", "zsl")
 
 
 def __getattr__(name: str) -> Any:
     if name in _APPLICATIONS:
         return getattr(importlib.import_module(_APPLICATIONS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _KTRAINS:
+        return importlib.import_module(f"{__name__}.{name}")
+    missing(__name__, name, [*__all__, *_APPLICATIONS])
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_APPLICATIONS})
+    return sorted({*globals(), *_APPLICATIONS, *_KTRAINS})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ktlite.batching import Encodings
+from ktlite.errors import DataError, plural
 
 if TYPE_CHECKING:
     from ktlite.text.preprocessor import Preprocessor
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class TextDataset:
     """Tokenised texts. Made by `preprocess_train`, `preprocess_test` and the loaders.
+
+    As ktrain's data, it unpacks: `x, y = train`, and `train[0]` is `x`.
 
     Args:
         texts: The texts as they were given; what the task's reader makes of them.
@@ -37,6 +40,12 @@ class TextDataset:
     def __len__(self) -> int:
         return len(self.encodings)
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.x, self.y))
+
+    def __getitem__(self, part: int) -> Any:
+        return (self.x, self.y)[part]
+
     @property
     def lengths(self) -> np.ndarray:
         """int64 [rows]: tokens of each row."""
@@ -55,6 +64,11 @@ class TextDataset:
         return self.weights[self.text_of]
 
     @property
+    def x(self) -> TextInputs:
+        """The tokens of each text; with `y`, what `get_learner` takes as (x, y)."""
+        return TextInputs(self, np.arange(len(self.texts)))
+
+    @property
     def y(self) -> np.ndarray | None:
         """The targets, under ktrain's name."""
         return self.targets
@@ -68,3 +82,97 @@ class TextDataset:
         if self.targets is None:
             return self.inputs(rows), None
         return self.inputs(rows), self.preproc.task.align(self.targets, self.encodings, rows)
+
+
+class TextInputs(Sequence[np.ndarray]):
+    """The x of a `TextDataset`: the token ids of each text, as the model gets them.
+
+    `x[i]` is int32 [tokens], special tokens included; of a text that is read in windows, or a row
+    of several texts, int32 [windows or texts, tokens], padded. `x[:100]` and `x[numbers]` are some
+    of the texts, to train on with the same part of `y`. `numpy.asarray(x)` is int32
+    [texts, longest], padded.
+
+    Args:
+        dataset: The data set.
+        numbers: int64 [texts], which of its texts.
+    """
+
+    def __init__(self, dataset: TextDataset, numbers: np.ndarray) -> None:
+        self._dataset = dataset
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        chosen = self._numbers[index]
+        if np.ndim(chosen):
+            return TextInputs(self._dataset, chosen)
+        encodings = self._dataset.encodings
+        rows = np.array([chosen])
+        if encodings.text_of is not None:
+            rows = np.flatnonzero(encodings.text_of == chosen)
+        ids = encodings.pad(rows)["input_ids"]
+        single = len(rows) == 1 and ids.ndim == 2
+        return ids[0, : encodings.lengths[chosen]] if single else ids.reshape(-1, ids.shape[-1])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As `numpy.asarray` makes it."""
+        items = [self[i].shape for i in range(len(self))]
+        sides = [max(side) for side in zip(*items, strict=True)] if items else []
+        return (len(self), *sides)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = np.full(self.shape, self._dataset.encodings.pad_id, dtype or "int32")
+        for number, ids in enumerate(self):
+            array[number][tuple(map(slice, ids.shape))] = ids
+        return array
+
+    def with_targets(self, y: Any, sample_weight: Any = None) -> TextDataset:
+        """Returns the data set of these texts.
+
+        Args:
+            y: Their targets, as the data set has them; those of classes one-hot, too.
+            sample_weight: How much each counts in the loss. Default: as the data set says.
+
+        Raises:
+            DataError: If these are not as many as the texts.
+        """
+        whole, numbers = self._dataset, self._numbers
+        for name, values in (("y", y), ("sample_weight", sample_weight)):
+            if values is not None and len(values) != len(self):
+                raise DataError(
+                    f"(x, y): x has {plural(len(self), 'text')}, but {name} has {len(values):,}."
+                )
+        targets = None if y is None else np.asarray(y)
+        if targets is not None and whole.targets is not None and whole.targets.ndim == 1:
+            one_hot = targets.ndim == 2 and targets.shape[1] == whole.preproc.task.outputs > 1
+            targets = targets.argmax(axis=1) if one_hot else targets
+            targets = targets.astype(whole.targets.dtype)
+        weights = whole.weights if sample_weight is None else np.asarray(sample_weight, "float32")
+        if sample_weight is None and weights is not None:
+            weights = weights[numbers]
+        if np.array_equal(numbers, np.arange(len(whole.texts))):
+            return replace(whole, targets=targets, weights=weights)
+        return TextDataset(
+            [whole.texts[number] for number in numbers],
+            whole.encodings.take(numbers),
+            targets,
+            whole.preproc,
+            whole.rows[numbers],
+            weights,
+        )
+
+
+def joined(data: Any) -> Any:
+    """Returns the data set that (x, y), or (x, y, sample_weight), was unpacked from; else `data`.
+
+    Example:
+        >>> x, y = train
+        >>> joined((x, y)).texts == train.texts
+        True
+    """
+    if isinstance(data, (tuple, list)) and len(data) in (2, 3) and isinstance(data[0], TextInputs):
+        return data[0].with_targets(*data[1:])
+    return data

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite._arguments import between_0_and_1
+from ktlite._arguments import between_0_and_1, checked
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
+from ktlite.text.checkpoint_names import in_language
 from ktlite.text.dataset import TextDataset
 from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
+from ktlite.text.reading import as_given
 from ktlite.text.split import stratified_split
 from ktlite.text.standard import StandardPreprocessor
 from ktlite.text.transformer import Transformer
@@ -22,10 +24,11 @@ Loaded = tuple[TextDataset, TextDataset, Any]
 
 DEFAULT_SEED = 42
 STANDARD = "standard"
-# ktrain's names of preprocessing modes that stand for one checkpoint each.
+# ktrain's names of preprocessing modes that stand for one checkpoint each, of English texts.
 _MODES = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
 
 
+@checked
 def texts_from_csv(
     train_filepath: str | os.PathLike[str],
     text_column: Any,
@@ -61,7 +64,8 @@ def texts_from_csv(
         preprocess_mode: `"standard"`: lower-case words, for the models that `text_classifiers()`
             lists. Or a checkpoint folder or Hub name, for that checkpoint.
         encoding: Of the files. Default: detected (UTF-8, GB18030, ...).
-        lang: Accepted for ktrain's sake.
+        lang: With ktrain's `preprocess_mode="bert"` or `"distilbert"`: the language, such as
+            `"en"`, which decides on the checkpoint. Default: by the script of the texts.
         sep: Column separator. Default: a comma, or by the file's name a tab (`.tsv`).
         is_regression: The same as `task="regression"`.
         random_state: Seed of the split. Default: 42.
@@ -100,6 +104,7 @@ def texts_from_csv(
         None if val_filepath is None else lambda: read(val_filepath),
         preprocess_mode,
         reading=as_given(text_column, label_columns, sep=sep, encoding=encoding, names=names),
+        lang=lang,
         maxlen=maxlen,
         max_features=max_features,
         ngram_range=ngram_range,
@@ -110,6 +115,7 @@ def texts_from_csv(
     )
 
 
+@checked
 def texts_from_df(
     train_df: Any,
     text_column: Any,
@@ -138,6 +144,7 @@ def texts_from_df(
         None if val_df is None else lambda: read(val_df, "val_df"),
         preprocess_mode,
         reading=as_given(text_column, label_columns),
+        lang=lang,
         maxlen=maxlen,
         max_features=max_features,
         ngram_range=ngram_range,
@@ -148,6 +155,7 @@ def texts_from_df(
     )
 
 
+@checked
 def texts_from_folder(
     datadir: str | os.PathLike[str],
     classes: Sequence[str] | None = None,
@@ -187,6 +195,7 @@ def texts_from_folder(
         lambda: read(train_name),
         (lambda: read(rest[0])) if validates else None,
         preprocess_mode,
+        lang=lang,
         maxlen=maxlen,
         max_features=max_features,
         ngram_range=ngram_range,
@@ -197,6 +206,7 @@ def texts_from_folder(
     )
 
 
+@checked
 def texts_from_array(
     x_train: Any,
     y_train: Any,
@@ -234,6 +244,7 @@ def texts_from_array(
         lambda: read(x_train, y_train, "training data"),
         None if x_test is None else lambda: read(x_test, y_test, "test data"),
         preprocess_mode,
+        lang=lang,
         maxlen=maxlen,
         max_features=max_features,
         ngram_range=ngram_range,
@@ -295,15 +306,14 @@ def prepare(
     )
 
 
-def as_given(text_column: Any, label_columns: Any, **options: Any) -> dict[str, Any]:
-    """Returns what was said of how to read data, for `Preprocessor.reading`."""
-    given = {"text_column": text_column, "label_columns": label_columns, **options}
-    return {name: value for name, value in given.items() if value is not None and value != ()}
-
-
-def checkpoint_name(mode: str | os.PathLike[str]) -> str | os.PathLike[str]:
+def checkpoint_name(
+    mode: str | os.PathLike[str], lang: str | None = None, texts: Sequence[Any] = ()
+) -> str | os.PathLike[str]:
     """Returns the checkpoint that a `preprocess_mode` stands for: a folder or a Hub name."""
-    return mode if Path(mode).is_dir() else _MODES.get(os.fspath(mode), mode)
+    name = os.fspath(mode)
+    if Path(mode).is_dir() or name not in _MODES:
+        return mode
+    return in_language(_MODES[name], lang, texts)
 
 
 def _regression(is_regression: bool, task: str | None) -> str | None:
@@ -318,6 +328,7 @@ def _load(
     read_val: Callable[[], RawTexts] | None,
     mode: str | os.PathLike[str],
     *,
+    lang: str | None,
     maxlen: int,
     max_features: int,
     ngram_range: int,
@@ -341,7 +352,10 @@ def _load(
         problems,
         read_train,
         read_val,
-        lambda: standard or Transformer(checkpoint_name(mode), maxlen, class_names, task=task),
+        lambda texts: (
+            standard
+            or Transformer(checkpoint_name(mode, lang, texts), maxlen, class_names, task=task)
+        ),
         val_pct=val_pct,
         random_state=random_state,
         verbose=verbose,
@@ -353,7 +367,7 @@ def load(
     problems: Problems,
     read_train: Callable[[], RawTexts],
     read_val: Callable[[], RawTexts] | None,
-    make: Callable[[], Preprocessor],
+    make: Callable[[Sequence[Any]], Preprocessor],
     *,
     val_pct: float,
     random_state: int | None,
@@ -366,7 +380,7 @@ def load(
         problems: Those found so far; all are raised before anything is read.
         read_train: Reads the training data.
         read_val: Reads the validation data. None: a part of the training data.
-        make: Makes the preprocessor; called after the data is read.
+        make: Makes the preprocessor, of the training texts; called after the data is read.
         val_pct: Share of the texts to validate on.
         random_state: Seed of the split. None: the default one.
         verbose: 0 silences progress bars and all lines but warnings.
@@ -376,7 +390,7 @@ def load(
         between_0_and_1(problems, val_pct=val_pct)
     problems.raise_if_any()
     train, val = read_train(), None if read_val is None else read_val()
-    preproc = make()  # not before the data is read: it may take a download
+    preproc = make(train.texts)  # not before the data is read: it may take a download
     preproc.reading = dict(reading or {})
     seed = DEFAULT_SEED if random_state is None else random_state
     datasets = prepare(train, val, preproc, val_pct=val_pct, seed=seed, verbose=verbose)

@@ -6,17 +6,18 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ktlite._arguments import checked
 from ktlite._logging import logger
 from ktlite.batching import plan_batches
 from ktlite.errors import DataError, Problems, did_you_mean, listing
 from ktlite.tasks import MultiLabel, Regression
-from ktlite.text.dataset import TextDataset
-from ktlite.text.loaders import STANDARD, checkpoint_name
+from ktlite.text.checkpoint_names import names_checkpoint
+from ktlite.text.dataset import TextDataset, joined
+from ktlite.text.loaders import STANDARD
 from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.standard import StandardPreprocessor
 from ktlite.text.tokenizer_training import SPECIAL_TOKENS
@@ -108,6 +109,13 @@ MODELS = {
 }
 
 
+# What `text_classifier` takes beside them, of data that a checkpoint's tokenizer made.
+CHECKPOINTS = {
+    "CHECKPOINT": "any that preprocess_mode named: its folder or Hub name, or for short its "
+    "architecture, such as bert or distilbert",
+}
+
+
 def text_classifiers() -> dict[str, str]:
     """Returns the models that `text_classifier` makes from scratch: name -> what it is.
 
@@ -123,6 +131,24 @@ def text_regression_models() -> dict[str, str]:
     return {name: kind.line for name, kind in MODELS.items() if kind.numbers}
 
 
+def print_text_classifiers() -> None:
+    """Shows the models that `text_classifier` makes, under ktrain's name."""
+    show_names("text_classifier", {**text_classifiers(), **CHECKPOINTS})
+
+
+def print_text_regression_models() -> None:
+    """Shows the models that `text_regression_model` makes, under ktrain's name."""
+    show_names("text_regression_model", {**text_regression_models(), **CHECKPOINTS})
+
+
+def show_names(what: str, lines: Mapping[str, str]) -> None:
+    """Shows the names that a function takes, a line each."""
+    width = max(map(len, lines))
+    table = "\n".join(f"{name:{width}}  {line}" for name, line in lines.items())
+    logger.info("%s(name, ...):\n%s", what, table)
+
+
+@checked
 def text_classifier(
     name: str | os.PathLike[str],
     train_data: TextDataset,
@@ -165,6 +191,7 @@ def text_classifier(
         >>> model = text.text_classifier("bert-base-uncased", train, preproc=preproc)
         >>> model = text.text_classifier("bigru", words, embeddings="glove.6B.100d.txt")
     """
+    train_data = _texts("text_classifier", train_data)
     found: Any = preproc or train_data.preproc
     options = {"loss": loss, "label_smoothing": label_smoothing, "seed": seed, **execution}
     if isinstance(found, StandardPreprocessor):
@@ -185,6 +212,7 @@ def text_classifier(
     return found.get_classifier(None, multilabel, metrics, **options)
 
 
+@checked
 def text_regression_model(
     name: str | os.PathLike[str],
     train_data: TextDataset,
@@ -201,6 +229,7 @@ def text_regression_model(
 
     Those from scratch are in `text_regression_models()`.
     """
+    train_data = _texts("text_regression_model", train_data)
     found: Any = preproc or train_data.preproc
     options = {"loss": loss, "seed": seed, **execution}
     if isinstance(found, StandardPreprocessor):
@@ -218,6 +247,19 @@ def text_regression_model(
     return found.get_regression_model(None, metrics, **options)
 
 
+def _texts(where: str, train_data: Any) -> TextDataset:
+    """Returns the training data as a loader made it; it may have been unpacked into (x, y)."""
+    data = joined(train_data)
+    problems = Problems(where)
+    problems.add_unless(
+        isinstance(data, TextDataset),
+        f"train_data is of type {type(data).__name__}; expected what a loader such as "
+        "texts_from_csv returned, or (x, y) of it.",
+    )
+    problems.raise_if_any()
+    return data
+
+
 def _check_checkpoint(
     where: str, name: str | os.PathLike[str], preproc: Transformer, embeddings: Any
 ) -> None:
@@ -227,7 +269,7 @@ def _check_checkpoint(
     if name in MODELS:
         load_anew = f"{name!r} starts from words: load the data with preprocess_mode={STANDARD!r}."
     problems.add_unless(
-        Path(checkpoint_name(name)) == Path(preproc.model_name),
+        names_checkpoint(name, preproc),
         f"name={os.fspath(name)!r}, but the texts were tokenised for {preproc.model_name!r}; "
         + load_anew,
     )

@@ -105,3 +105,9 @@ def by_name(raw: RawTexts, task: Task) -> RawTexts:
             "names."
         )
     return replace(raw, labels=names[labels])
+
+
+def as_given(text_column: Any, label_columns: Any, **options: Any) -> dict[str, Any]:
+    """Returns what was said of how to read data, for `Preprocessor.reading`."""
+    given = {"text_column": text_column, "label_columns": label_columns, **options}
+    return {name: value for name, value in given.items() if value is not None and value != ()}

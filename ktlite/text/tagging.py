@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ktlite.errors import ArgumentError, Problems
+from ktlite._arguments import checked
+from ktlite._logging import logger
+from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.tasks import TokenClassification
-from ktlite.text.loaders import Loaded, as_given, checkpoint_name, load
+from ktlite.text.checkpoint_names import TAGGING, in_language, names_checkpoint
+from ktlite.text.loaders import Loaded, checkpoint_name, load
+from ktlite.text.models import show_names
 from ktlite.text.raw_texts import RawTexts
+from ktlite.text.reading import as_given
 from ktlite.text.spans import read_spans
 from ktlite.text.tagged import (
     TAG,
@@ -25,8 +29,19 @@ from ktlite.text.transformer import Transformer
 
 FORMATS = ("conll2003", "wnut", "conllu", "gmb", "jsonl")
 Path_ = str | os.PathLike[str]
+# ktrain's names: of what starts from a checkpoint, of what starts from scratch, and the sizes.
+_KTRAINS = {
+    "bilstm-transformer": "the same, of preprocess_mode or transformer_model",
+    "bilstm-bert": "the same, of preprocess_mode or bert_model",
+}
+_SCRATCH = ("bilstm", "bilstm-crf", "bilstm-elmo", "bilstm-crf-elmo")
+_SIZES = (
+    "transformer_layers_to_use", "word_embedding_dim", "char_embedding_dim", "word_lstm_size",
+    "char_lstm_size", "fc_dim", "dropout", "verbose",
+)  # fmt: skip
 
 
+@checked
 def entities_from_txt(
     train_filepath: Path_,
     val_filepath: Path_ | None = None,
@@ -39,7 +54,7 @@ def entities_from_txt(
     val_pct: float = 0.1,
     verbose: int = 1,
     *,
-    preprocess_mode: Path_ = "",
+    preprocess_mode: Path_ | None = None,
     maxlen: int = 128,
     random_state: int | None = None,
 ) -> Loaded:
@@ -59,7 +74,8 @@ def entities_from_txt(
         encoding: Of the files. Default: detected.
         val_pct: Share of the sentences to validate on where there is no validation file.
         verbose: 0 silences progress bars and all lines but warnings.
-        preprocess_mode: Checkpoint folder or Hub name.
+        preprocess_mode: Checkpoint folder or Hub name. Default: `bert-base-cased`; of texts in
+            another script than Latin, `bert-base-chinese` or `bert-base-multilingual-cased`.
         maxlen: Longest text in tokens; longer ones are read in windows of this length.
         random_state: Seed of the split. Default: 42.
 
@@ -101,6 +117,7 @@ def entities_from_txt(
     )
 
 
+@checked
 def entities_from_conll2003(
     train_filepath: Path_,
     val_filepath: Path_ | None = None,
@@ -122,6 +139,7 @@ def entities_from_conll2003(
     )
 
 
+@checked
 def entities_from_gmb(
     train_filepath: Path_,
     val_filepath: Path_ | None = None,
@@ -150,6 +168,7 @@ def entities_from_gmb(
     )
 
 
+@checked
 def entities_from_df(
     train_df: Any,
     val_df: Any = None,
@@ -160,7 +179,7 @@ def entities_from_df(
     val_pct: float = 0.1,
     verbose: int = 1,
     *,
-    preprocess_mode: Path_ = "",
+    preprocess_mode: Path_ | None = None,
     maxlen: int = 128,
     random_state: int | None = None,
 ) -> Loaded:
@@ -184,6 +203,7 @@ def entities_from_df(
     )
 
 
+@checked
 def entities_from_array(
     x_train: Any,
     y_train: Any,
@@ -193,7 +213,7 @@ def entities_from_array(
     val_pct: float = 0.1,
     verbose: int = 1,
     *,
-    preprocess_mode: Path_ = "",
+    preprocess_mode: Path_ | None = None,
     maxlen: int = 128,
     random_state: int | None = None,
 ) -> Loaded:
@@ -211,16 +231,45 @@ def entities_from_array(
     )
 
 
+def sequence_taggers() -> dict[str, str]:
+    """Returns what `sequence_tagger` takes: name -> what it is."""
+    return {
+        "CHECKPOINT": "the one that preprocess_mode named: its folder or Hub name, or for short "
+        "its architecture, such as bert",
+        **_KTRAINS,
+    }
+
+
+def print_sequence_taggers() -> None:
+    """Shows what `sequence_tagger` takes, under ktrain's name."""
+    show_names("sequence_tagger", sequence_taggers())
+
+
+@checked
 def sequence_tagger(
-    name: Path_, preproc: Transformer, *, metrics: Sequence[Any] | None = None, **options: Any
+    name: Path_,
+    preproc: Transformer,
+    wv_path_or_url: Any = None,
+    transformer_model: Path_ | None = None,
+    *,
+    bert_model: Path_ | None = None,
+    metrics: Sequence[Any] | None = None,
+    **options: Any,
 ) -> Any:
     """Returns a compiled model for tagged words that a loader made.
 
+    ktrain's `"bilstm-transformer"` is an LSTM over vectors of a checkpoint that stays as it is.
+    Here the checkpoint itself is trained, which takes lower rates.
+
     Args:
-        name: The checkpoint, the same as in the loader's `preprocess_mode`.
+        name: The checkpoint, the same as in the loader's `preprocess_mode`, or one of ktrain's
+            names of what starts from a checkpoint, `"bilstm-transformer"` or `"bilstm-bert"`.
         preproc: The loader's preprocessor.
+        wv_path_or_url: Accepted for ktrain's sake; the checkpoint has word vectors.
+        transformer_model: With one of ktrain's names, the checkpoint.
+        bert_model: ktrain's older name of `transformer_model`.
         metrics: Keras metrics over the logits. Default: the task's.
-        **options: As `Transformer.get_classifier`.
+        **options: As `Transformer.get_classifier`. Of ktrain, the sizes of the LSTM are accepted.
 
     Raises:
         ArgumentError: If the words were tokenised for another checkpoint, or have no tags.
@@ -229,22 +278,47 @@ def sequence_tagger(
         >>> model = text.sequence_tagger("bert-base-cased", preproc)
     """
     problems = Problems("sequence_tagger")
+    found = getattr(preproc, "model_name", None)
     problems.add_unless(
-        Path(checkpoint_name(name)) == Path(preproc.model_name),
-        f"name={os.fspath(name)!r}, but the words were tokenised for {preproc.model_name!r}.",
+        found is not None,
+        f"preproc is of type {type(preproc).__name__}; expected what entities_from_* returned.",
+    )
+    problems.add_unless(
+        name not in _SCRATCH,
+        f"{name!r} is not here: nothing that tags starts from scratch. Name the checkpoint that "
+        f"the words were tokenised for: sequence_tagger({found!r}, preproc).",
+    )
+    problems.raise_if_any()
+    named = transformer_model or bert_model or preproc.model_name
+    checkpoint = named if name in _KTRAINS else name
+    problems.add_unless(
+        names_checkpoint(checkpoint, preproc),
+        f"{os.fspath(checkpoint)!r}, but the words were tokenised for {found!r}; load them with "
+        f"preprocess_mode={os.fspath(checkpoint)!r}, or name the other one here.",
     )
     problems.add_unless(
         isinstance(preproc.task, TokenClassification),
         f"the labels were taken for {preproc.task.name}; load them with entities_from_*.",
     )
     problems.raise_if_any()
+    if name in _KTRAINS:
+        given = [size for size in _SIZES if options.pop(size, None) is not None]
+        given += ["wv_path_or_url"] if wv_path_or_url is not None else []
+        without = f" (without effect: {listing(given)})" if given else ""
+        logger.warning(
+            "%s: here the whole checkpoint %s is trained, and there is no LSTM%s. Take a rate such "
+            "as 5e-5, not 0.01.",
+            name,
+            found,
+            without,
+        )
     return preproc.get_classifier(metrics=metrics, **options)
 
 
 def _load(
     read_train: Callable[[], RawTexts],
     read_val: Callable[[], RawTexts] | None,
-    mode: Path_,
+    mode: Path_ | None,
     *,
     maxlen: int,
     val_pct: float,
@@ -254,17 +328,30 @@ def _load(
 ) -> Loaded:
     problems = Problems("entities_from_*")
     problems.add_unless(
-        bool(mode) and isinstance(mode, (str, os.PathLike)),
-        "preprocess_mode is not given: name the checkpoint to tag with, as a folder or on the "
+        mode is None or (bool(mode) and isinstance(mode, (str, os.PathLike))),
+        f"preprocess_mode={mode!r}: name the checkpoint to tag with, as a folder or on the "
         "Hugging Face Hub, such as preprocess_mode='bert-base-cased'.",
     )
     return load(
         problems,
         read_train,
         read_val,
-        lambda: Transformer(checkpoint_name(mode), maxlen, task=TokenClassification.name),
+        lambda texts: _transformer(mode, texts, maxlen),
         val_pct=val_pct,
         random_state=random_state,
         verbose=verbose,
         reading=reading,
     )
+
+
+def _transformer(mode: Path_ | None, texts: Sequence[Any], maxlen: int) -> Transformer:
+    if mode is not None:
+        return Transformer(checkpoint_name(mode), maxlen, task=TokenClassification.name)
+    name = in_language(TAGGING, None, texts)
+    try:
+        return Transformer(name, maxlen, task=TokenClassification.name)
+    except CheckpointError as error:
+        raise ArgumentError(
+            f"entities_from_*: preprocess_mode is not given, and {name}, which is taken then, "
+            f"cannot be used. Name a checkpoint, as a folder or on the Hugging Face Hub. {error}"
+        ) from error
