@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,48 @@ def test_self_is_no_argument_to_suggest() -> None:
 def test_missing_argument_stays_pythons_own_error() -> None:
     with pytest.raises(TypeError, match="lr"):
         fit()  # type: ignore[call-arg]
+
+
+@checked
+def search(query: str, limit: int, *, lr: float, **options: int) -> int:
+    """Searches.
+
+    Args:
+        query: What to look for: words that
+            are in the text.
+        limit: How many to give. Not more.
+        lr: As in `fit`.
+    """
+    return limit
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda: search("a", lr=1), ["search: limit is not given: how many to give."]),
+        (lambda: search("a", 1), ["search: lr is not given, such as lr=5e-5."]),
+        (
+            lambda: search(),
+            ["3 problems", "query is not given: what to look for.", "limit is not given", "lr is"],
+        ),
+        (
+            lambda: search("a", 1, 2),
+            ["3 arguments without a name", "at most 2 of these (query, limit)", "such as lr=..."],
+        ),
+        (lambda: search("a", 1, limit=2, lr=1), ["search: limit is given twice."]),
+        (lambda: Learner().fit(), ["fit: lr is not given, such as lr=5e-5."]),
+    ],
+)
+def test_calls_that_do_not_fit_say_what_is_missing(call: Any, expected: list[str]) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert isinstance(caught.value, TypeError)
+    for part in expected:
+        assert part in str(caught.value)
+
+
+def test_other_keywords_go_through_where_they_are_taken() -> None:
+    assert search("a", 2, lr=1.0, other=3) == 2
 
 
 def test_signature_and_docstring_are_kept() -> None:

@@ -74,7 +74,7 @@ _APPLICATIONS = {
     "ZeroShotClassifier": "ktlite.applications.zero_shot",
 }
 # Modules under ktrain's names.
-_KTRAINS = ("ner", "qa", "textutils", "zsl")
+_KTRAINS = ("data", "ner", "qa", "textutils", "zsl")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ktlite._hints import PREPROCESSOR, Hinted
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, DataError, PredictorError, listing
 from ktlite.tasks import TASKS, Task, infer_task
-from ktlite.text.dataset import TextDataset
+from ktlite.text.dataset import TextDataset, TextInputs
 from ktlite.text.readers import RawTexts
 from ktlite.text.sources import source_of
 from ktlite.text.tokenizer import Tokenizer
 
 
-class Preprocessor:
+class Preprocessor(Hinted):
     """The one way from texts and labels to model inputs and targets.
 
     Training, validation, the predictor and every export use the same object, so
@@ -38,6 +40,8 @@ class Preprocessor:
         reading: How the training data was read, for more of its kind: `text_column`,
             `label_columns`, `sep`, `encoding` and `names`, as far as they were given.
     """
+
+    _hints = PREPROCESSOR
 
     def __init__(
         self,
@@ -158,6 +162,25 @@ class Preprocessor:
         encodings = raw.encodings or self.encode(raw.texts, verbose=verbose)
         return TextDataset(raw.texts, encodings, targets, self, raw.rows, weights)
 
+    def preprocess(self, texts: Any) -> TextInputs:
+        """Returns the tokens of texts, as the model gets them."""
+        return self.preprocess_test(texts, verbose=0).x
+
+    def undo(self, doc: Sequence[int] | np.ndarray) -> str:
+        """Returns the text that token ids stand for, such as `x[0]` of a `TextDataset`.
+
+        What is not in the vocabulary, case where it does not matter, and white space are lost.
+        """
+        return self.tokenizer.decode(np.asarray(doc).reshape(-1))
+
+    def get_tokenizer(self) -> Any:
+        """Returns the tokenizer as `transformers` has it: `tokenizer(texts, truncation=True)`."""
+        from transformers import AutoTokenizer
+
+        with tempfile.TemporaryDirectory(prefix="ktlite-") as folder:
+            self.tokenizer.save(Path(folder))
+            return AutoTokenizer.from_pretrained(folder, model_max_length=self.maxlen)
+
     def learn_task(self, raw: RawTexts) -> None:
         """Infers the task from the labels of `raw`, unless it was given."""
         if isinstance(self.task_name, Task):
@@ -225,3 +248,15 @@ def _weights(sample_weight: Any, raw: RawTexts) -> np.ndarray:
             f"sample_weight of row {wrong[0]} is {weights[wrong[0]]}; expected 0 or more."
         )
     return weights[raw.rows]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Transformer", "TransformerEmbedding"):  # as ktrain has them in this module
+        from ktlite import text
+
+        return getattr(text, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "Transformer", "TransformerEmbedding"})
