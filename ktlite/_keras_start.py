@@ -17,6 +17,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+from ktlite._extras import needs_extra
 from ktlite._stderr import stderr_without
 
 # TensorFlow's C++ side logs before any of its own switches for it is read
@@ -98,10 +99,15 @@ def _collector_paused() -> Iterator[None]:
 
 
 def import_keras() -> None:
-    """Imports Keras and its backend once; start-up log lines are dropped, all else is shown."""
+    """Imports Keras and its backend once; start-up log lines are dropped, all else is shown.
+
+    Raises:
+        ArgumentError: If they are not installed.
+    """
     if "keras" in sys.modules:
         return
-    with stderr_without(_NOISE), _collector_paused():
+    needed = needs_extra("train", "training, or predicting in Keras,")
+    with needed, stderr_without(_NOISE), _collector_paused():
         sys.meta_path.insert(0, _LaterFinder)
         try:
             import keras

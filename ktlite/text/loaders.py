@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import between_0_and_1, checked
+from ktlite._extras import needs_extra
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.text.checkpoint_names import in_language
@@ -363,6 +364,7 @@ def _load(
     )
 
 
+@needs_extra("train", "loading texts")
 def load(
     problems: Problems,
     read_train: Callable[[], RawTexts],
