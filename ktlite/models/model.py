@@ -10,16 +10,18 @@ from typing import Any
 
 import keras
 
+from ktlite._labels import label_fields, label_names
 from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.models import transfer
 from ktlite.models.adapters import has_adapters
 from ktlite.models.checkpoint import CheckpointReader
-from ktlite.models.config import ConfigReader, label_count
+from ktlite.models.config import ConfigReader, label_count, read_config
 from ktlite.models.core.embeddings import Embeddings
 from ktlite.models.core.encoder import Encoder
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import HeadSpec, ModelSpec
 from ktlite.models.families import Family, get_family
+from ktlite.models.head_labels import HeadLabels, labels_of
 from ktlite.models.heads import EMBEDDING, ChoiceHead, Head, MaskedLMHead, get_head
 from ktlite.models.pooling import POOLINGS
 from ktlite.models.saving import (
@@ -217,9 +219,9 @@ class TransformerModel(keras.Model):
     def hf_config(self) -> dict[str, Any]:
         """Returns the config to write: as it came, with this model's class and label count."""
         config = dict(self.config, architectures=[self.family.architectures[self.stored_task]])
-        if self.num_labels and label_count(config) != self.num_labels:
-            config["id2label"] = {str(i): f"LABEL_{i}" for i in range(self.num_labels)}
-            config["label2id"] = {f"LABEL_{i}": i for i in range(self.num_labels)}
+        if self.num_labels:
+            numbered = [f"LABEL_{i}" for i in range(self.num_labels)]
+            config.update(label_fields(labels_of(self) or numbered))
             config.pop("num_labels", None)
         # transformers calls it dtype since 5.0, and reads the old name no more.
         config.pop("torch_dtype", None)
@@ -265,8 +267,11 @@ class TransformerModel(keras.Model):
     def load_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Takes over the weights of a checkpoint of the same architecture and head.
 
+        The rows of a head whose labels have names go to the labels of these names.
+
         Raises:
-            CheckpointError: If they are missing, damaged, or of another architecture.
+            CheckpointError: If they are missing, damaged, of another architecture, or of other
+                labels.
             ArgumentError: If the model has adapters, which a checkpoint has in its kernels.
         """
         if has_adapters(self):
@@ -274,8 +279,9 @@ class TransformerModel(keras.Model):
                 "load_pretrained: this model has adapters (lora=) beside its kernels, and a "
                 "checkpoint has them in its kernels. Load it into a model without."
             )
+        labels = HeadLabels.of(labels_of(self), label_names(read_config(Path(folder))))
         with CheckpointReader(Path(folder)) as reader:
-            transfer.load_weights(self, reader, new_head=False)
+            transfer.load_weights(self, reader, new_head=False, labels=labels)
 
     def get_config(self) -> dict[str, Any]:
         return {

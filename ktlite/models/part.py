@@ -22,7 +22,9 @@ _TABLE = "embeddings.position.embeddings"
 Layers = int | Sequence[int] | None
 
 
-def check_arguments(config: Any, layers: Any, max_positions: Any, num_labels: Any) -> None:
+def check_arguments(
+    config: Any, layers: Any, max_positions: Any, num_labels: Any, labels: Any = None
+) -> None:
     """Checks what can be checked before a checkpoint is looked for.
 
     Raises:
@@ -45,7 +47,22 @@ def check_arguments(config: Any, layers: Any, max_positions: Any, num_labels: An
             value is None or _whole(value, 1),
             f"{name}={value!r}; expected a whole number of 1 or more.",
         )
+    if labels is not None:
+        _check_labels(problems, labels, num_labels)
     problems.raise_if_any()
+
+
+def _check_labels(problems: Problems, labels: Any, num_labels: Any) -> None:
+    fine = isinstance(labels, (Sequence, np.ndarray)) and not isinstance(labels, str)
+    names = [str(label) for label in labels] if fine else []
+    problems.add_unless(
+        bool(names) and len(set(names)) == len(names),
+        f"labels={labels!r:.80}; expected the names of the outputs, each once.",
+    )
+    problems.add_unless(
+        num_labels is None or num_labels == len(names),
+        f"num_labels={num_labels!r}, but {plural(len(names), 'label')}; leave num_labels out.",
+    )
 
 
 def _whole(value: Any, least: int) -> bool:

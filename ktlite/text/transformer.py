@@ -173,6 +173,7 @@ class Transformer(Preprocessor):
                 fpath or self.folder,
                 self.task.head,
                 num_labels=self.task.outputs or None,  # 0: the head has none
+                labels=self.task.output_names or None,
                 seed=seed,
                 dtype=policy,
                 ignore_config_fields=self.ignore_config_fields,
