@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-def label_names(config: Mapping[str, Any] | None) -> list[str]:
+def label_names(config: Any) -> list[str]:
     """Returns the names that a Hugging Face config gives to a head's outputs, in their order.
 
     Empty where `id2label` is missing, or does not name the outputs 0, 1, 2, ... one by one.
@@ -17,7 +17,7 @@ def label_names(config: Mapping[str, Any] | None) -> list[str]:
         >>> label_names({"id2label": {"1": "good", "0": "bad"}})
         ['bad', 'good']
     """
-    found = (config or {}).get("id2label")
+    found = config.get("id2label") if isinstance(config, Mapping) else None
     if not isinstance(found, Mapping):
         return []
     try:

@@ -202,7 +202,7 @@ def cross_validate(
     labels = in_order(raw, task.output_names)
     raw = dataclasses.replace(raw, labels=labels, label_columns=(), class_names=())
     # Integers that a regression predicts are no classes to keep in proportion.
-    stratify = targets if targets.dtype.kind == "f" else raw.labels
+    stratify = targets if targets.dtype.kind == "f" else labels
     together = _per_text("groups", groups, data, raw)
     if together is not None:
         # As text: a missing value is equal to no other, and here they are one group.

@@ -62,8 +62,7 @@ def labelled(
     labels: Sequence[Any] | None,
     of_adapters: Sequence[str] | None = None,
 ) -> tuple[dict[str, Any], HeadLabels, int | None]:
-    """Returns the config of a model to be loaded, what its labels are to the stored ones, and
-    how many outputs it is asked to have.
+    """Returns a model's config, how its labels lie to the stored ones, and their number, if any.
 
     Args:
         stored: The checkpoint's config.

@@ -165,6 +165,7 @@ class TextInputs(Sequence[np.ndarray]):
             whole.preproc,
             whole.rows[numbers],
             weights,
+            whole.task,
         )
 
 
