@@ -33,6 +33,7 @@ class Head(layers.Layer):
     task: str  # Hugging Face's name
     fixed_outputs: int | None = None  # whatever the labels; None: one a label
     dense_name = "transform"  # in the paths of variables
+    by_label: tuple[str, ...] = ("classifier",)  # the layers that have an output for each label
     pools = False  # whether it makes one vector a text
 
     def __init__(self, spec: ModelSpec, units: int, init: Init, *, dtype: Any = None) -> None:
@@ -144,6 +145,7 @@ class DistilledImageHead(Head):
     """
 
     task = "image-classification"
+    by_label = ("first", "distilled")
 
     def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
         super().__init__(spec, spec.encoder.width, init, dtype=dtype)

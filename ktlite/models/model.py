@@ -46,10 +46,11 @@ class TransformerModel(keras.Model):
     Call arguments:
         inputs: Dict. Of images `pixel_values`, float32 [batch, height, width, channels],
             normalised as the checkpoint's image processor does it. Of texts int32 arrays
-            [batch, length], for multiple choice [batch, choices, length], for sentence embeddings either one ([batch, texts, length]
-            for texts to be compared): `input_ids`, and optionally `attention_mask` (1 for
-            tokens, 0 for padding; default: all 1) and `token_type_ids` (default: all
-            0; passed over if the family has none). For masked language models also
+            [batch, length], for multiple choice [batch, choices, length], for sentence
+            embeddings either one ([batch, texts, length] for texts to be compared):
+            `input_ids`, and optionally `attention_mask` (1 for tokens, 0 for padding;
+            default: all 1) and `token_type_ids` (default: all 0; passed over if the family
+            has none). For masked language models also
             `masked_positions` [batch, predictions], each at least 0 and below length:
             the tokens to compute logits for. Default: all of them. Pretraining masks
             one token in seven, so this saves most of the decoder's work and memory.

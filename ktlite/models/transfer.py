@@ -18,8 +18,6 @@ from ktlite.models.head_labels import HeadLabels
 from ktlite.models.mapping import Rule, expand, matches, variable_at
 
 _SHOWN = 10  # tensors named in an error; a wrong hidden_size makes all of them wrong
-# What has a place for each label, along its last axis.
-_ROWS = ("head.classifier.kernel", "head.classifier.bias")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +80,11 @@ def load_weights(
     problems.add_unless(new_head or not labels.differ, labels.say)
     problems.raise_if_any()
 
-    others = [p for p in head if p.rule.ours in _ROWS and labels.differ]
+    by_label = [p for p in head if p.rule.ours.split(".")[1] in model.head.by_label]
+    others = by_label if labels.differ else []
     fresh = [p for p in head if p in others or _faults(p, reader)]
     for planned in [*wanted, *(p for p in head if p not in fresh)]:
-        _fill(planned, reader, labels.order if planned.rule.ours in _ROWS else None)
+        _fill(planned, reader, labels.order if planned in by_label else None)
     if resized:
         logger.warning(
             "of another shape than in the checkpoint; new, and in need of training: %s",
