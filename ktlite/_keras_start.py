@@ -8,6 +8,7 @@ and matplotlib, which Keras imports for its wrappers and its image galleries.
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from ktlite._extras import needs_extra
 from ktlite._stderr import stderr_without
 
 # TensorFlow's C++ side logs before any of its own switches for it is read
@@ -101,25 +101,32 @@ def _collector_paused() -> Iterator[None]:
 def import_keras() -> None:
     """Imports Keras and its backend once; start-up log lines are dropped, all else is shown.
 
-    Raises:
-        ArgumentError: If they are not installed.
+    Those of a Keras that was imported before are on the screen already, but for the devices'.
     """
     if "keras" in sys.modules:
+        with stderr_without(_NOISE):
+            _look_for_devices()
         return
-    needed = needs_extra("train", "training, or predicting in Keras,")
-    with needed, stderr_without(_NOISE), _collector_paused():
+    with stderr_without(_NOISE), _collector_paused():
         sys.meta_path.insert(0, _LaterFinder)
         try:
-            import keras
+            importlib.import_module("keras")
         finally:
             sys.meta_path.remove(_LaterFinder)
+        _look_for_devices()
 
-        if keras.config.backend() == "tensorflow":
-            import tensorflow as tf
 
-            # Looks for the driver, which logs an error where there is none, while
-            # nobody is watching. Devices can still be configured afterwards.
-            tf.config.list_physical_devices()
+def _look_for_devices() -> None:
+    """Has TensorFlow look for drivers, and log an error where there are none, unseen.
+
+    Devices can still be configured afterwards.
+    """
+    import keras
+
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
 
 
 import_keras()

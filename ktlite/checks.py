@@ -263,10 +263,14 @@ def _classes(splits: Sequence[Split], task: Task) -> list[Finding]:
             found.append(Finding(check, what, advice))
             continue
         least, most = int(counts.argmin()), int(counts.argmax())
-        what = (
-            f"{len(names)} classes; {names[least]} has {plural(int(counts[least]), 'example')}, "
-            f"{names[most]} {counts[most]:,}"
-        )
+        size = plural(int(counts[least]), "example")
+        what = f"{len(names)} classes of {size} each"
+        if len(names) == 1:
+            what = f"1 class of {size}"
+        elif counts[least] < counts[most]:
+            what = (
+                f"{len(names)} classes; {names[least]} has {size}, {names[most]} {counts[most]:,}"
+            )
         uneven = split is splits[0] and counts[most] > _UNBALANCED * counts[least]
         advice = (
             "accuracy says little: look at f1_macro, and try class_weight='balanced' or "

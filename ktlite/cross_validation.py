@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import inspect
 import os
@@ -18,7 +17,6 @@ from ktlite.evaluation import Outputs, interval_table, label_errors
 from ktlite.evaluation.bootstrap import LEVEL, confidence_intervals
 from ktlite.tasks import Report, Task
 from ktlite.text.loaders import DEFAULT_SEED
-from ktlite.text.named_labels import encode_labels, in_order
 from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.raw_texts import RawTexts
 from ktlite.text.sources import source_of
@@ -36,7 +34,7 @@ _NOT_HERE = ("model", "train_data", "val_data", "val_pct", "preproc", "seed", "c
 _VALIDATED = 32
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CrossValidation(Outputs):
     """What the models of a cross-validation say, each of the texts that it has not learned from.
 
@@ -118,15 +116,23 @@ class CrossValidation(Outputs):
 
     def summary(self) -> str:
         """Returns mean, standard deviation and confidence interval of each figure, as a table."""
-        deviations = self.deviations
-        lines = [
-            f"{name:>14} {mean:9.4f} +- {deviations[name]:.4f}"
-            for name, mean in self.metrics.items()
-        ]
-        folds = f"mean and standard deviation over {len(self.fold_metrics)} folds"
         figures = self.report.metrics
         table = interval_table(figures, self.intervals(), LEVEL)
-        return "\n".join([folds, *lines, "", "all texts together, " + table])
+        return "\n".join([*self._over_folds(), "", "all texts together, " + table])
+
+    def _over_folds(self) -> list[str]:
+        deviations = self.deviations
+        return [
+            f"mean and standard deviation over {len(self.fold_metrics)} folds",
+            *(
+                f"{name:>14} {mean:9.4f} +- {deviations[name]:.4f}"
+                for name, mean in self.metrics.items()
+            ),
+        ]
+
+    def __repr__(self) -> str:
+        head = f"CrossValidation: {plural(len(self.logits), 'text')}, {self.task!r}"
+        return "\n".join([head, *self._over_folds(), "summary() adds confidence intervals"])
 
     def _by_name(self) -> dict[str, list[float]]:
         names = self.fold_metrics[0]
@@ -197,12 +203,9 @@ def cross_validate(
     if raw.labels is None:
         raise DataError("data: there are no labels; name the label_columns.")
     task = _learned(raw, given)
-    targets = encode_labels(task, raw)
-    # The folds are plain arrays, which have no names any more.
-    labels = in_order(raw, task.output_names)
-    raw = dataclasses.replace(raw, labels=labels, label_columns=(), class_names=())
+    targets = task.encode(raw.labels, raw.source)
     # Integers that a regression predicts are no classes to keep in proportion.
-    stratify = targets if targets.dtype.kind == "f" else labels
+    stratify = targets if targets.dtype.kind == "f" else raw.labels
     together = _per_text("groups", groups, data, raw)
     if together is not None:
         # As text: a missing value is equal to no other, and here they are one group.

@@ -154,7 +154,8 @@ def _outputs(
 
 def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Comparison:
     pair = (a, b)
-    if _truth(a) != _truth(b):
+    truths = [each.task.decode_targets(each.known_targets()) for each in pair]
+    if truths[0] != truths[1]:
         raise ArgumentError(
             "compare_predictors: the two were given other examples, or mean other labels by them; "
             "compare them on the same data."
@@ -166,7 +167,7 @@ def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Compa
     problems = Problems("compare_predictors")
     problems.choice("metric", chosen, known)
     problems.raise_if_any()
-    count = len(a.known_targets())
+    count = len(truths[0])
     samples = np.array(
         [
             [
@@ -179,7 +180,7 @@ def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Compa
     differences = samples[:, 0] - samples[:, 1]
     beyond = min((differences <= 0).sum(), (differences >= 0).sum())
     low, high = interval(differences, level)
-    only_a, only_b, mcnemar = _mcnemar(pair)
+    only_a, only_b, mcnemar = _mcnemar(pair, truths[0])
     return Comparison(
         metric=chosen,
         a=figures[0][chosen],
@@ -195,19 +196,8 @@ def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Compa
     )
 
 
-def _truth(outputs: Outputs) -> Any:
-    """Returns what is true, the same whatever order the labels have, and 1 like "1"."""
-    task, targets = outputs.task, outputs.known_targets()
-    names = task.output_names
-    if np.ndim(targets) == 2 and names:
-        order = sorted(range(len(names)), key=names.__getitem__)
-        return sorted(names), targets[:, order].tolist()
-    true = task.decode_targets(targets)
-    return list(map(str, true)) if names and task.predicts_classes else true
-
-
 def _mcnemar(
-    pair: tuple[Outputs, Outputs],
+    pair: tuple[Outputs, Outputs], truth: list[Any]
 ) -> tuple[int | None, int | None, float | None]:
     """Returns how many examples only one gets right, for each, and how likely that is by luck."""
     from scipy.stats import binomtest
@@ -216,16 +206,7 @@ def _mcnemar(
     if not single or not all(each.task.predicts_classes for each in pair):
         return None, None, None
     a, b = (
-        np.array(
-            [
-                x == y
-                for x, y in zip(
-                    each.task.decode(each.logits),
-                    each.task.decode_targets(each.known_targets()),
-                    strict=True,
-                )
-            ]
-        )  # fmt: skip
+        np.array([x == y for x, y in zip(each.task.decode(each.logits), truth, strict=True)])
         for each in pair
     )
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())

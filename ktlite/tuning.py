@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ktlite import _keras_start  # noqa: F401  (first: loads Keras fast, without start-up noise)
+
+# isort: split
+import keras
+
 from ktlite._arguments import at_least_one, positive
-from ktlite._extras import needs_extra
 from ktlite._logging import logger
 from ktlite.cards import described, fingerprint
 from ktlite.errors import ArgumentError, Problems, TrainingError, listing, plural
@@ -24,8 +28,6 @@ from ktlite.workflow import EXECUTION, get_learner
 
 if TYPE_CHECKING:
     import pandas as pd
-with needs_extra("train", "ktlite.tuning"):
-    import keras
 
 _INSTALL = 'tune needs Optuna: pip install "ktlite[tune]"'
 _NAME = "ktlite"
@@ -69,13 +71,16 @@ class Tuning:
         return learner
 
     def plot(self, return_fig: bool = False) -> Any:
-        """Shows the figure of each trial, and the best so far.
+        """Returns a picture of the figure of each trial, and of the best so far.
 
         Args:
-            return_fig: Return the matplotlib `Figure` in place of showing it.
+            return_fig: Without effect, as for other results: a notebook shows what a cell ends
+                with, and a script saves it.
+
+        Example:
+            >>> found.plot().savefig("trials.png")
         """
-        figure = plots.plot_trials(self.trials, self.monitor, better(self.monitor))
-        return figure if return_fig else plots.show(figure)
+        return plots.plot_trials(self.trials, self.monitor, better(self.monitor))
 
     def __repr__(self) -> str:
         done = plural(len(self.trials), "trial")

@@ -65,6 +65,10 @@ class FewShotClassifier:
         self._weights = np.zeros((0, 0), "float32")
         Transformer(model, maxlen, task=Similarity("cosine"))  # its checks
 
+    def __repr__(self) -> str:
+        known = "not trained yet" if self._task is None else repr(self._task)
+        return f"FewShotClassifier: {Path(self.model).name}, {known}"
+
     @checked
     def fit(
         self,

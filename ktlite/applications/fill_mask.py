@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, checked, not_a_string
-from ktlite.errors import ArgumentError, DataError, Problems, listing
+from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.inference import Forward, in_order
 from ktlite.tasks.arrays import softmax
 from ktlite.text.tokenizer import Tokenizer
@@ -49,11 +49,15 @@ class FillMask:
 
         folder = find_checkpoint(model_name, revision=revision)
         self.model = from_pretrained(folder, "masked-lm", new_head=False)
-        longest = self.model.spec.tokens.max_positions
+        longest = self.model.spec.embeddings.max_positions
         self.tokenizer = Tokenizer(folder, longest if maxlen is None else min(maxlen, longest))
         self.mask_token = self.tokenizer.token(self.tokenizer.mask_id)
         self.batch_size = batch_size
         self._forward = Forward(self.model)
+
+    def __repr__(self) -> str:
+        size = plural(self.model.count_params(), "parameter")
+        return f"FillMask: {size}, mask token {self.mask_token}"
 
     @checked
     def predict(

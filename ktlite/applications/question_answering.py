@@ -44,6 +44,9 @@ class AnswerExtractor:
     def __init__(self, model: Model, maxlen: int = 384) -> None:
         self.predictor = as_answerer(model, maxlen)
 
+    def __repr__(self) -> str:
+        return f"AnswerExtractor: {self.predictor!r}"
+
     @checked
     def extract(
         self,
@@ -147,7 +150,7 @@ class AnswerExtractor:
         problems.raise_if_any()
         model, preproc = self.predictor.model, self.predictor.preproc
         raw = read_any_questions(data, None, None, source="data")
-        maxlen = min(max_seq_length, model.spec.tokens.max_positions)
+        maxlen = min(max_seq_length, model.spec.embeddings.max_positions)
         if maxlen != preproc.maxlen:
             preproc = _with_maxlen(preproc, maxlen)
         train = preproc.dataset(raw, verbose=verbose)

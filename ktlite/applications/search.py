@@ -96,6 +96,12 @@ class SemanticSearch:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def __repr__(self) -> str:
+        how = "approximate" if self.approximate else "exact"
+        again = "" if self.cross_encoder is None else ", with a cross-encoder"
+        width = self.vectors.shape[1]
+        return f"SemanticSearch: {plural(len(self), 'text')}, vectors of {width}, {how}{again}"
+
     def add(self, texts: Sequence[str], *, verbose: int = 1) -> None:
         """Adds texts, which get the next numbers.
 

@@ -51,6 +51,10 @@ class SimpleQA:
         self._index = Bm25Index.load(index_dir)
         self.predictor = as_answerer(model, maxlen)
 
+    def __repr__(self) -> str:
+        count = plural(len(self._index.paragraphs), "paragraph")
+        return f"SimpleQA: {count} in {Path(self.index_dir).name}"
+
     @classmethod
     def initialize_index(cls, index_dir: str | os.PathLike[str]) -> None:
         """Makes an empty index.

@@ -10,7 +10,7 @@ import numpy as np
 
 from ktlite._arguments import at_least_one
 from ktlite.batching import Encodings
-from ktlite.errors import DataError, Problems
+from ktlite.errors import DataError, Problems, plural
 from ktlite.inference import Forward
 from ktlite.models.auto import from_pretrained, read_spec
 from ktlite.models.checkpoint import find_checkpoint
@@ -60,10 +60,13 @@ class TransformerEmbedding:
             "the last alone: take layers=[-1].",
         )
         problems.raise_if_any()
-        self.longest = spec.tokens.max_positions
+        self.longest = spec.embeddings.max_positions
         self.width = spec.encoder.width * len(chosen)
         # A model that ends with the block gives its output.
         self._forwards = [Forward(from_pretrained(self.folder, layers=number)) for number in chosen]
+
+    def __repr__(self) -> str:
+        return f"TransformerEmbedding: vectors of {self.width}, {plural(self.longest, 'token')}"
 
     def embed(
         self,

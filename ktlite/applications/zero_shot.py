@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, checked, not_a_string
-from ktlite.errors import CheckpointError, DataError, Problems, listing
+from ktlite.errors import CheckpointError, DataError, Problems, listing, plural
 from ktlite.inference import Forward
 from ktlite.tasks.arrays import softmax
 from ktlite.text.tokenizer import Tokenizer, check_texts
@@ -68,6 +68,9 @@ class ZeroShotClassifier:
         # By length: reading tokenizer.json takes longer than a text.
         self._tokenizer = functools.lru_cache(maxsize=4)(functools.partial(Tokenizer, self.folder))
 
+    def __repr__(self) -> str:
+        return f"ZeroShotClassifier: {plural(self.model.count_params(), 'parameter')}"
+
     @checked
     def predict(
         self,
@@ -123,7 +126,7 @@ class ZeroShotClassifier:
             raise DataError("predict takes a string or a list of strings.")
         check_texts(texts)
         claims = [nli_template.replace("{}", name) for name in names]
-        longest = min(max_length, self.model.spec.tokens.max_positions)
+        longest = min(max_length, self.model.spec.embeddings.max_positions)
         pairs = [(text, claim) for text in texts for claim in claims]
         encodings = self._tokenizer(longest).encode(pairs, verbose=verbose)
         outputs = self._forward.over(encodings, batch_size=size, verbose=verbose)

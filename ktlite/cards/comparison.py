@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ktlite._extras import needs_extra
-from ktlite.cards.run_card import RunCard
+from ktlite.cards.run_card import EPOCH, ON, RunCard
 from ktlite.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SECTIONS = ("model", "arguments", "data", "fits", "environment")
 _NOT_COMPARED = ("time", "history", "seconds")
+VALIDATION, SECONDS = "validation data", "seconds of training"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,10 @@ class Comparison:
 
     Args:
         differences: A row for each argument, data set or version that differs; a column a run.
-        metrics: A row for each figure; a column a run, and how much larger the second's is.
+        metrics: A row for each figure; a column a run, how much larger the second's is, and what
+            they were measured on. A row has figures of both only where they were measured alike
+            and on the same data: those of `validate` (`accuracy`), what the training measured on
+            the validation data (`val_accuracy`) and on the training data (`accuracy in training`).
     """
 
     differences: pd.DataFrame
@@ -42,7 +46,6 @@ class Comparison:
         return head + self.differences.to_html() + self.metrics.to_html()
 
 
-@needs_extra("train", "ktlite.compare")
 def compare(run1: Any, run2: Any) -> Comparison:
     """Sets two trained models side by side: what was different, and what came of it.
 
@@ -64,8 +67,8 @@ def compare(run1: Any, run2: Any) -> Comparison:
         fit 1 schedule      OneCycle(lr=2e-05, ...)    OneCycle(lr=5e-05, ...)
         <BLANKLINE>
         figures
-                  run-1  run-2  difference
-        accuracy  0.842  0.851       0.009
+                  run-1  run-2  difference  on
+        accuracy  0.842  0.851       0.009  106 examples of validation data (val.csv)
     """
     import pandas as pd
 
@@ -74,10 +77,16 @@ def compare(run1: Any, run2: Any) -> Comparison:
     flat = [_flat(card) for card in cards]
     keys = [key for key in {**flat[0], **flat[1]} if flat[0].get(key) != flat[1].get(key)]
     table = [[side.get(key) for side in flat] for key in keys]
-    figures = [_figures(card) for card in cards]
-    metrics = pd.DataFrame(dict(zip(names, figures, strict=True)), dtype="float64")
-    metrics = metrics.reindex([*{**figures[0], **figures[1]}])
+    sides = [_figures(card) for card in cards]
+    rows = list({**sides[0], **sides[1]})
+    metrics = pd.DataFrame(
+        [[side[row][0] if row in side else None for side in sides] for row in rows],
+        index=[figure for figure, _ in rows],
+        columns=names,
+        dtype="float64",
+    )
     metrics["difference"] = metrics[names[1]] - metrics[names[0]]
+    metrics["on"] = [(sides[0].get(row) or sides[1][row])[1] for row in rows]
     return Comparison(pd.DataFrame(table, index=keys, columns=names, dtype=object), metrics)
 
 
@@ -122,12 +131,27 @@ def _flat(card: RunCard) -> dict[str, Any]:
     return found
 
 
-def _figures(card: RunCard) -> dict[str, float]:
-    """Returns the figures of a run; of an unmeasured one, those of its last epoch."""
-    found = dict(card.metrics)
-    if not found and card.fits:
-        history = card.fits[-1]["history"]
-        found = {name: values[-1] for name, values in history.items() if values}
+def _figures(card: RunCard) -> dict[tuple[str, str], tuple[float, str]]:
+    """Returns what was measured, as `{(figure, like): (value, what it was measured on)}`.
+
+    Two figures are set side by side where they are of the same data and measured alike; `like`
+    says so, and is the digest of the data where there is one.
+    """
+    found: dict[tuple[str, str], tuple[float, str]] = {}
+
+    def add(figures: Mapping[str, Any], part: str, on: str, suffix: str = "") -> None:
+        like = str(card.data.get(part, {}).get("sha256") or on)
+        for name, value in figures.items():
+            found[f"{name}{suffix}", like] = (math.nan if value is None else value, on)
+
+    add(card.metrics, "val_data", card.measured_on or VALIDATION)
+    history = card.fits[-1]["history"] if card.fits else {}
+    last = {name: values[-1] for name, values in history.items() if values}
+    after = {name: value for name, value in card.after_epoch.items() if name not in (EPOCH, ON)}
+    seen = after or {name: value for name, value in last.items() if name.startswith("val_")}
+    add(seen, "val_data", f"{card.after_epoch.get(ON, VALIDATION)}, in training")
+    learned = {name: value for name, value in last.items() if not name.startswith("val_")}
+    add(learned, "train_data", "training data, in the last epoch", " in training")
     if card.fits:
-        found["seconds of training"] = sum(fit["seconds"] for fit in card.fits)
+        found[SECONDS, ""] = (sum(fit["seconds"] for fit in card.fits), "")
     return found

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite.cards.run_card import RunCard
+from ktlite.cards.run_card import RunCard, as_figure, calibrated
 from ktlite.errors import listing
 from ktlite.tasks import Task
+from ktlite.tasks.calibration import TEMPERATURE
 
 FILE = "README.md"
 # The head's tasks that transformers has pipelines of.
@@ -51,8 +52,14 @@ def _yaml(card: RunCard, task: Task, title: str, in_pytorch: bool) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [
-        EvalResult(task.head, "custom", _DATASET, metric_type=name, metric_value=round(value, 4))
-        for name, value in card.metrics.items()
+        EvalResult(
+            task.head,
+            "custom",
+            _DATASET,
+            metric_type=name.removeprefix("val_"),
+            metric_value=round(value, 4),
+        )
+        for name, value in card.figures[0].items()
         if isinstance(value, (int, float))
     ]
     base = card.model.get("hub_name")
@@ -89,16 +96,35 @@ def _how_to_use(task: Task, in_pytorch: bool) -> str:
             "\n\nIt also opens in PyTorch:\n\n```python\nfrom transformers import pipeline\n\n"
             f'model = pipeline("{task.head}", model="this-folder")\n```'
         )
+        text += _temperature(task)
     return text
 
 
+def _temperature(task: Task) -> str:
+    """Says how to have the calibrated probabilities elsewhere; nothing where there are none."""
+    temperature = task.calibration.temperature
+    if temperature == 1:
+        return ""
+    several = task.problem_type == "multi_label_classification"
+    return (
+        "\n\nThe probabilities are calibrated: ktlite divides the logits by the temperature "
+        f"{temperature:.4g}. `transformers` knows of no temperature, and its pipeline gives the "
+        "same labels with other probabilities. These are ktlite's:\n\n```python\n"
+        'inputs = model.tokenizer("A text.", return_tensors="pt")\n'
+        f"logits = model.model(**inputs).logits / {temperature!r}  # {TEMPERATURE} in config.json\n"
+        f"probabilities = logits.{'sigmoid()' if several else 'softmax(-1)'}\n```"
+    )
+
+
 def _figures(card: RunCard) -> str:
-    if not card.metrics:
-        return "## Figures\n\nNot measured after the training."
-    rows = [(name, _number(value)) for name, value in card.metrics.items()]
-    size = card.data.get("val_data", {}).get("rows")
-    on = f"On {size:,} rows of validation data" if size else "On validation data"
-    return f"## Figures\n\n{on}:\n\n{_table(('figure', 'value'), rows)}"
+    figures, where = card.figures
+    if not figures:
+        return "## Figures\n\nNot measured on data that the model has not learned from."
+    rows = [(name, as_figure(value)) for name, value in figures.items()]
+    text = f"## Figures\n\nOn {where}:\n\n{_table(('figure', 'value'), rows)}"
+    if "temperature" in card.calibration:
+        text += f"\n\nProbabilities are calibrated: {calibrated(card.calibration)}."
+    return text
 
 
 def _data(card: RunCard) -> str:
@@ -130,10 +156,6 @@ def _code(value: Any) -> str:
     """Returns a value as Markdown code that cannot end a table's cell or the code."""
     text = " ".join(str(value).replace("`", "'").replace("|", "¦").split())
     return f"`{text}`"
-
-
-def _number(value: Any) -> str:
-    return "not defined" if value is None else f"{value:.4g}"
 
 
 def _duration(seconds: Any) -> str:

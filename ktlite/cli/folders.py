@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ktlite._labels import label_names
 from ktlite.cli.options import Option, options_of, without
 from ktlite.errors import PredictorError, listing
 from ktlite.storage import MANIFEST, read_manifest
@@ -85,7 +84,7 @@ def _facts(folder: Path, check: bool) -> dict[str, Any]:
         kind = "checkpoint" if config else "neither predictor nor checkpoint"
         if any(folder.glob("*.preproc")):
             kind = f"predictor of ktrain; ktlite convert {folder} NEW"
-        return {"kind": kind, **model, "labels": label_names(config), **files}
+        return {"kind": kind, **model, "labels": list(config.get("id2label", {}).values()), **files}
     manifest = read_manifest(folder) if check else _json(folder / MANIFEST)
     preproc = manifest.get("preprocessor", {})
     task = preproc.get("task", {})

@@ -248,7 +248,6 @@ def _output_format(args: Any) -> str:
 def run_evaluate(args: Any) -> tuple[str, Any]:
     """Reads labelled data as training does, and reports."""
     from ktlite.predictor import load_predictor
-    from ktlite.text.named_labels import encode_labels
     from ktlite.text.sources import source_of
 
     predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
@@ -266,7 +265,7 @@ def run_evaluate(args: Any) -> tuple[str, Any]:
     if raw.labels is None:
         raise ArgumentError("evaluate: the data has no labels to compare with.")
     logits = predictor.logits(raw.texts, verbose=int(not args.quiet))
-    targets = encode_labels(task, raw)
+    targets = task.encode(raw.labels, raw.source)
     report = task.report(logits, targets)
     text, data = report.text, {"rows": len(raw), "metrics": report.metrics}
     if args.ci:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ktlite._logging import logger
-from ktlite.errors import ArgumentError
+from ktlite._logging import results
+from ktlite.errors import ArgumentError, plural
 from ktlite.inference import Forward, in_order
 from ktlite.tasks import Task
 from ktlite.training.distribution import predict_batch
@@ -18,7 +18,7 @@ from ktlite.training.generic import read_model
 from ktlite.training.stream import Stream
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outputs:
     """A model's answers to a data set.
 
@@ -27,12 +27,17 @@ class Outputs:
         logits: Of each example, in the order of the data; mostly [examples, outputs].
         targets: What is true, in the task's form; None where the data has no labels.
         data: Where the examples come from.
+        on: What that is, in words, for reports.
     """
 
     task: Task
     logits: np.ndarray
     targets: np.ndarray | None
     data: Any
+    on: str = field(default="", kw_only=True)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {plural(len(self.logits), 'example')}, {self.task!r}"
 
     def known_targets(self) -> np.ndarray:
         """Returns the targets.
@@ -141,7 +146,7 @@ def show_top_losses(
     outputs: Outputs,
     explanations: Sequence[Any] | None = None,
 ) -> None:
-    """Logs the examples with the highest losses, with their texts where there are any.
+    """Shows the examples with the highest losses, with their texts where there are any.
 
     Args:
         losses: Of `outputs.top_losses`.
@@ -158,4 +163,4 @@ def show_top_losses(
             summary += f" | row {int(rows[number])} of the source"
         if explanations is not None:
             lines = [*lines, *str(explanations[place]).splitlines()]
-        logger.info("\n    ".join([summary, *lines]))
+        results.info("%s", "\n    ".join([summary, *lines]))

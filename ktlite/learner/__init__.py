@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ktlite._logging import logger
+from ktlite._logging import results
 from ktlite.errors import Problems
 from ktlite.learner import weights
 from ktlite.learner.budget import Budget
@@ -94,7 +94,7 @@ class Learner(Reporting, Sizing, Budget):
 
     def print_layers(self) -> None:
         """Shows the layer groups: number, name, whether they train, parameters."""
-        logger.info("layer groups\n%s", freezing.describe_layers(self.model))
+        results.info("%s", freezing.describe_layers(self.model))
 
     def set_model(self, model: Any) -> None:
         """Replaces the model; the data stays."""

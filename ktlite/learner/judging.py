@@ -10,30 +10,25 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, checked
-from ktlite._logging import logger
+from ktlite._logging import results
 from ktlite.errors import ArgumentError, Problems
 from ktlite.evaluation import (
     Outputs,
-    calibrate,
-    calibration_error,
-    confidence_intervals,
-    interval_table,
-    label_errors,
+    figures_of,
     level_of,
-    run_model,
-    shared,
+    report_of,
     show_top_losses,
     warn_if_constant,
+    with_intervals,
 )
-from ktlite.learner.carded import Carded
 from ktlite.learner.state import all_targets
+from ktlite.learner.trusting import Trusting
 from ktlite.predictor import Predictor
 from ktlite.training import plots
 from ktlite.training.feed import ArrayData
-from ktlite.training.reliability_plot import plot_reliability
 
 
-class Judging(Carded):
+class Judging(Trusting):
     """Validation, the worst examples, predictions, the predictor, and plots of the training."""
 
     @checked
@@ -73,19 +68,12 @@ class Judging(Carded):
         """
         level = level_of("validate", ci)
         outputs = self._outputs("validate", val_data, verbose)
-        task = outputs.task
-        if len(class_names):
-            task = task.renamed(class_names)
-        report = task.report(outputs.logits, outputs.known_targets())
-        self._keep_figures(val_data, report.metrics)
-        text = report.text
-        if level is not None:
-            intervals = confidence_intervals(outputs, level)
-            text += "\n\n" + interval_table(report.metrics, intervals, level)
+        report = report_of(outputs, class_names, level, self._calibration_note(outputs))
+        self._keep_figures(val_data, report.metrics, outputs.on)
         if print_report:
-            logger.info("validation\n%s", text)
+            results.info("%s", report.text)
         if save_path is not None:
-            Path(save_path).write_text(text + "\n", encoding="utf-8")
+            Path(save_path).write_text(report.text + "\n", encoding="utf-8")
         warn_if_constant(outputs)
         return report.result
 
@@ -99,134 +87,10 @@ class Judging(Carded):
             ci: Add the ends of their confidence intervals, `"accuracy_low"` and
                 `"accuracy_high"`: True for 95 %, or a level such as 0.99.
         """
-        level = level_of("metrics", ci)
         outputs = self._outputs("metrics", val_data)
-        figures = outputs.task.report(outputs.logits, outputs.known_targets()).metrics
-        self._keep_figures(val_data, figures)
-        if level is None:
-            return figures
-        ends = confidence_intervals(outputs, level)
-        named = {f"{name}_{end}": value for name, pair in ends.items()
-                 for end, value in zip(("low", "high"), pair, strict=True)}  # fmt: skip
-        return {**figures, **named}
-
-    def tune_thresholds(self, val_data: Any = None) -> dict[str, float]:
-        """Sets what predictions are decided by to what is best on the validation data.
-
-        Of several labels a text, the probability from which on each counts as there: that of
-        its highest F1. The learner's predictor takes it over. Figures on the same data are a
-        little too good afterwards; validate on other data to report them.
-
-        Args:
-            val_data: What to tune on. Default: the learner's validation data.
-
-        Returns:
-            The figures of `metrics` on this data, with the new thresholds.
-
-        Raises:
-            ArgumentError: If the task decides by no threshold, or there is nothing to tune on.
-        """
-        if self.task is None:
-            raise ArgumentError(
-                "tune_thresholds: the learner was given no task to keep them; pass task= to "
-                "get_learner, such as task=ktlite.tasks.MultiLabel(classes)."
-            )
-        outputs = self._outputs("tune_thresholds", val_data)
-        targets = outputs.known_targets()
-        outputs.task.tune_thresholds(outputs.logits, targets)
-        self._figures = {}
-        figures = outputs.task.report(outputs.logits, targets).metrics
-        self._keep_figures(val_data, figures)
-        return figures
-
-    def calibrate(self, val_data: Any = None) -> dict[str, float]:
-        """Makes probabilities say how often predictions are right, and sets possible.
-
-        Logits are divided by the temperature that gives the validation data the highest
-        likelihood (Guo et al., 2017, arXiv:1706.04599). Predictions stay the same; the
-        probabilities of the learner and of its predictor change. The predictor then also gives
-        sets: `predict(texts, coverage=0.9)`. Training takes the calibration back.
-
-        The data has to be of the kind that will be predicted, and the model must not have learned
-        from it: on its training data it is surer than elsewhere. Data that early stopping looked
-        at does nearly as well as fresh one.
-
-        Args:
-            val_data: What to calibrate on, better a thousand texts than a hundred. Default: the
-                learner's validation data.
-
-        Returns:
-            The number of examples and, where there are probabilities, the temperature and the
-            figures of `calibration_error` afterwards; on other data they are a little worse.
-
-        Raises:
-            ArgumentError: If the data is the training data, or the task has no certainty to
-                calibrate.
-
-        Example:
-            >>> learner.calibrate()
-            {'examples': 1061, 'temperature': 1.31, 'ece': 0.021, 'loss': 0.384}
-        """
-        if self.task is None:
-            raise ArgumentError(
-                "calibrate: the learner was given no task to keep it; pass task= to get_learner, "
-                "such as task=ktlite.tasks.Classification(classes)."
-            )
-        data = self._val_feed("calibrate", val_data).data
-        same = val_data is not None and val_data is self.train_data
-        if same or shared(data, getattr(self._train, "data", None)) > 0.5:
-            raise ArgumentError(
-                "calibrate: this is the training data, on which the model is surer than on any "
-                "other. Calibrate on texts that it has not learned from."
-            )
-        outputs = self._outputs("calibrate", val_data)
-        return calibrate(self.task, outputs)
-
-    def calibration_error(self, val_data: Any = None) -> dict[str, float]:
-        """Returns how honest probabilities are.
-
-        Args:
-            val_data: What to look at. Default: the learner's validation data.
-
-        Returns:
-            `ece`, the expected calibration error: the mean distance between how sure predictions
-            are and how often they are right, in 15 bins; and `loss`, the mean negative
-            log-likelihood. Both with the temperature of `calibrate`, if there is one.
-
-        Raises:
-            ArgumentError: If the task gives no probabilities of being right.
-        """
-        return calibration_error(self._outputs("calibration_error", val_data))
-
-    def plot_calibration(self, val_data: Any = None, return_fig: bool = False) -> Any:
-        """Shows how often predictions are right, by how sure they are: a reliability diagram.
-
-        Args:
-            val_data: What to look at. Default: the learner's validation data.
-            return_fig: Return the matplotlib `Figure` in place of showing it.
-
-        Raises:
-            ArgumentError: If the task gives no probabilities of being right.
-        """
-        outputs = self._outputs("plot_calibration", val_data)
-        reliability = outputs.task.reliability(outputs.logits, outputs.known_targets())
-        figure = plot_reliability(reliability)
-        return figure if return_fig else plots.show(figure)
-
-    def label_errors(self, val_data: Any = None) -> Any:
-        """Returns the validation examples whose labels are probably wrong.
-
-        Args:
-            val_data: What to look at. Default: the learner's validation data. Not the training
-                data: the model has learned its errors. `cross_validate` covers all data.
-
-        Returns:
-            A DataFrame as `CrossValidation.label_errors` has it.
-
-        Raises:
-            ArgumentError: If cleanlab is not installed, or the labels are not one class a text.
-        """
-        return label_errors(self._outputs("label_errors", val_data))
+        figures = figures_of(outputs)
+        self._keep_figures(val_data, figures, outputs.on)
+        return with_intervals(figures, outputs, level_of("metrics", ci))
 
     def top_losses(
         self, n: int = 4, val_data: Any = None, preproc: Any = None
@@ -348,11 +212,6 @@ class Judging(Carded):
             raise ArgumentError("plot: there was no training yet; call fit_onecycle(...) first.")
         figure = plots.plot_history(self.history.history, plot_type)
         return figure if return_fig else plots.show(figure)
-
-    def _outputs(self, where: str, val_data: Any = None, verbose: int = 0) -> Outputs:
-        feed = self._val_feed(where, val_data)
-        size = self.eval_batch_size
-        return run_model(self._forward, feed, self.task, batch_size=size, verbose=verbose)
 
     def _top_losses(self, where: str, n: int, val_data: Any) -> tuple[list[Any], Outputs]:
         problems = Problems(where)

@@ -52,6 +52,14 @@ class _Stopwatch(keras.callbacks.Callback):
         self._before = state["seconds"]
 
 
+def _epoch_of_weights(history: Any, callbacks: Sequence[Any]) -> int:
+    """Returns the epoch of a run, from 0, that its weights are of: mostly the last."""
+    for callback in callbacks:
+        if getattr(callback, "restore_best_weights", False) and callback.best_weights is not None:
+            return int(callback.best_epoch)
+    return len(history.epoch) - 1
+
+
 class Recording(Checking, Fitting, Judging):
     """Trains, and writes down what was done and what came of it."""
 
@@ -70,14 +78,19 @@ class Recording(Checking, Fitting, Judging):
         folder = options["checkpoint_folder"]
         watch = _Stopwatch(lambda: self._put_card(folder))
         self._fits.append(record)
-        before = self.history
+        before, whole = self.history, False
         try:
-            return super()._fit(schedule, epochs, callbacks=[*callbacks, watch], **options)
+            found = super()._fit(schedule, epochs, callbacks=[*callbacks, watch], **options)
+            whole = True
+            return found
         finally:
             if self.history is before:
                 self._fits.remove(record)
             else:
                 self._figures = {}
+                if whole:  # else the weights are those of a step inside an epoch
+                    epoch = _epoch_of_weights(self.history, callbacks)
+                    self._keep_epoch(self.history.history, epoch)
                 record["seconds"] = round(watch.seconds, 3)
                 record["history"] = {
                     name: values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ from ktlite.report import (
 )
 from ktlite.training import plots
 from ktlite.training.feed import Feed
-from ktlite.training.reliability_plot import plot_reliability
 from ktlite.training.workers import first_writes
 
 _TILES = 4  # figures at the top
@@ -116,7 +116,7 @@ class Reporting(Recording, RateFinding):
             return []
         task, targets = outputs.task, outputs.known_targets()
         report = task.report(outputs.logits, targets)
-        self._keep_figures(None, report.metrics)
+        self._keep_figures(None, report.metrics, outputs.on)
         intervals = confidence_intervals(outputs)
         # Of figures of one kind (f1_macro, f1_micro, ...) the first.
         kinds = {name.split("_")[0]: name for name in reversed(report.metrics) if name != "loss"}
@@ -127,19 +127,20 @@ class Reporting(Recording, RateFinding):
         ])  # fmt: skip
         rows = [(name, value, *intervals[name]) for name, value in report.metrics.items()]
         note = (
-            '<p class="note">On the validation data. 95 % confidence intervals by bootstrap: how '
-            "far other examples of the same kind could move a figure.</p>"
+            f'<p class="note">On {escape(outputs.on)}. 95 % confidence intervals by bootstrap: '
+            "how far other examples of the same kind could move a figure.</p>"
         )
+        about = self._calibration_note(outputs)
+        note += f'<p class="note">{escape(about)}.</p>' if about else ""
         parts = [top, "<h3>All figures</h3>", table(("figure", "value", "from", "to"), rows), note]
         sections = [Section("Figures", [*parts, "<h3>In detail</h3>", preformatted(report.text)])]
         counts, classes = report.result, task.classes
         if isinstance(counts, np.ndarray) and counts.shape == (len(classes), len(classes)):
             sections.append(Section("Confusions", [confusion_table(counts, classes)]))
         try:
-            reliability = task.reliability(outputs.logits, targets)
+            picture = svg(self._reliability_plot(outputs), "Calibration")
         except ArgumentError:  # it gives no probabilities of being right
             return sections
-        picture = svg(plot_reliability(reliability), "Calibration")
         return [*sections, Section("Calibration", [picture])]
 
     def _training_sections(self) -> list[Section]:

@@ -11,7 +11,6 @@ from ktlite._arguments import at_least_one
 from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.inference import Forward
 from ktlite.learner.features import KeptFeatures
-from ktlite.learner.labels import check_labels_of, with_labels_of
 from ktlite.learner.weights import InitialWeights
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task
@@ -60,6 +59,8 @@ class State:
             at_least_one(problems, batch_tokens=batch_tokens)
         problems.raise_if_any()
         train_data, val_data = joined(train_data), joined(val_data)
+        self.train_data = train_data
+        self.val_data = val_data
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.batch_tokens = batch_tokens
@@ -72,10 +73,8 @@ class State:
         found = getattr(train_data, "preproc", None) or getattr(val_data, "preproc", None)
         self.preproc = preproc or found
         self.task = task or (self.preproc.task if self.preproc is not None else None)
-        self.train_data = with_labels_of(train_data, self.task, "train_data")
-        self.val_data = with_labels_of(val_data, self.task, "val_data")
-        self._train = as_feed(self.train_data, batch_size, seed, "train_data", batch_tokens)
-        self._val = as_feed(self.val_data, eval_batch_size, seed, "val_data", batch_tokens)
+        self._train = as_feed(train_data, batch_size, seed, "train_data", batch_tokens)
+        self._val = as_feed(val_data, eval_batch_size, seed, "val_data", batch_tokens)
         self.model = model
 
     @property
@@ -85,7 +84,6 @@ class State:
 
     @model.setter
     def model(self, model: Any) -> None:
-        check_labels_of(model, self.task, "get_learner")
         if hasattr(self, "_model"):
             self._weights_change()
         self._model = model
@@ -94,6 +92,10 @@ class State:
         self._epochs_done = 0
         self._fits: list[dict[str, Any]] = []
         self._figures: dict[str, float] = {}  # on val_data, since the last fit
+        self._measured_on = ""  # what these are of, in words
+        self._after_epoch: dict[str, Any] = {}  # what the last fit measured on val_data
+        self._calibrated: dict[str, Any] = {}  # what `calibrate` learned, for the card
+        self._calibrated_on: Any = None  # the data that it learned from
         self._initial = InitialWeights(model)
         # Both are kept because they trace the model once.
         self._forward = Forward(model)
@@ -102,7 +104,8 @@ class State:
 
     def _weights_change(self) -> None:
         """Forgets what was true of the weights as they were: the calibration, the figures."""
-        self._figures = {}
+        self._figures, self._after_epoch = {}, {}
+        self._calibrated, self._calibrated_on = {}, None
         if self.task is not None:
             self.task.forget_calibration()
 
@@ -130,8 +133,7 @@ class State:
         """Returns the feed of `data`, or of the learner's own validation data."""
         feed = self._val
         if data is not None:
-            data = with_labels_of(joined(data), self.task, f"{where}: val_data")
-            feed = as_feed(data, self.eval_batch_size, self.seed, f"{where}: val_data")
+            feed = as_feed(joined(data), self.eval_batch_size, self.seed, f"{where}: val_data")
         if feed is None:
             raise ArgumentError(
                 f"{where}: there is no validation data; pass val_data here or to get_learner."

@@ -82,6 +82,8 @@ def save_model(
         if not hasattr(model, "save_pretrained"):
             model.save(folder / KERAS)
             return
+        if preproc is not None:
+            preproc.task.into_config(model.config)  # as it is calibrated now
         model.save_pretrained(folder)
         if preproc is not None:
             preproc.tokenizer.save(folder)

@@ -38,6 +38,7 @@ _CONVERT = (
     "save_file({{name: t.clone().contiguous() for name, t in tensors.items()}}, "
     "'{folder}/model.safetensors', metadata={{'format': 'pt'}})\""
 )
+_SAID = 400  # characters of what the Hub's client says of a failure
 # Checkpoints converted from the first TensorFlow BERT call scale and offset so.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
@@ -81,10 +82,17 @@ def _download(name: str, revision: str | None) -> Path:
     except Exception as error:  # the client's errors and its transport's share no base
         raise CheckpointError(
             f"{name!r} is no local folder (looked in {Path.cwd()}), and the Hugging Face Hub did "
-            f"not give it: {type(error).__name__}: {error} Check the spelling; offline, pass the "
-            "path of a downloaded checkpoint folder."
-        ) from error
+            f"not give it: {type(error).__name__}: {_in_a_line(error)} Check the spelling; "
+            "offline, pass the path of a downloaded checkpoint folder."
+        ) from None  # a hundred lines of the client's own calls, which say no more
     return folder
+
+
+def _in_a_line(error: Exception) -> str:
+    """Returns what the client says, whose messages have several lines and may be long."""
+    said = " ".join(str(error).split())
+    said = said if len(said) <= _SAID else f"{said[:_SAID]} ..."
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 class TensorReader(Protocol):

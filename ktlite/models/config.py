@@ -15,8 +15,8 @@ from ktlite.errors import CheckpointError, did_you_mean, listing
 HARMLESS = frozenset(
     """
     architectures attn_implementation auto_map bad_words_ids begin_suppress_tokens
-    bos_token_id chunk_size_feed_forward cls_token_id custom_pipelines dict_encoder
-    directionality diversity_penalty do_sample dtype early_stopping
+    bos_token_id calibration_temperature chunk_size_feed_forward cls_token_id
+    custom_pipelines dict_encoder directionality diversity_penalty do_sample dtype early_stopping
     encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty
     finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label
     label2id language length_penalty max_length min_length model_type name_or_path

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import not_a_string
-from ktlite._extras import needs_extra
-from ktlite._logging import logger
+from ktlite._logging import results
 from ktlite.errors import DataError, Problems
 from ktlite.export import Export, export_model, open_model
 from ktlite.export.costs import costs
@@ -115,7 +114,6 @@ class Exporting(Saving):
         """
         return str(self.export(fpath, "litert").path / "model.tflite")
 
-    @needs_extra("train", "compare_exports")
     def compare_exports(
         self,
         texts: Any,
@@ -176,7 +174,7 @@ class Exporting(Saving):
                 figures = costs(open_model(written.path), data, size)
                 rows[name] = {**figures, "size_mb": written.size / 1e6}
         frame = pd.DataFrame.from_dict(rows, orient="index")
-        logger.info("exports compared:\n%s", frame.to_string(float_format="{:.4g}".format))
+        results.info("%s", frame.to_string(float_format="{:.4g}".format))
         return frame
 
 

@@ -10,23 +10,11 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, not_a_string
-from ktlite._labels import label_names, matched
 from ktlite.cards import RunCard
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.inference import Forward, Runner
 from ktlite.predictor.cache import LogitsCache, key_of
 from ktlite.text.preprocessor import Preprocessor
-
-
-def _check_order(model: Any, preproc: Preprocessor) -> None:
-    """Raises if a model's outputs are the labels of a preprocessor in another order."""
-    outputs, labels = label_names(getattr(model, "config", None)), preproc.task.output_names
-    if matched(labels, outputs).moved:
-        raise ArgumentError(
-            f"the model's outputs are {listing(outputs)}, and the labels of the preprocessor "
-            f"{listing(labels)}: the same in another order. Make the model with this "
-            "preprocessor's get_classifier()."
-        )
 
 
 class Predicting:
@@ -42,7 +30,6 @@ class Predicting:
                 f"the model has {plural(found, 'output')}, but the labels of the preprocessor need "
                 f"{needed}; make the model with this preprocessor's get_classifier()."
             )
-        _check_order(model, preproc)
         self._forward = model if isinstance(model, Runner) else Forward(model)
         self.model = self._forward.model
         # With a task of its own: calibrating or training another model changes nothing here.
@@ -53,6 +40,15 @@ class Predicting:
         self.card: RunCard | None = None
         self._cache = LogitsCache(cache)
         self._embedders: dict[tuple[str | None, bool | None], Runner] = {}
+
+    def __repr__(self) -> str:
+        count = getattr(self.model, "count_params", None)
+        size = type(self.model).__name__ if count is None else plural(count(), "parameter")
+        parts = [repr(self.preproc.task), size, f"maxlen {self.preproc.maxlen}"]
+        lines = [f"{type(self).__name__}: {', '.join(parts)}"]
+        if self.card is not None:
+            lines += self.card.summary()
+        return "\n".join(lines)
 
     def get_classes(self) -> list[Any]:
         """Returns the labels in the order of the probabilities."""

@@ -89,7 +89,7 @@ class Saving(Predicting):
                 f"a model of type {type(self.model).__name__} has no checkpoint format; "
                 "predictors of ktlite.models can be saved."
             )
-        self.model.config.update(self.preproc.task.hf_config())
+        self.preproc.task.into_config(self.model.config)
 
     def _golden(self) -> list[dict[str, Any]]:
         examples = self.preproc.task.golden_examples

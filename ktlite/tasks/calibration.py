@@ -13,6 +13,7 @@ from ktlite._arguments import between_0_and_1
 from ktlite.errors import ArgumentError, Problems, plural
 
 BINS = 15  # of equal width, as Guo et al. (2017) have them
+TEMPERATURE = "calibration_temperature"  # the field of config.json
 KEPT = 1000  # scores of a large calibration set are thinned to so many
 _TEMPERATURES = (0.05, 20.0)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ktlite.errors import ArgumentError
-from ktlite.tasks.calibration import Calibration, Reliability, best_temperature
+from ktlite.tasks.calibration import TEMPERATURE, Calibration, Reliability, best_temperature
 
 
 class Certainty:
@@ -37,9 +38,26 @@ class Certainty:
         """Goes back to the model's own probabilities."""
         self.calibration = Calibration()
 
+    def into_config(self, config: dict[str, Any]) -> None:
+        """Puts what other libraries should know of the task into a Hugging Face config.json.
+
+        The labels, and where there is one the temperature: their probabilities are others, and
+        logits divided by it give those of this task.
+        """
+        config.pop(TEMPERATURE, None)
+        config.update(self.hf_config())
+        if self.calibration.temperature != 1:
+            config[TEMPERATURE] = self.calibration.temperature
+
+    def hf_config(self) -> dict[str, Any]:
+        """Returns the label fields of the Hugging Face config.json."""
+        raise NotImplementedError
+
     def best_temperature(self, logits: np.ndarray, targets: np.ndarray) -> float:
-        """Returns what to divide logits by for the lowest loss."""
-        return best_temperature(lambda t: float(self.example_losses(logits / t, targets).mean()))
+        """Returns what to divide the model's own logits by for the lowest loss."""
+        bare = copy.copy(self)
+        bare.calibration = Calibration()
+        return best_temperature(lambda t: float(bare.example_losses(logits / t, targets).mean()))
 
     def reliability(self, logits: np.ndarray, targets: np.ndarray) -> Reliability:
         """Compares how sure predictions are with how often they are right.
@@ -65,5 +83,9 @@ class Certainty:
         )
 
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Returns the loss of each text, float64 [texts]."""
+        """Returns the loss of each text, float64 [texts]: of probabilities as they are given.
+
+        A task that can be calibrated divides by its temperature here as in `probabilities`, so
+        that a report has one kind of them.
+        """
         raise NotImplementedError

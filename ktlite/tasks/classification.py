@@ -147,7 +147,8 @@ class Classification(Task):
         return [self._classes[int(t)] for t in targets]
 
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        return -np.take_along_axis(log_softmax(logits), targets[:, None].astype(int), 1)[:, 0]
+        chances = log_softmax(logits / self.calibration.temperature)
+        return -np.take_along_axis(chances, targets[:, None].astype(int), 1)[:, 0]
 
     def target_weights(self) -> np.ndarray:
         return contrasts(self.outputs)

@@ -147,6 +147,7 @@ class MultiLabel(Task):
 
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         x, t = np.asarray(logits, "float64"), np.asarray(targets, "float64")
+        x = x / self.calibration.temperature
         # The form of binary cross-entropy that neither overflows nor takes log(0).
         losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
         return losses.mean(axis=-1)

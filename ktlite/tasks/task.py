@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ktlite._arguments import checked
-from ktlite._labels import label_fields
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, DataError, listing
 from ktlite.tasks.aims import Aim, output_aims
 from ktlite.tasks.arrays import mean_of_rows
 from ktlite.tasks.certainty import Certainty
 from ktlite.tasks.losses import keras_loss
+
+_SHOWN = 6  # classes of a task that is printed
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Report:
     text: str
     metrics: dict[str, float]
     result: Any = field(default=None)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Task(Certainty, abc.ABC):
@@ -93,15 +97,6 @@ class Task(Certainty, abc.ABC):
     def classes(self) -> list[Any]:
         """The labels, in the order of the outputs; empty where there are none."""
         return []
-
-    @property
-    def output_names(self) -> list[str]:
-        """What the head's outputs are called, in their order; empty where they have no names.
-
-        A checkpoint's head is matched with the labels by these names.
-        """
-        names = [str(label) for label in self.classes]
-        return names if len(names) == self.outputs else []
 
     @property
     def predicts_classes(self) -> bool:
@@ -340,11 +335,17 @@ class Task(Certainty, abc.ABC):
 
     def hf_config(self) -> dict[str, Any]:
         """Returns the label fields of the Hugging Face config.json."""
-        numbered = [f"LABEL_{i}" for i in range(self.outputs)]
-        fields: dict[str, Any] = label_fields(self.output_names or numbered)
+        labels = [str(c) for c in self.classes] or [f"LABEL_{i}" for i in range(self.outputs)]
+        fields: dict[str, Any] = {
+            "id2label": {str(i): label for i, label in enumerate(labels)},
+            "label2id": {label: i for i, label in enumerate(labels)},
+        }
         if self.problem_type:
             fields["problem_type"] = self.problem_type
         return fields
+
+    def __repr__(self) -> str:
+        return f"{self.name} ({listing(self.classes, _SHOWN)})" if self.classes else self.name
 
     def write_files(self, folder: Path, maxlen: int) -> None:
         """Writes what other libraries want to know of the task, beside a saved checkpoint.

@@ -183,8 +183,14 @@ class TokenClassification(Task):
 
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns the mean loss of each text's words; 0 where there are none."""
-        return np.array([_losses(*pair).mean() if len(pair[1]) else 0.0
-                         for pair in zip(logits, targets, strict=True)])  # fmt: skip
+        rows = self._word_losses(logits, targets)
+        return np.array([losses.mean() if len(losses) else 0.0 for losses in rows])
+
+    def _word_losses(self, logits: np.ndarray, targets: np.ndarray) -> list[np.ndarray]:
+        """Returns for each text the losses of its words, float64 [words]."""
+        temperature = self.calibration.temperature
+        pairs = zip(logits, targets, strict=True)
+        return [_losses(row / temperature, true) for row, true in pairs]
 
     def as_list(self, examples: Any) -> tuple[list[Any], bool]:
         if isinstance(examples, Words):
@@ -272,7 +278,7 @@ class TokenClassification(Task):
         else:
             counts = np.array([_counts_of_tags(*pair, self.outputs) for pair in pairs])
         return {
-            "loss": np.array([_losses(*p).sum() for p in zip(logits, targets, strict=True)]),
+            "loss": np.array([losses.sum() for losses in self._word_losses(logits, targets)]),
             "words": np.array([len(true) for true in targets]),
             "right": np.array([(true == guess).sum() for true, guess in pairs]),
             "counts": counts,

@@ -12,11 +12,10 @@ from ktlite.batching import Encodings
 from ktlite.errors import DataError, plural
 
 if TYPE_CHECKING:
-    from ktlite.tasks import Task
     from ktlite.text.preprocessor import Preprocessor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TextDataset:
     """Tokenised texts. Made by `preprocess_train`, `preprocess_test` and the loaders.
 
@@ -29,7 +28,6 @@ class TextDataset:
         preproc: The preprocessor that made it.
         rows: int64 [texts], the row numbers in the source.
         weights: float32 [texts], how much each counts in the loss; None: all the same.
-        task: What the targets mean; None: as `preproc` has it.
     """
 
     texts: Sequence[Any]
@@ -38,7 +36,6 @@ class TextDataset:
     preproc: Preprocessor
     rows: np.ndarray
     weights: np.ndarray | None = None
-    task: Task | None = None
 
     def __len__(self) -> int:
         return len(self.encodings)
@@ -48,6 +45,15 @@ class TextDataset:
 
     def __getitem__(self, part: int) -> Any:
         return (self.x, self.y)[part]
+
+    def __repr__(self) -> str:
+        lengths = self.lengths
+        parts = [f"{plural(len(self.texts), 'text')}"]
+        if self.text_of is not None:
+            parts.append(f"in {plural(len(self), 'window')}")
+        parts.append(f"{lengths.min()} to {lengths.max()} tokens" if len(lengths) else "no tokens")
+        parts.append("no labels" if self.targets is None else repr(self.preproc.task))
+        return f"{type(self).__name__}: {', '.join(parts)}"
 
     @property
     def lengths(self) -> np.ndarray:
@@ -165,7 +171,6 @@ class TextInputs(Sequence[np.ndarray]):
             whole.preproc,
             whole.rows[numbers],
             weights,
-            whole.task,
         )
 
 

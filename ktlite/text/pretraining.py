@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ktlite.batching import padded_length
+from ktlite.errors import plural
 from ktlite.tasks.losses import IGNORE
 from ktlite.tasks.masked_lm import ORDER, WORDS, MaskedLM
 from ktlite.text.corpus import SENTENCE, WORD, Corpus
@@ -120,6 +121,10 @@ class PretrainingDataset:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        tokens = int(self.lengths.sum())
+        return f"{type(self).__name__}: {plural(len(self), 'chunk')}, {plural(tokens, 'token')}"
 
     def examples(self, rows: np.ndarray, seed: tuple[int, ...]) -> tuple[dict[str, Any], Any]:
         """Returns (inputs, targets) for some chunks.

@@ -177,4 +177,4 @@ def compile_model(
         # Keras' "auto" would compile the whole step with XLA on a GPU, anew for each shape.
         jit_compile=False,
     )
-    model.config.update(task.hf_config())
+    task.into_config(model.config)

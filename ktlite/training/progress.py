@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from ktlite._interrupts import Interrupts
+from ktlite.training.bars import with_bar
 from ktlite.training.checkpoints import Checkpoint, Checkpoints
 from ktlite.training.distribution import spread_seeds
 from ktlite.training.state import assign, average_names, copies, copy
@@ -69,7 +70,7 @@ class Progress(keras.callbacks.CallbackList):
         exact: bool = True,
     ) -> None:
         super().__init__(
-            list(callbacks),
+            with_bar(list(callbacks), verbose),
             add_history=True,
             add_progbar=verbose != 0,
             model=model,

@@ -133,6 +133,102 @@ def test_model_card_is_what_the_hub_reads(trained: Any) -> None:
     assert "| accuracy |" in body
 
 
+def test_a_training_that_nobody_validated_has_the_figures_of_its_last_epoch(
+    small_learner: Callable[..., Any], still_checkpoint: Path, texts: Any, tmp_path: Path
+) -> None:
+    learner = ktlite.get_learner(
+        still_checkpoint, texts, maxlen=24, batch_size=8, val_pct=0.3, verbose=0, check=False
+    )
+    learner.fit_onecycle(1e-3, 2, verbose=0)
+    last = {name: values[-1] for name, values in learner.history.history.items()}
+    card = learner.card
+    assert card.after_epoch["epoch"] == 2
+    assert card.after_epoch["val_accuracy"] == last["val_accuracy"]
+    learner.get_predictor().save(tmp_path / "predictor")
+    text = (tmp_path / "predictor" / "README.md").read_text()
+    assert f"| val_accuracy | {last['val_accuracy']:.4g} |" in text
+    assert "On 12 examples of validation data, after epoch 2:" in text
+    accuracy = yaml.safe_load(text.split("---\n", 2)[1])["model-index"][0]["results"][0]["metrics"]
+    assert {m["type"]: m["value"] for m in accuracy}["accuracy"] == pytest.approx(
+        last["val_accuracy"], abs=1e-4
+    )
+    learner.save_model(tmp_path / "model")
+    learner.load_model(tmp_path / "model")  # which may be other weights
+    assert learner.card.after_epoch == {}
+    without = small_learner(val=False)
+    without.fit(1e-3, 1, verbose=0)
+    assert without.card.after_epoch == {}
+    assert "not measured" in str(without)
+
+
+def test_figures_are_of_the_epoch_that_early_stopping_went_back_to(
+    small_learner: Callable[..., Any],
+) -> None:
+    learner = small_learner()
+    learner.autofit(0.5, 6, early_stopping=2, verbose=0)
+    losses = learner.history.history["val_loss"]
+    best = int(np.argmin(losses))
+    assert best < len(losses) - 1
+    assert learner.card.after_epoch["epoch"] == best + 1
+    assert learner.card.after_epoch["val_loss"] == losses[best]
+    assert learner.metrics()["loss"] == pytest.approx(losses[best], rel=1e-4)
+
+
+def test_card_says_how_to_have_calibrated_probabilities_in_pytorch(
+    trained: Any, tmp_path: Path
+) -> None:
+    learner, _ = trained
+    learner.metrics()
+    learner.calibrate()
+    temperature = learner.task.calibration.temperature
+    learner.get_predictor().save(tmp_path / "predictor")
+    text = (tmp_path / "predictor" / "README.md").read_text()
+    assert f"temperature {temperature:.4g}" in text
+    assert f"logits / {temperature!r}" in text
+    size = len(learner.val_data.texts)
+    assert f"learned from {size} examples of validation data" in text
+    config = json.loads((tmp_path / "predictor" / "config.json").read_text())
+    assert config["calibration_temperature"] == temperature
+    assert RunCard.read(tmp_path / "predictor").calibration["temperature"] == temperature
+    # The loss on the card is that of these probabilities, too.
+    loss = learner.calibration_error()["loss"]
+    assert learner.card.metrics["loss"] == pytest.approx(loss)
+    again = ktlite.get_learner(
+        tmp_path / "predictor",
+        (["a b", "m n", "x y"] * 4, ["ham", "spam", "toast"] * 4),
+        maxlen=24, verbose=0, check=False,
+    )  # fmt: skip
+    again.save_model(tmp_path / "model")  # whose own probabilities are not calibrated
+    assert "calibration_temperature" not in (tmp_path / "model" / "config.json").read_text()
+    learner.task.forget_calibration()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("several", [False, True])
+def test_code_on_the_card_gives_our_probabilities_in_pytorch(
+    several: bool, still_checkpoint: Path, texts: Any, tmp_path: Path
+) -> None:
+    labels: Any = texts[1]
+    if several:
+        labels = np.array([["a" in text, "m" in text] for text in texts[0]], int)
+    learner = ktlite.get_learner(
+        still_checkpoint, (texts[0], labels), maxlen=24, batch_size=8, val_pct=0.3, verbose=0,
+        check=False, class_names=["a", "m"] if several else (),
+    )  # fmt: skip
+    learner.fit(1e-2, 3, verbose=0)
+    learner.calibrate()
+    predictor = learner.get_predictor()
+    predictor.save(tmp_path / "predictor")
+    card = (tmp_path / "predictor" / "README.md").read_text()
+    blocks = [block.partition("```")[0] for block in card.split("```python\n")[1:]]
+    code = "\n".join(blocks[1:]).replace("this-folder", str(tmp_path / "predictor"))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    found = names["probabilities"].detach().numpy()[0]
+    np.testing.assert_allclose(found, predictor.predict_proba("A text."), atol=1e-4)
+    assert abs(found - names["model"].model.config.calibration_temperature).max() > 0
+
+
 def test_model_card_of_words_names_no_checkpoint(texts: Any, tmp_path: Path) -> None:
     train, _, preproc = ktlite.text.texts_from_array(
         *texts, preprocess_mode="standard", maxlen=24, verbose=0
@@ -188,6 +284,34 @@ def test_comparison_shows_what_differs(small_learner: Callable[..., Any]) -> Non
     assert found.metrics.loc["loss", "difference"] == pytest.approx(losses[1] - losses[0])
     assert "Constant(lr=0.01)" in repr(found)
     assert "<table" in found._repr_html_()
+
+
+def test_comparison_sets_only_like_beside_like(
+    small_learner: Callable[..., Any], arrays: Any
+) -> None:
+    validated, plain = small_learner(), small_learner(val=False)
+    for learner in (validated, plain):
+        learner.fit(1e-3, 2, verbose=0)
+    validated.metrics()
+    found = ktlite.compare(validated, plain).metrics
+    # One was measured on validation data, the other never: nothing to set beside it.
+    assert np.isnan(found.loc["accuracy", "run 2"])
+    assert np.isnan(found.loc["accuracy", "difference"])
+    assert found.loc["accuracy", "on"] == "10 examples of validation data"
+    assert found.loc["accuracy in training", "difference"] == 0
+    assert found.loc["accuracy in training", "on"].startswith("training data")
+    again = small_learner()
+    again.fit(1e-3, 2, verbose=0)
+    found = ktlite.compare(validated, again).metrics
+    assert np.isnan(found.loc["accuracy", "difference"])
+    assert found.loc["val_accuracy", "difference"] == 0  # both were measured after their epochs
+    other = ktlite.get_learner(
+        again.model, (arrays.x, arrays.y), (arrays.x_val[:5], arrays.y_val[:5]), batch_size=8
+    )
+    other.metrics()
+    rows = ktlite.compare(validated, other).metrics.loc["accuracy"]
+    assert rows["on"].tolist() == [f"{n} examples of validation data" for n in (10, 5)]
+    assert rows["difference"].isna().all()
 
 
 def test_comparison_of_a_run_with_itself(trained: Any) -> None:

@@ -45,6 +45,8 @@ def test_sound_data_is_left_alone(learner_of: Callable[..., Any]) -> None:
     checks = learner_of(sound(), sound(20, 1), check=True).check()
     assert checks.ok, checks
     names = [f.check for f in checks]
+    found = {f.check: f.found for f in checks}
+    assert found["classes in train_data"] == "2 classes of 30 examples each"
     assert "loss at the start" in names
     assert "unknown tokens" in names
     assert names.count("in both splits") == 1

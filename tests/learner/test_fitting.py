@@ -149,6 +149,22 @@ def test_silent_training_prints_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_bars_go_to_standard_error(
+    small_learner: Make, capsys: pytest.CaptureFixture[str], verbose: int
+) -> None:
+    learner = small_learner()
+    capsys.readouterr()
+    learner.fit(0.01, 2, verbose=verbose)
+    learner.validate()
+    shown = capsys.readouterr()
+    assert "Epoch 2/2" in shown.err
+    assert "loss:" in shown.err
+    assert "Epoch" not in shown.out
+    assert "accuracy" in shown.out
+    assert "accuracy  " not in shown.err.rpartition("loss:")[2]
+
+
 def test_a_fit_goes_on_where_the_last_one_ended(small_learner: Make) -> None:
     """Two fits of an epoch see the batches that one fit of two epochs sees."""
     at_once, in_parts = small_learner(), small_learner()

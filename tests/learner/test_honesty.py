@@ -11,11 +11,13 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+from scipy.stats import binomtest
 
 import ktlite
 from ktlite.errors import ArgumentError
 from ktlite.learner import Learner
 from ktlite.tasks import Classification, MultiLabel, Regression
+from ktlite.training.reliability_plot import _wilson
 
 Make = Callable[..., Learner]
 Texts = tuple[list[str], list[str]]
@@ -163,6 +165,30 @@ def test_calibration_reaches_the_saved_predictor(
         loaded.predict(texts[0], return_proba=True, coverage=0.9)
 
 
+def test_report_losses_and_probabilities_are_calibrated_alike(
+    learner: Learner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learner.metrics()
+    learner.calibrate()
+    chances, truth = learner.predict(), learner.val_data.y
+    losses = -np.log(chances[np.arange(len(truth)), truth])
+    for row, loss, _, _ in learner.top_losses(3):
+        assert loss == pytest.approx(losses[row], rel=1e-4)
+    assert learner.metrics()["loss"] == pytest.approx(losses.mean(), rel=1e-4)
+    assert learner.card.metrics["loss"] == pytest.approx(losses.mean(), rel=1e-4)
+    capsys.readouterr()
+    learner.validate()
+    said = capsys.readouterr().out
+    assert said.startswith("on 12 examples of validation data\nprobabilities are calibrated: ")
+    assert "in-sample" in said
+    learner.validate(learner.train_data)
+    said = capsys.readouterr().out
+    assert said.startswith(f"on {len(learner.train_data)} examples of training data\n")
+    assert "in-sample" not in said
+    title = learner.plot_calibration(return_fig=True).axes[0].get_title(loc="right")
+    assert title.endswith("(in-sample)")
+
+
 @pytest.mark.parametrize("change", ["fit", "reset", "checkpoint", "load", "model"])
 def test_other_weights_take_the_calibration_back(
     change: str, learner: Learner, texts: Texts, tmp_path: Path
@@ -254,12 +280,25 @@ def test_reliability_is_drawn(task: Any, arrays: Any) -> None:
     (axes,) = figure.axes
     error = 100 * learner.calibration_error()["ece"]
     assert axes.get_title(loc="right") == f"expected calibration error: {error:.1f} %"
+    assert axes.get_xlabel().endswith("on 10 examples of validation data")
     drawn = axes.lines[-1].get_xydata()
     proba = task.probabilities(model.predict(arrays.x_val, verbose=0))
     confidence = proba.max(axis=1) if task.name == "classification" else proba.ravel()
     bins = np.unique(np.ceil(confidence.astype("float64") * 15))
     assert len(drawn) == len(bins)
     assert ((drawn >= 0) & (drawn <= 1)).all()
+    # How many predictions each point stands on; those of few are hollow.
+    counts = np.unique(np.ceil(confidence.astype("float64") * 15), return_counts=True)[1]
+    assert [label.get_text() for label in axes.texts] == [str(count) for count in counts]
+    hollow = [c for c in axes.collections if "fewer than 10" in str(c.get_label())]
+    assert sum(len(c.get_offsets()) for c in hollow) == (counts < 10).sum()
+
+
+def test_interval_of_a_share_is_wilsons() -> None:
+    for right, count in ((8, 10), (0, 3), (5, 5)):
+        low, high = _wilson(np.array([right / count]), np.array([count]))
+        expected = binomtest(right, count).proportion_ci(method="wilson")
+        np.testing.assert_allclose([low[0], high[0]], expected, rtol=1e-4, atol=1e-6)
 
 
 # --------------------------------------------------------------------------------- label errors

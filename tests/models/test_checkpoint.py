@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -190,7 +191,11 @@ def test_hub_that_does_not_answer_is_explained(
     message = str(caught.value)
     assert message.startswith(f"'bert-bse' is no local folder (looked in {tmp_path})")
     assert f"{type(error).__name__}: {error}" in message
-    assert caught.value.__cause__ is error
+    # One message: what the client says is in it, and a hundred lines of its calls are not shown.
+    shown = "".join(traceback.format_exception(caught.value))
+    assert shown.count("Error: ") == 2
+    assert "direct cause" not in shown
+    assert caught.value.__context__ is error
 
 
 # Reading

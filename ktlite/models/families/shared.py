@@ -14,14 +14,13 @@ from ktlite.models.core.spec import (
 )
 from ktlite.models.mapping import Rule, dense, fused_dense, norm
 
-SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE = (
+SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING = (
     "text-classification",
     "multiple-choice",
     "token-classification",
     "question-answering",
     "masked-lm",
     "pretraining",
-    "image-classification",
 )
 
 
