@@ -97,7 +97,7 @@ def get_pretrainer(
         strategy: Devices to train on.
         devices: Names of devices to train on.
         xla: Whether to compile the encoder.
-        accumulate: Batches to a step of the optimizer.
+        accumulate: Batches to a step of the optimizer, which is that of one batch of them all.
         batch_tokens: Tokens a training batch, at most.
         remat: Keep no activations inside blocks.
         lora: Refused: pretraining is for all weights, the embeddings of words among them.

@@ -172,8 +172,10 @@ def get_learner(
         devices: Names such as `["GPU:0", "GPU:1"]`, to train on some devices.
         xla: Whether training compiles the encoder with XLA, once for each padded length.
             `"auto"` does on GPUs.
-        accumulate: Batches whose gradients are averaged for one step of the optimizer:
-            like a batch so many times as large, in the memory of one.
+        accumulate: Batches to one step of the optimizer, in the memory of one: the step is that
+            of one batch with all their rows, and an epoch ends with a step. Schedules and `ema`
+            count steps. (Batches of a `tf.data.Dataset` or `PyDataset` count alike, whatever
+            their sizes.)
         batch_tokens: Tokens a batch, at most, padding counted: a bound on memory. Short texts
             come in batches of `batch_size`, long ones in smaller batches.
         remat: Keep no activations inside the encoder's blocks, and compute them again for the
@@ -183,7 +185,7 @@ def get_learner(
             learning rate (1e-4 to 2e-3), and `learner.save_adapters`.
         lora_alpha: The adapters' products are scaled by `lora_alpha / lora`. Default: by 2.
         ema: Keep a moving average of the weights (Polyak and Juditsky, 1992) with this decay a
-            batch, such as 0.999: validation sees the average, and training ends with it.
+            step, such as 0.999: validation sees the average, and training ends with it.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the checkpoint's config.json to accept.
         preproc: With a Keras model: the preprocessor, if the data does not bring it.

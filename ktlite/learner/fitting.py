@@ -98,7 +98,7 @@ class Fitting(Running):
         total = cycles
         if cycle_len is not None:
             total = sum(cycle_len * cycle_mult**i for i in range(cycles))
-            steps = cycle_len * self._steps(steps_per_epoch, "fit")
+            steps = cycle_len * self._updates(steps_per_epoch, "fit")
             schedule = ScheduleCallback(CosineRestarts(rate, steps, cycle_mult, lr_decay))
         return self._fit(
             schedule,
@@ -173,7 +173,7 @@ class Fitting(Running):
         _optional(problems, steps_per_epoch=steps_per_epoch)
         self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor)
         problems.raise_if_any()
-        steps = self._steps(steps_per_epoch, "fit_onecycle")
+        steps = self._updates(steps_per_epoch, "fit_onecycle")
         momentum = (max_momentum, min_momentum) if cycle_momentum else None
         return self._fit(
             ScheduleCallback(OneCycle(rate, total * steps, momentum)),
@@ -266,7 +266,7 @@ class Fitting(Running):
         best_by = None if monitor.startswith("val_") and self._val is None else monitor
         self._check_checkpoints(problems, checkpoint_folder, resume, save_every, None)
         problems.raise_if_any()
-        steps = self._steps(steps_per_epoch, "autofit")
+        steps = self._updates(steps_per_epoch, "autofit")
         momentum = (max_momentum, min_momentum) if cycle_momentum else None
         schedule = ScheduleCallback(Triangular(rate, steps, momentum))
         extra = self._stopping(early_stopping, monitor)

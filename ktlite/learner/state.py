@@ -16,6 +16,7 @@ from ktlite.predictor import Predictor
 from ktlite.tasks import Task
 from ktlite.text.dataset import joined
 from ktlite.training import run
+from ktlite.training.accumulation import batches_a_step
 from ktlite.training.distribution import check_learner, check_stream, replicas_of
 from ktlite.training.feed import Feed, as_feed
 from ktlite.training.freezing import encoder_is_frozen
@@ -200,6 +201,10 @@ class State:
                 "also take steps_per_epoch."
             )
         return steps
+
+    def _updates(self, wanted: int | None, where: str) -> int:
+        """Returns the steps of the optimizer in an epoch, the last one maybe of fewer batches."""
+        return -(-self._steps(wanted, where) // batches_a_step(self.model.optimizer))
 
     def _class_weight(self, weights: Any) -> dict[int, float] | None:
         if weights is None:

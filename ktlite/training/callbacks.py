@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from ktlite.training.optimizers import inner, momentum, set_learning_rate, set_momentum
+from ktlite.training.accumulation import Accumulator, batches_a_step
+from ktlite.training.optimizers import (
+    inner,
+    momentum,
+    set_learning_rate,
+    set_momentum,
+    strategy_scope,
+)
 from ktlite.training.schedules import Schedule
 from ktlite.training.state import averages, copy
 
@@ -19,6 +27,9 @@ class ScheduleCallback(keras.callbacks.Callback):
     from 1), `lr`, and `momentum` where the schedule changes it and the optimizer has it.
     They are there too when training stops early or is interrupted. With Keras'
     `steps_per_execution` above 1 there is one value for each execution.
+
+    Where the optimizer takes a step for several batches, the schedule counts its steps, and
+    they begin anew with every epoch.
 
     A momentum schedule needs `momentum_variable(model)` around the fit.
 
@@ -47,7 +58,8 @@ class ScheduleCallback(keras.callbacks.Callback):
         self.scale = 1.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._done = 0
+        self._done = self._steps = 0
+        self._group = batches_a_step(self.model.optimizer)
         self._cycles_momentum = (
             self.schedule.at(0)[1] is not None and momentum(self.model.optimizer) is not None
         )
@@ -59,17 +71,20 @@ class ScheduleCallback(keras.callbacks.Callback):
 
     def state(self) -> dict[str, Any]:
         """Returns what a resumed run needs, beside the history."""
-        return {"scale": self.scale, "done": self._done_before_epoch}
+        before = {"done": self._done_before_epoch, "steps": self._steps_before_epoch}
+        return {"scale": self.scale, **before}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Puts back what `state` returned."""
         self.scale, self._done = state["scale"], state["done"]
+        self._steps = state.get("steps", self._done)  # earlier versions counted batches alone
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._done_before_epoch = self._done
+        self._done_before_epoch, self._steps_before_epoch = self._done, self._steps
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        rate, momentum_now = self.schedule.at(self._done_before_epoch + batch)
+        step = self._steps_before_epoch + batch // self._group
+        rate, momentum_now = self.schedule.at(step)
         optimizer = self.model.optimizer
         self._rate = rate * self.scale
         set_learning_rate(optimizer, self._rate)
@@ -80,6 +95,7 @@ class ScheduleCallback(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # Here and not at the batch's begin, which Keras also calls where the data ends.
         self._done = self._done_before_epoch + batch + 1
+        self._steps = self._steps_before_epoch + batch // self._group + 1
         self._record["iterations"].append(self._done)
         self._record["lr"].append(self._rate)
         if self._cycles_momentum:
@@ -89,38 +105,69 @@ class ScheduleCallback(keras.callbacks.Callback):
 class WholeGroups(keras.callbacks.Callback):
     """Ends every epoch with a step of an optimizer that accumulates gradients.
 
-    Keras takes a step after each n-th batch, counted over all epochs and fits, so that
-    the gradients of the last batches of a training would wait for the next one. Here the
-    last group of an epoch may have fewer batches. (Keras divides its sum by n all the same:
-    the step is as much smaller as the group.) What an interrupted training has left is
-    dropped.
+    The last group of an epoch may have fewer batches. ktlite's `AdamW` is told before each batch
+    what share of its group's rows it has. One of Keras' takes a step after each n-th batch,
+    counted over all epochs and fits; here its last group of an epoch counts as a whole one. (It
+    divides its sum by n all the same: the step is as much smaller as the group.) What an
+    interrupted training has left is dropped.
 
     Args:
-        steps: Batches of an epoch.
+        steps: Batches of an epoch; None: unknown, and `AdamW` takes its last step when the epoch
+            has ended.
+        rows: Takes the number of an epoch of this fit, and returns how many rows each of its
+            batches has. None: unknown, and all batches count alike.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(
+        self, steps: int | None, rows: Callable[[int], Sequence[int]] | None = None
+    ) -> None:
         super().__init__()
         self.steps = steps
+        self.rows = rows
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        optimizer, left = self._batches_in_group()
-        if not left:
+        self._size = batches_a_step(self.model.optimizer)
+        self._optimizer = inner(self.model.optimizer)
+        self._accumulator: Accumulator | None = getattr(self._optimizer, "accumulator", None)
+        if self._accumulator is not None:
+            if not self.model.optimizer.built:
+                with strategy_scope(self.model):
+                    self.model.optimizer.build(self.model.trainable_variables)
+            self._accumulator.clear()
             return
-        optimizer._iterations.assign_sub(left)
-        for gradient in optimizer._accumulated_gradients:
-            gradient.assign(keras.ops.zeros_like(gradient))
+        left = self._in_group()
+        if left:
+            self._optimizer._iterations.assign_sub(left)
+            for gradient in self._optimizer._accumulated_gradients:
+                gradient.assign(keras.ops.zeros_like(gradient))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.steps is not None:
+            rows = [1] * self.steps if self.rows is None else self.rows(epoch)
+            self._rows = list(rows)[: self.steps]
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if batch == self.steps - 1:
-            optimizer, before = self._batches_in_group()
-            optimizer._iterations.assign_add(optimizer.gradient_accumulation_steps - 1 - before)
+        last = self.steps is not None and batch == self.steps - 1
+        if self._accumulator is None:
+            if last:
+                self._optimizer._iterations.assign_add(self._size - 1 - self._in_group())
+        elif self.steps is None:
+            self._accumulator.begin(1 / self._size)
+        else:
+            group = batch // self._size * self._size
+            share = self._rows[batch] / sum(self._rows[group : group + self._size])
+            self._accumulator.begin(share, last)
 
-    def _batches_in_group(self) -> tuple[Any, int]:
-        """Returns the optimizer, and how many batches its group has so far."""
-        optimizer = inner(self.model.optimizer)
-        count = int(keras.ops.convert_to_numpy(optimizer._iterations))
-        return optimizer, count % optimizer.gradient_accumulation_steps
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self._accumulator is not None:
+            self._accumulator.finish(self.model)  # where nobody knew that the epoch would end
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.on_test_begin()
+
+    def _in_group(self) -> int:
+        """Returns how many batches the group of one of Keras' optimizers has so far."""
+        return int(keras.ops.convert_to_numpy(self._optimizer._iterations)) % self._size
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):

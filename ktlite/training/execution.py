@@ -39,12 +39,13 @@ class Execution:
             policies that the latter stand for. None: Keras' global policy.
         xla: Whether training compiles the encoder with XLA; `"auto"`: on GPUs. A model without
             one runs as it is.
-        accumulate: Batches whose gradients are averaged for one step of the optimizer.
+        accumulate: Batches to one step of the optimizer, which is that of one batch of all their
+            rows.
         remat: Whether training keeps no activations inside blocks, and computes them again.
         lora: Rank of low-rank adapters to train in place of the encoder. None: train all.
         lora_alpha: As `ktlite.models.adapters.add_adapters` takes it.
-        ema: Decay of a moving average of the weights, such as 0.999, counted in batches.
-            Validation sees the average, and training ends with it.
+        ema: Decay of a moving average of the weights, such as 0.999, counted in steps of the
+            optimizer. Validation sees the average, and training ends with it.
 
     Example:
         >>> execution = Execution(strategy="mirrored", precision="bfloat16")
@@ -87,11 +88,6 @@ class Execution:
         if len(problems.found) > before:
             return
         replicas = self.replicas
-        problems.add_unless(
-            replicas == 1 or self.accumulate == 1,
-            f"accumulate={self.accumulate!r} on {replicas} devices: Keras accumulates in a branch "
-            "where devices cannot meet. They share a batch as it is; take a smaller batch_size.",
-        )
         for name, size in batch_sizes.items():
             problems.add_unless(
                 not isinstance(size, int) or size % replicas == 0,

@@ -12,9 +12,10 @@ import numpy as np
 
 from ktlite.batching import plan_batches
 from ktlite.errors import ArgumentError, DataError
-from ktlite.tasks.losses import IGNORE
 from ktlite.training.distribution import shares
 from ktlite.training.stream import Stream, without_autotune
+from ktlite.training.weighing import evened as _evened
+from ktlite.training.weighing import weighed
 
 Seed = tuple[int, ...]
 # For batches that are to be the same whenever they are made.
@@ -131,6 +132,7 @@ class Feed:
         class_weight: dict[int, float] | None = None,
         strategy: Any = None,
         start: int = 0,
+        group: int = 1,
     ) -> Any:
         """Returns an endless shuffled data set.
 
@@ -142,13 +144,17 @@ class Feed:
                 evenly is filled up with rows of its own that weigh nothing. (Metrics count
                 these.)
             start: Batches of the first epoch to leave out, from its begin.
+            group: Batches to a step of the optimizer. Where a loss is a mean over targets that
+                count, rows are weighed so that the mean of the batches' losses over their rows is
+                the loss of one batch of them all.
 
         Returns:
             A `tf.data.Dataset`, or with a `strategy` a `tf.distribute.DistributedDataset`.
         """
         weights = self._weights(class_weight)
         replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-        if replicas > 1 and weights is None:
+        weighs = group > 1 and self._counted
+        if (replicas > 1 or weighs) and weights is None:
             weights = np.ones(len(self.data), "float32")
 
         # Of this data set alone: the thread of one that ended may still be fetching ahead.
@@ -156,9 +162,7 @@ class Feed:
         def plan(epoch: int) -> list[np.ndarray]:
             return self.plan(epoch)
 
-        def fetch(step: int) -> list[np.ndarray]:
-            epoch, position = divmod(start + step, steps)
-            epoch += first_epoch
+        def batch(epoch: int, position: int) -> list[np.ndarray]:
             rows = plan(epoch)[position]
             filled = np.resize(rows, len(rows) + -len(rows) % replicas)
             columns = self._batch(filled, weights, (self.seed, epoch, position))
@@ -166,6 +170,19 @@ class Feed:
             if replicas == 1:
                 return columns
             return self._evened(columns, len(rows), shares(len(filled), replicas))
+
+        @functools.lru_cache(maxsize=1)
+        def batches(epoch: int, first: int) -> list[list[np.ndarray]]:
+            positions = range(first, min(first + group, steps))
+            rows = [len(plan(epoch)[position]) for position in positions]
+            return weighed([batch(epoch, position) for position in positions], rows, self._outputs)
+
+        def fetch(step: int) -> list[np.ndarray]:
+            epoch, position = divmod(start + step, steps)
+            epoch += first_epoch
+            if not weighs:
+                return batch(epoch, position)
+            return batches(epoch, position - position % group)[position % group]
 
         return self._dataset(fetch, weights, strategy)
 
@@ -311,31 +328,6 @@ def _free_shape(column: np.ndarray) -> tuple[int | None, ...]:
     if column.dtype.kind == "f":
         return (*[None] * (column.ndim - 1), column.shape[-1])
     return (None, *column.shape[1:-1], None)
-
-
-def _evened(
-    targets: np.ndarray, weights: np.ndarray, rows: int, parts: list[slice], counted: bool
-) -> np.ndarray:
-    """Returns weights with which the mean of the devices' losses is the loss of the batch.
-
-    Keras gives each device the mean over its share, and averages these.
-
-    Args:
-        targets: Of a batch that was filled up, [filled, ...].
-        weights: float32 [filled, ...].
-        rows: Those of the batch; the others weigh nothing.
-        parts: The shares of the devices.
-        counted: Whether a mean is one over the targets that count, not one over the rows.
-    """
-    counts = np.ones(len(targets))
-    if counted:
-        counts = (targets != IGNORE).reshape(len(targets), -1).sum(axis=1)
-    factors = np.zeros(len(targets))
-    for part in parts:
-        factors[part] = counts[part].sum() / max(1, part.stop - part.start)
-    factors *= len(targets) / max(1, counts[:rows].sum())
-    factors[rows:] = 0
-    return (weights * factors.reshape(-1, *[1] * (weights.ndim - 1))).astype("float32")
 
 
 def class_numbers(targets: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ktlite._logging import logger
 from ktlite._progress import screen
 from ktlite.errors import ArgumentError, Problems, listing, plural
+from ktlite.training.accumulation import batches_a_step
 from ktlite.training.optimizers import set_learning_rate
 from ktlite.training.snapshot import Snapshot
 
@@ -202,7 +203,8 @@ class LRSweep(keras.callbacks.Callback):
 
     Ends training when the loss diverges (the smoothed loss exceeds `stop_factor` times its
     lowest value), is not finite, or the next rate would exceed `max_lr`. It leaves
-    the model as training left it: `find_lr` puts it back.
+    the model as training left it: `find_lr` puts it back. Where the optimizer takes a step for
+    several batches, these have one rate, and one loss: their mean.
 
     Args:
         start_lr: Learning rate of the first batch.
@@ -210,6 +212,7 @@ class LRSweep(keras.callbacks.Callback):
         stop_factor: See above.
         max_lr: See above.
         verbose: Whether to show a progress bar.
+        steps: Batches of an epoch, which ends with a step; None: not known.
 
     Attributes:
         lrs: Learning rates so far.
@@ -217,9 +220,16 @@ class LRSweep(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, start_lr: float, lr_mult: float, stop_factor: float, max_lr: float, verbose: int
+        self,
+        start_lr: float,
+        lr_mult: float,
+        stop_factor: float,
+        max_lr: float,
+        verbose: int,
+        steps: int | None = None,
     ) -> None:
         super().__init__()
+        self.steps = steps
         self.start_lr = start_lr
         self.lr_mult = lr_mult
         self.stop_factor = stop_factor
@@ -231,15 +241,20 @@ class LRSweep(keras.callbacks.Callback):
         self._bar = tqdm(
             total=sweep_length(start_lr, lr_mult, max_lr),
             desc="lr_find",
-            unit="batch",
+            unit="step",
             disable=not verbose,
             file=screen(),
         )
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._group = batches_a_step(self.model.optimizer)
+
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch % self._group:
+            return
         self._rate = self.start_lr * self.lr_mult ** len(self.lrs)
         set_learning_rate(self.model.optimizer, self._rate)
-        # Keras reports the mean over the epoch so far; of a mean over one batch nothing is lost.
+        # Keras reports the mean over the epoch so far; of a mean over one step nothing is lost.
         self.model.reset_metrics()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -249,6 +264,9 @@ class LRSweep(keras.callbacks.Callback):
                 f"{listing(logs or ['nothing'])}. Return a value named 'loss' from it."
             )
         loss = float(logs["loss"])
+        whole = (batch + 1) % self._group == 0 or batch + 1 == self.steps
+        if not whole and math.isfinite(loss):
+            return
         self.lrs.append(self._rate)
         self.losses.append(loss)
         smoothed = self._average.add(loss)
@@ -331,11 +349,12 @@ def find_lr(
     problems.add_unless(stop_factor > 1, f"stop_factor={stop_factor!r}; expected above 1.")
     problems.add_unless(steps is None or steps >= 1, f"steps={steps!r}; expected 1 or more.")
     problems.raise_if_any()
-    epochs = math.ceil(sweep_length(start_lr, lr_mult, max_lr) / (steps or 1))
+    updates = math.ceil((steps or 1) / batches_a_step(model.optimizer))
+    epochs = math.ceil(sweep_length(start_lr, lr_mult, max_lr) / updates)
     attributes = {name: vars(model)[name] for name in FIT_SETS if name in vars(model)}
     with Snapshot(model):
         set_learning_rate(model.optimizer, start_lr)
-        sweep = LRSweep(start_lr, lr_mult, stop_factor, max_lr, verbose)
+        sweep = LRSweep(start_lr, lr_mult, stop_factor, max_lr, verbose, steps)
         try:
             fit([sweep], epochs, 0)
         except KeyboardInterrupt:

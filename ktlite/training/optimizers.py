@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from ktlite.errors import ArgumentError, listing
+from ktlite.training.accumulation import Accumulator, after, built, summed
 
 
 @keras.saving.register_keras_serializable(package="ktlite")
@@ -36,6 +37,10 @@ class AdamW(keras.optimizers.AdamW):
     - Clipping sees the gradient of the whole batch, summed over all devices, and of each
       row of an embedding over all its tokens. Keras clips the parts.
 
+    - `gradient_accumulation_steps` batches make one step, which is that of one batch with all
+      their rows, see `ktlite.training.accumulation`. `iterations`, schedules and the moving
+      average count steps. (With TensorFlow; with JAX it is Keras' mean of means.)
+
     Args:
         learning_rate: Step size, or a `LearningRateSchedule` (which `fit_onecycle` and
             the other fits cannot then set).
@@ -57,8 +62,10 @@ class AdamW(keras.optimizers.AdamW):
     """
 
     epsilon: Any
-    #: Whether the gradients that come are those of one device's share of the batch.
+    #: Whether the gradients that come are those of one device's share of one batch.
     sums_gradients = True
+    #: Adds up the gradients of several batches; None where each has its step.
+    accumulator: Accumulator | None = None
 
     def __init__(
         self,
@@ -79,6 +86,10 @@ class AdamW(keras.optimizers.AdamW):
             global_clipnorm=global_clipnorm,
             **kwargs,
         )
+        steps = self.gradient_accumulation_steps
+        if steps and keras.backend.backend() == "tensorflow":
+            self.accumulator = Accumulator(self, steps)
+            self.gradient_accumulation_steps = None  # Keras has nothing to do with it
 
     def build(self, variables: Any) -> None:
         short = {v.dtype for v in variables} & {"bfloat16", "float16"}
@@ -89,6 +100,19 @@ class AdamW(keras.optimizers.AdamW):
                 "get_learner(precision='bfloat16')."
             )
         super().build(variables)
+        if self.accumulator is not None:
+            self.accumulator.build(variables)
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        grads = list(grads)
+        if not self.sums_gradients:
+            super().apply(grads, trainable_variables)
+        elif self.accumulator is not None:
+            variables = built(self, trainable_variables)
+            self.accumulator.add(summed(grads), variables, super().apply)
+        else:
+            with after(grads):  # or it counts a step where data ends without notice
+                super().apply(grads, trainable_variables)
 
     @property
     def beta_1(self) -> keras.Variable:
@@ -108,7 +132,8 @@ class AdamW(keras.optimizers.AdamW):
         return len(variable.shape) > 1 and not is_bias and super()._use_weight_decay(variable)
 
     def _clip_gradients(self, grads: Any) -> Any:
-        return super()._clip_gradients(_summed(grads) if self.sums_gradients else grads)
+        done = self.accumulator is not None or not self.sums_gradients
+        return super()._clip_gradients(grads if done else summed(grads))
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars  # Keras' turn to sum, after clipping: it is done
@@ -168,15 +193,18 @@ class AdamW(keras.optimizers.AdamW):
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "beta_1": _as_float(self.beta_1)}
+        config = {**super().get_config(), "beta_1": _as_float(self.beta_1)}
+        if self.accumulator is not None:
+            config["gradient_accumulation_steps"] = self.accumulator.size
+        return config
 
 
 @keras.saving.register_keras_serializable(package="ktlite")
 class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     """Keras' dynamic loss scaling for float16 (Micikevicius et al., 2018, arXiv:1710.03740).
 
-    Unlike Keras' own, it leaves a step out when the gradient of any device is not finite,
-    not only that of the first.
+    Unlike Keras' own, it leaves a step out when the gradient of any device, or of any batch
+    that the step is of, is not finite; not only that of the first device.
 
     Args:
         inner_optimizer: A ktlite `AdamW`.
@@ -189,22 +217,11 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         # Before Keras looks whether they are finite.
-        super().apply(_summed(grads), trainable_variables)
-
-
-def _summed(gradients: Any) -> list[Any]:
-    """Returns gradients summed over all devices, and over all tokens of an embedding's row."""
-    if keras.backend.backend() != "tensorflow":
-        return list(gradients)
-    import tensorflow as tf
-
-    gradients = list(gradients)
-    context = tf.distribute.get_replica_context()
-    if context is not None and context.num_replicas_in_sync > 1:
-        known = [gradient for gradient in gradients if gradient is not None]
-        summed = iter(context.all_reduce("SUM", known))
-        gradients = [None if gradient is None else next(summed) for gradient in gradients]
-    return [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
+        grads, group = summed(grads), self.inner_optimizer.accumulator
+        if group is None:
+            super().apply(grads, trainable_variables)
+        else:
+            group.add(grads, built(self, trainable_variables), super().apply)
 
 
 def learning_rate(optimizer: Any) -> float:

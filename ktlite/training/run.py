@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from ktlite._interrupts import Interrupts
+from ktlite.training.accumulation import batches_a_step
 from ktlite.training.callbacks import MovingAverage, ScheduleCallback, WholeGroups
 from ktlite.training.checkpoints import Checkpoints
 from ktlite.training.distribution import spread_seeds, strategy_of
@@ -84,9 +85,7 @@ def fit(
     let_workers_fit(model)
     if isinstance(train, Feed):
         extra += watch_programs(model, train)
-    accumulates = getattr(inner(model.optimizer), "gradient_accumulation_steps", None)
-    if accumulates and steps is not None:
-        extra.append(WholeGroups(steps))
+    extra += _whole_groups(model, train, steps, first_epoch)
     cycles = schedule is not None and schedule.schedule.at(0)[1] is not None
     with Interrupts() as interrupts:
         progress = Progress(
@@ -102,7 +101,9 @@ def fit(
         if progress.already_finished():
             return model.history
         start = progress.position
-        data = _training(train, first_epoch + progress.epoch, start, steps, class_weight, strategy)
+        group = batches_a_step(model.optimizer)
+        where = (first_epoch + progress.epoch, start, steps)
+        data = _training(train, *where, class_weight, strategy, group)
         if start:
             _build_metrics(model, data["x"])
         try:
@@ -137,6 +138,22 @@ def fit(
     return model.history
 
 
+def _whole_groups(
+    model: Any, train: Feed | Stream, steps: int | None, first_epoch: int
+) -> list[keras.callbacks.Callback]:
+    """Returns what an optimizer that accumulates gradients needs to know of its batches."""
+    if batches_a_step(model.optimizer) == 1 or model.steps_per_execution != 1:
+        return []  # of several steps at once nobody is asked between two batches
+    accumulator = getattr(inner(model.optimizer), "accumulator", None)
+    if accumulator is None and steps is None:
+        return []
+    rows = None
+    if isinstance(train, Feed):
+        plan = train.plan
+        rows = lambda epoch: [len(batch) for batch in plan(first_epoch + epoch)]  # noqa: E731
+    return [WholeGroups(steps, rows)]
+
+
 def build_optimizer(model: Any) -> None:
     """Makes the optimizer's variables.
 
@@ -163,10 +180,11 @@ def _training(
     steps: int | None,
     class_weight: Any,
     strategy: Any,
+    group: int,
 ) -> dict[str, Any]:
     if isinstance(train, Feed):
         epoch = steps or train.steps
-        data = train.training(first_epoch, epoch, class_weight, strategy, start)
+        data = train.training(first_epoch, epoch, class_weight, strategy, start, group)
         return {"x": data, "steps_per_epoch": epoch}
     if steps == train.steps:
         return {"x": train.data, "class_weight": class_weight}

@@ -103,14 +103,26 @@ def test_an_epoch_ends_with_a_step() -> None:
     """Five batches of 4 in groups of 3: a step of three batches, and one of two."""
     model = small_model(gradient_accumulation_steps=3, global_clipnorm=None)
     train(model, 4, 20, callbacks=[WholeGroups(5)])
-    # The second step is of a mean over three batches of which one is 0: 2/3 as large.
     expected = small_model(global_clipnorm=None)
+    x, y = data()
+    for group in (slice(0, 12), slice(12, 20)):
+        expected.train_on_batch(x[group], y[group])
+    assert_same_weights(model, expected)
+    assert int(model.optimizer.iterations) == 2
+
+
+def test_one_of_keras_optimizers_ends_an_epoch_with_a_step_too() -> None:
+    model = small_model()
+    model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=3), loss="mse")
+    train(model, 4, 20, callbacks=[WholeGroups(5)])
+    # The second step is of a mean over three batches of which one is 0: 2/3 as large.
+    expected = small_model()
+    expected.compile(keras.optimizers.SGD(0.1), loss="mse")
     x, y = data()
     expected.train_on_batch(x[:12], y[:12])
     weights = np.full(8, 2 / 3, "float32")
     expected.train_on_batch(x[12:20], y[12:20], sample_weight=weights)
     assert_same_weights(model, expected)
-    assert int(model.optimizer.iterations) == 2
 
 
 def test_what_an_interrupted_training_left_is_dropped() -> None:
@@ -126,7 +138,8 @@ def test_what_an_interrupted_training_left_is_dropped() -> None:
 def test_get_learner_accumulates(tiny_checkpoint: Path) -> None:
     here = learner(tiny_checkpoint, accumulate=2)
     history = here.fit_onecycle(1e-3, 2, verbose=0).history  # 3 batches an epoch
-    assert len(history["lr"]) == 6  # the schedule counts batches
+    assert len(history["lr"]) == 6  # a value a batch; the schedule counts the optimizer's steps
+    assert len(set(history["lr"])) == 4
     assert int(here.model.optimizer.iterations) == 4  # two steps an epoch
     assert here.model.optimizer.get_config()["gradient_accumulation_steps"] == 2
 

@@ -108,6 +108,11 @@ def test_a_worker_that_fails_tells_the_others_at_once(results: list[dict[str, An
     assert second in first
 
 
+def test_batches_of_one_step_on_two_workers_are_one_batch(results: list[dict[str, Any]]) -> None:
+    for found in results:
+        np.testing.assert_allclose(found["accumulated"], results[0]["whole"], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "part"),
     [
@@ -117,7 +122,6 @@ def test_a_worker_that_fails_tells_the_others_at_once(results: list[dict[str, An
         ("rate", "schedule is here Constant(lr=0.00"),
         ("saved", "two_workers.py"),
         ("batch_size", "batch_size=7; expected a multiple of 2"),
-        ("accumulate", "accumulate=2 on 2 devices"),
         ("fit_within", "several workers train this model: each has a clock of its own"),
         ("find_batch_size", "several workers train this model: each has a memory of its own"),
         ("stream", "comes in batches of its own, which several workers cannot cut"),

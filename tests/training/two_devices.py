@@ -170,6 +170,29 @@ def counted(tokenizer: str, **options: Any) -> dict[str, list[float]]:
     return found
 
 
+def accumulated(checkpoint: str, **options: Any) -> dict[str, list[float]]:
+    """Trains with all texts in one step, which are shared by batches, by devices, or both."""
+    words, _ = texts(TRAIN, 2)
+    tags = [["B-X" if word in "abc" else "O" for word in text.split()] for text in words]
+    tagged = [text.split() for text in words], tags
+    kinds: dict[str, tuple[Any, dict[str, Any]]] = {
+        "classes": (texts(TRAIN, 0), {"ema": 0.5}),
+        "tags": (tagged, {"task": "token-classification"}),
+        "float16": (texts(TRAIN, 0), {"precision": "float16"}),
+    }
+    found = {}
+    for name, (data, own) in kinds.items():
+        here = ktlite.get_learner(
+            checkpoint, data, data, maxlen=24, eval_batch_size=8, verbose=0, **own, **options
+        )
+        inner = getattr(here.model.optimizer, "inner_optimizer", here.model.optimizer)
+        inner.epsilon, inner.global_clipnorm = 1.0, 0.1  # steps in proportion to gradients
+        class_weight = None if name == "tags" else {"ham": 2.0, "spam": 0.5, "toast": 1.0}
+        history = here.fit_onecycle(1.0, 3, class_weight=class_weight, verbose=0).history
+        found[name] = [*history["val_loss"], *weights(here.model).tolist()]
+    return found
+
+
 def keras_model(strategy: Any) -> dict[str, Any]:
     """Trains a Keras model on arrays, or on a data set with batches of a fixed size."""
     rng = np.random.default_rng(0)
@@ -231,7 +254,6 @@ def refusals(checkpoint: str, strategy: Any) -> dict[str, str]:
     said = {}
     for name, options in {
         "batch_size": {"batch_size": 7},
-        "accumulate": {"accumulate": 2},
     }.items():
         try:
             ktlite.get_learner(checkpoint, texts(8, 0), strategy=strategy, **options)
@@ -261,6 +283,10 @@ def main(checkpoint: str, result: str) -> None:
         "batches": batches(two),
         "kept": [kept(checkpoint), kept(checkpoint, devices=DEVICES)],
         "counted": [counted(checkpoint), counted(checkpoint, devices=DEVICES)],
+        "accumulated": [
+            accumulated(checkpoint, batch_size=64),
+            accumulated(checkpoint, batch_size=4, accumulate=16, devices=DEVICES),
+        ],
         "keras": [keras_model(None), keras_model(two)],
         "dropout": dropout(two),
         "scaled_step": scaled_step(two),

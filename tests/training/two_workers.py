@@ -7,6 +7,7 @@ STILL is a checkpoint without dropout. After `train`, the first worker also trai
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ import ktlite
 from ktlite.errors import KtliteError
 from ktlite.training.checkpoints import steps_in
 from ktlite.training.distribution import make_strategy
+from ktlite.training.optimizers import AdamW
 
 INDEX = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
 EPOCHS, DIES_AT = 3, 6  # 4 batches an epoch
@@ -106,6 +108,17 @@ def linear() -> Any:
     return ktlite.get_learner(model, (x, x.sum(axis=1)), batch_size=8)
 
 
+def accumulated(strategy: str | None, batch_size: int, group: int | None) -> list[float]:
+    """Trains a Keras model with all of its 30 rows in a step; returns its weights."""
+    x = np.random.default_rng(0).normal(size=(30, 4)).astype("float32")
+    with contextlib.nullcontext() if strategy is None else make_strategy(strategy, None).scope():
+        dense = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(1))
+        model = keras.Sequential([keras.Input((4,)), dense])
+        model.compile(AdamW(epsilon=1.0, gradient_accumulation_steps=group), loss="mse")
+    ktlite.get_learner(model, (x, x.sum(axis=1)), batch_size=batch_size).fit(0.5, 3, verbose=0)
+    return weights(model).tolist()
+
+
 def interrupted(folder: Path) -> dict[str, Any]:
     """Trains a Keras model; the second worker alone gets Ctrl-C, after 5 steps, and at the end."""
     here = linear()
@@ -154,7 +167,6 @@ def refusals(checkpoint: str, own: Path) -> dict[str, str]:
         "rate": lambda: arrays.fit(1e-3 * (1 + INDEX), 1),
         "saved": lambda: arrays.save_model(__file__),
         "batch_size": lambda: learner(checkpoint, batch_size=7),
-        "accumulate": lambda: learner(checkpoint, accumulate=2),
         "fit_within": lambda: here.fit_within(minutes=1, lr=1e-3),
         "find_batch_size": lambda: here.find_batch_size(),
         "stream": lambda: ktlite.get_learner(model, stream).fit(1e-3, 1),
@@ -194,6 +206,7 @@ def main(what: str, still: str, checkpoint: str, place: str) -> None:
         results: dict[str, Any] = {
             "workers": train(still, "multiworker"),
             "dropout": with_dropout(checkpoint),
+            "accumulated": accumulated("multiworker", 8, 4),
             "interrupted": interrupted(folder / "interrupted"),
             "shared": shared(folder / "shared"),
             "refusals": refusals(still, folder / f"run-{INDEX}"),
@@ -202,6 +215,7 @@ def main(what: str, still: str, checkpoint: str, place: str) -> None:
         }
         if INDEX == 0:
             results["alone"] = train(still, None)
+            results["whole"] = accumulated(None, 30, None)
     else:
         results = with_dropout(checkpoint, folder / "run", dies=what == "die")
     (folder / f"{what}-{INDEX}.json").write_text(json.dumps(results), encoding="utf-8")
