@@ -86,7 +86,7 @@ class AdamW(keras.optimizers.AdamW):
             global_clipnorm=global_clipnorm,
             **kwargs,
         )
-        steps = self.gradient_accumulation_steps
+        steps: int | None = kwargs.get("gradient_accumulation_steps")
         if steps and keras.backend.backend() == "tensorflow":
             self.accumulator = Accumulator(self, steps)
             self.gradient_accumulation_steps = None  # Keras has nothing to do with it

@@ -39,8 +39,8 @@ def evened(
 
 
 def weighed(
-    batches: Sequence[list[np.ndarray]], rows: Sequence[int], outputs: int
-) -> Sequence[list[np.ndarray]]:
+    batches: list[list[np.ndarray]], rows: Sequence[int], outputs: int
+) -> list[list[np.ndarray]]:
     """Returns the batches of a group, weighed so that a mean over targets is one over rows.
 
     The mean of the batches' losses, each counted by its rows, is then the loss of one batch of
