@@ -21,7 +21,7 @@ from ktlite.training.distribution import check_learner, check_stream, replicas_o
 from ktlite.training.feed import Feed, as_feed
 from ktlite.training.freezing import encoder_is_frozen
 from ktlite.training.generic import Reading, read_model
-from ktlite.training.lr_finder import LRFinderResult
+from ktlite.training.lr_curve import LRFinderResult
 from ktlite.training.stream import Stream
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ktlite.training.lr_finder import LRFinderResult
+    from ktlite.training.lr_curve import LRFinderResult
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
