@@ -74,7 +74,7 @@ def atomic_folder(
     with ExitStack() as until_the_end:
         with locked(path.parent, wait=True):
             recover(path)
-            _check_replaceable(path, replace)
+            check_replaceable(path, replace)
             for leftover in _siblings(path, ".old", ".tmp"):
                 if _abandoned(leftover):
                     _remove(leftover)
@@ -86,7 +86,7 @@ def atomic_folder(
             yield folder
             flush(folder)
             with locked(path.parent, wait=True):
-                _check_replaceable(path, replace)  # Somebody may have written there meanwhile.
+                check_replaceable(path, replace)  # Somebody may have written there meanwhile.
                 if path.is_dir():
                     shutil.copymode(path, folder)
                 _swap(folder, path)
@@ -117,7 +117,7 @@ def recover(path: str | os.PathLike[str]) -> None:
             return
 
 
-def _check_replaceable(path: Path, replace: Callable[[Path], bool] | None) -> None:
+def check_replaceable(path: Path, replace: Callable[[Path], bool] | None) -> None:
     """Raises `ArgumentError` unless a new folder may be put at `path`."""
     where = f"cannot save to {str(path)!r}"
     here = Path.cwd()

@@ -6,12 +6,12 @@ import functools
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ktlite._arguments import at_least_one, between_0_and_1, checked
+from ktlite._places import check_places
 from ktlite.cards import described
 from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
-from ktlite.learner import Learner
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task, find_task
 from ktlite.text.loaders import DEFAULT_SEED, prepare
@@ -20,7 +20,12 @@ from ktlite.text.sources import source_of
 from ktlite.text.table import is_tabular
 from ktlite.text.token_store import TokenStore
 from ktlite.text.transformer import Transformer
-from ktlite.training.execution import Execution
+
+if TYPE_CHECKING:
+    from ktlite.learner import Learner
+
+# Keras and what needs it are imported when the data has been read: what is wrong with that is
+# said at once.
 
 # Arguments that only make sense where get_learner loads the data itself.
 _LOADING = (
@@ -210,6 +215,8 @@ def get_learner(
     given = locals()
     if not isinstance(model, (str, os.PathLike)):
         _refuse_loading(given)
+        from ktlite.learner import Learner
+
         learner = Learner(
             model,
             train_data,
@@ -268,6 +275,8 @@ def get_learner(
         verbose=verbose,
         sample_weight=sample_weight,
     )
+    from ktlite.learner import Learner
+
     execution = {name: given[name] for name in EXECUTION}
     classifier = transformer.get_classifier(
         metrics=metrics, loss=loss, label_smoothing=label_smoothing, seed=seed, **execution
@@ -309,7 +318,7 @@ def _refuse_loading(given: Mapping[str, Any]) -> None:
         value, default = given[name], parameters[name].default
         done = "whose data must be loaded" if name in _LOADING else "which has been compiled"
         problems.add_unless(
-            type(value) is type(default) and value == default,
+            _is_default(default, value),
             f"{name} goes with the name of a checkpoint; this model is of type {kind}, {done} "
             "already.",
         )
@@ -319,6 +328,7 @@ def _refuse_loading(given: Mapping[str, Any]) -> None:
 def _check_loading(given: Mapping[str, Any]) -> None:
     """Raises if the arguments cannot work with the name of a checkpoint."""
     problems = Problems("get_learner")
+    parameters = inspect.signature(get_learner).parameters
     data, val_pct, source = given["train_data"], given["val_pct"], source_of(given["task"])
     problems.add_unless(
         data is not None,
@@ -343,8 +353,17 @@ def _check_loading(given: Mapping[str, Any]) -> None:
     at_least_one(problems, **sizes)
     if given["batch_tokens"] is not None:
         at_least_one(problems, batch_tokens=given["batch_tokens"])
-    Execution(**{name: given[name] for name in EXECUTION}).check(problems, **sizes)
+    execution = {name: given[name] for name in EXECUTION}
+    if not all(_is_default(parameters[name].default, execution[name]) for name in EXECUTION):
+        from ktlite.training.execution import Execution
+
+        Execution(**execution).check(problems, **sizes)
     problems.raise_if_any()
+    check_places("get_learner", given["model"], train=data, val=given["val_data"])
+
+
+def _is_default(default: Any, value: Any) -> bool:
+    return bool(type(value) is type(default) and value == default)
 
 
 def _has_own_tokens(task: Any) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ktlite.cli.options import Option, options_of, without
+from ktlite._logging import logger
+from ktlite.cli.options import Option, check_free, options_of, without
 from ktlite.errors import PredictorError, listing
 from ktlite.storage import MANIFEST, read_manifest
 
@@ -123,6 +124,7 @@ def run_convert(args: Any) -> tuple[str, Any]:
     """Converts ktrain's folder."""
     from ktlite.deploy.ktrain_files import convert_ktrain
 
+    check_free(args.new, "NEW")
     predictor = convert_ktrain(args.old, args.new)
     task = predictor.preproc.task
     labels = listing(task.classes)
@@ -135,10 +137,14 @@ def run_convert(args: Any) -> tuple[str, Any]:
 
 def run_export(args: Any) -> tuple[str, Any]:
     """Exports, with the difference that was measured."""
+    from ktlite.export.writing import check_export
     from ktlite.predictor import load_predictor
 
     names = ("format", "quantize", _OPSET.name)
     given = {name: vars(args)[name] for name in names if name in vars(args)}
+    options = {name: value for name, value in given.items() if name == _OPSET.name}
+    check_export(args.out, given.get("format", "onnx"), given.get("quantize"), options)
+    logger.info("export: loading %s", args.predictor)
     made = load_predictor(args.predictor).export(args.out, **given)
     text = (
         f"{made.path}: {made.format}{f', {made.quantize}' if made.quantize else ''}, "

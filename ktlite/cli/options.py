@@ -10,11 +10,14 @@ import argparse
 import ast
 import functools
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ktlite.errors import ArgumentError
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -134,6 +137,18 @@ def _argument_texts(docstring: str) -> dict[str, str]:
     items = re.split(r"^[ ]{4}(\*{0,2}\w+): ", section[1], flags=re.MULTILINE)
     pairs = zip(items[1::2], items[2::2], strict=True)
     return {name: " ".join(text.split()) for name, text in pairs}
+
+
+def check_free(path: str | os.PathLike[str], name: str) -> None:
+    """Raises before the work begins if a predictor could not be saved at a path after it."""
+    from ktlite.storage import MANIFEST, check_replaceable
+
+    try:
+        check_replaceable(
+            Path(os.path.realpath(path)), lambda folder: (folder / MANIFEST).is_file()
+        )
+    except ArgumentError as error:
+        raise ArgumentError(f"{name}: {error}") from None
 
 
 def without(options: Mapping[str, Option], names: Collection[str]) -> dict[str, Option]:

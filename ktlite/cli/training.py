@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ktlite.cli.options import Option, options_of, without
+from ktlite._arguments import at_least_one, positive
+from ktlite._places import writable_file
+from ktlite.cli.options import Option, check_free, options_of, without
 from ktlite.cli.runfile import read_run, write_run
-from ktlite.errors import ArgumentError, Problems, listing
+from ktlite.errors import Problems, listing
 
 FITS = ("fit_onecycle", "autofit", "fit")
 # What a file or a shell cannot give, or goes under another name here.
@@ -110,15 +112,15 @@ def run_train(args: Any) -> tuple[str, Any]:
     problems = Problems("train")
     problems.choice("fit", how, FITS)
     problems.add_unless("out" in settings, "--out is not given: where to save the predictor?")
-    problems.raise_if_any()
-    out = Path(settings["out"])
-    _check_place(out)
+    problems.add_unless("lr" in settings, "--lr is not given; ktlite lr-find suggests one.")
+    problems.add_unless("epochs" in settings or how == "autofit", "--epochs is not given.")
+    _check_numbers(problems, settings)
     chosen = {name: value for name, value in settings.items() if name in _fit_options()}
     taken = [*options_of("learner/fitting.py", how, "Fitting")]
     problems.unknown([name for name in chosen if name not in taken], taken)
     problems.raise_if_any()
-    from ktlite.training.workers import is_first
-
+    out = Path(settings["out"])
+    check_free(out, "--out")
     settings.setdefault("seed", _default_seed())
     started, verbose = time.perf_counter(), int(not args.quiet)
     learner = _get_learner(settings, verbose)
@@ -126,6 +128,8 @@ def run_train(args: Any) -> tuple[str, Any]:
     seconds = time.perf_counter() - started
     figures = learner.metrics() if learner.val_data is not None else {}
     learner.get_predictor().save(out)
+    from ktlite.training.workers import is_first
+
     run = out.with_name(f"{out.name}.run.yaml")
     if is_first(learner.model):
         write_run(run, settings, "ktlite train")
@@ -150,19 +154,23 @@ def _default_seed() -> int:
     return DEFAULT_SEED
 
 
-def _check_place(out: Path) -> None:
-    """Raises before the training if the predictor could not be saved after it."""
-    from ktlite.storage import MANIFEST
-
-    taken = out.is_file() or (out.is_dir() and any(out.iterdir()))
-    if taken and not (out / MANIFEST).is_file():
-        raise ArgumentError(f"--out {out}: there is something else. Choose another name.")
+def _check_numbers(problems: Problems, settings: Mapping[str, Any]) -> None:
+    """Records those settings of a fit that it would refuse when all else is loaded."""
+    if "lr" in settings:
+        positive(problems, lr=settings["lr"])
+    for name in ("epochs", "early_stopping", "reduce_on_plateau"):
+        if settings.get(name) is not None:
+            at_least_one(problems, **{name: settings[name]})
 
 
 def run_find(args: Any) -> tuple[str, Any]:
     """Sweeps, and writes the plot."""
     options = _find_options()
     settings = _settings(args, options, "fit", *_train_options())  # one file for both commands
+    if "plot" in settings:
+        problems = Problems("lr-find")
+        writable_file(problems, "--plot", settings["plot"], "lr.png")
+        problems.raise_if_any()
     verbose = int(not args.quiet)
     learner = _get_learner(settings, verbose)
     own = options_of("learner/rate_finding.py", "lr_find", "RateFinding")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._logging import logger
+from ktlite._places import no_data, writable_file
 from ktlite.cli.options import options_of, parsed
 from ktlite.deploy.formats import FORMATS, format_of
 from ktlite.errors import ArgumentError, Problems, plural
@@ -38,6 +39,9 @@ def add_commands(add: Callable[..., Any]) -> None:
     )
     predict.add_argument(
         "--output", "-o", metavar="PATH", help="file, or folder; default: -, standard output"
+    )
+    predict.add_argument(
+        "--overwrite", action="store_true", help="replace the output file that is there"
     )
     predict.add_argument("--format", choices=FORMATS, help="of the input; default: by its name")
     predict.add_argument(
@@ -137,8 +141,8 @@ def _flag(name: str) -> str:
 
 # Options of `ktlite predict` that mean nothing for a kind of input.
 _WITHOUT = {
-    "TEXT": ("output", "format", "output_format", "text", "sep", "encoding", "block"),
-    "a folder": ("pair", "format"),
+    "TEXT": ("output", "overwrite", "format", "output_format", "text", "sep", "encoding", "block"),
+    "a folder": ("pair", "overwrite", "format"),
     "a file": ("pair",),
 }
 
@@ -154,6 +158,7 @@ def run_predict(args: Any) -> tuple[str, Any]:
     for name, _ in args.option:
         if name in vars(args):
             problems.add(f"--option {name}: the command has the option {_flag(name)} for it.")
+    _check_files(problems, args)
     problems.raise_if_any()
     args.output = args.output or STANDARD
     if folder:
@@ -161,6 +166,22 @@ def run_predict(args: Any) -> tuple[str, Any]:
     if args.texts:
         return _predict_texts(args)
     return _predict_file(args)
+
+
+def _check_files(problems: Problems, args: Any) -> None:
+    """Records what is wrong with the files, and with their formats, of one that is predicted."""
+    if args.texts or (args.input and Path(args.input).is_dir()):
+        return
+    there = args.input in (None, STANDARD) or Path(args.input).exists()
+    problems.add_unless(there, f"--input: {no_data(args.input)}")
+    if args.output in (None, STANDARD):
+        return
+    writable_file(problems, "--output", args.output, "scored.csv")
+    problems.add_unless(
+        args.overwrite or not Path(args.output).is_file(),
+        f"--output {args.output}: it is there already. Give --overwrite to replace it, or another "
+        "name.",
+    )
 
 
 def _predict_texts(args: Any) -> tuple[str, Any]:
@@ -208,7 +229,7 @@ def _predict_file(args: Any) -> tuple[str, Any]:
 
     from ktlite._progress import progress
     from ktlite.deploy.scoring import BLOCK, Columns, score_file
-    from ktlite.deploy.tables import opened, standard_input
+    from ktlite.deploy.tables import opened, require_pyarrow, standard_input
     from ktlite.deploy.writers import whole_file
     from ktlite.predictor import load_predictor
 
@@ -220,6 +241,8 @@ def _predict_file(args: Any) -> tuple[str, Any]:
         else:
             table = stack.enter_context(opened(args.input, args.format, **reading))
         written = _output_format(args)
+        if "parquet" in (table.format, written):
+            require_pyarrow()
         out = args.out_stream.buffer if to_screen else stack.enter_context(whole_file(args.output))
         predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
         shown = not args.quiet and not (to_screen and args.out_stream.isatty())
@@ -247,6 +270,10 @@ def _output_format(args: Any) -> str:
 
 def run_evaluate(args: Any) -> tuple[str, Any]:
     """Reads labelled data as training does, and reports."""
+    problems = Problems("evaluate")
+    missing = no_data(args.data)
+    problems.add_unless(not missing, f"--data: {missing}")
+    problems.raise_if_any()
     from ktlite.predictor import load_predictor
     from ktlite.text.sources import source_of
 
@@ -286,6 +313,10 @@ def _one_or_many(columns: list[str] | None) -> Any:
 
 def run_explain(args: Any) -> tuple[str, Any]:
     """Explains one prediction."""
+    if args.html:
+        problems = Problems("explain")
+        writable_file(problems, "--html", args.html, "explanation.html")
+        problems.raise_if_any()
     from ktlite.predictor import load_predictor
 
     given = {name: value for name, value in vars(args).items() if name in _EXPLAINING}

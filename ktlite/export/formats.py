@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ktlite._extras import needs_extra
 from ktlite.errors import ExportError, Problems, did_you_mean
 from ktlite.export.exported import EMBEDDING
 from ktlite.export.litert import LiteRTModel, write_litert
@@ -29,6 +32,8 @@ class Format:
         why_not: Why there are no other values of `quantize`.
         options: Names of the format's own options.
         is_program: Whether what is opened can do more than compute, such as write files.
+        packages: What writing and opening it needs, by the names under which they are imported;
+            the extra that has them is called like the format.
     """
 
     runtime: str
@@ -38,6 +43,7 @@ class Format:
     why_not: str = ""
     options: tuple[str, ...] = ()
     is_program: bool = False
+    packages: tuple[str, ...] = ()
 
 
 def _write_checkpoint(model: Any, folder: Path, quantize: str | None = None) -> None:
@@ -91,8 +97,15 @@ FORMATS = {
         OnnxModel,
         "ONNX Runtime has no 16-bit kernels for processors: it would be slower than float32",
         ("target_opset",),
+        packages=("onnx", "tf2onnx", "onnxruntime"),
     ),
-    "litert": Format("litert", ("float16", "int8"), _with_config(write_litert), LiteRTModel),
+    "litert": Format(
+        "litert",
+        ("float16", "int8"),
+        _with_config(write_litert),
+        LiteRTModel,
+        packages=("ai_edge_litert",),
+    ),
     "saved_model": Format(
         "saved_model",
         (),
@@ -128,6 +141,21 @@ def find_format(name: Any, quantize: str | None = None, options: Iterable[str] =
     problems.unknown([key for key in options if key not in format.options], format.options)
     problems.raise_if_any()
     return str(found)
+
+
+def require_packages(name: str) -> None:
+    """Raises ExportError unless what writes and opens a format is installed; imports nothing."""
+    for package in FORMATS[name].packages:
+        with needs_extra(name, f"format={name!r}", ExportError):
+            if not _is_installed(package):
+                raise ModuleNotFoundError(name=package)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # ValueError: a stand-in without a spec
+        return sys.modules.get(package) is not None
 
 
 def model_facts(model: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,15 @@ from ktlite._logging import logger
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, ExportError
 from ktlite.export.checking import compare, inputs_to_compare
-from ktlite.export.formats import FORMATS, find_format, model_facts
+from ktlite.export.formats import FORMATS, find_format, model_facts, require_packages
 from ktlite.inference import Forward, Runner
-from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
+from ktlite.storage import (
+    MANIFEST,
+    atomic_folder,
+    check_replaceable,
+    read_manifest,
+    write_manifest,
+)
 
 
 class Export(NamedTuple):
@@ -76,18 +82,15 @@ def export_model(
         >>> ktlite.export.export_model(model, "my-bert-onnx").difference
         4.1e-06
     """
-    name = find_format(format, quantize, options)
+    name = check_export(path, format, quantize, options)
     folder = Path(path)
-    if folder.suffix in (".onnx", ".tflite"):
-        raise ArgumentError(
-            f"export: path={str(path)!r} is the name of a file; expected that of a folder, which "
-            "has what belongs to the model beside it."
-        )
     what = f"the {name} export" + (f" with quantize={quantize!r}" if quantize else "")
     longest = longest or min(model.spec.embeddings.max_positions, 128)
     batches = inputs_to_compare(model, texts, longest)
     with atomic_folder(folder, replace=_is_export) as new:
+        logger.info("export: writing the model in the format %s", name)
         FORMATS[name].write(model, new, quantize, **options)
+        logger.info("export: comparing its outputs with the model's, %d batches", len(batches))
         facts = {"format": name, "quantize": quantize, **model_facts(model)}
         opened = FORMATS[name].open(new, {**facts, "num_labels": model.num_labels})
         found = compare(Forward(model), opened, batches, what, quantize)
@@ -99,6 +102,35 @@ def export_model(
         what, folder, size / 1e6, found.largest, found.scale,
     )  # fmt: skip
     return Export(folder, name, quantize, size, found.largest, found.scale)
+
+
+def check_export(
+    path: str | os.PathLike[str],
+    format: str,
+    quantize: str | None = None,
+    options: Iterable[str] = (),
+) -> str:
+    """Returns the format, or raises for what could not be written, before a model is loaded.
+
+    Args:
+        path: Where to write.
+        format: As for `export_model`; so is `quantize`.
+        quantize: What the weights are stored in.
+        options: The names of the format's options that are given.
+
+    Raises:
+        ArgumentError: If there is no such format, or something else is at `path`.
+        ExportError: If a package is missing.
+    """
+    name = find_format(format, quantize, options)
+    if Path(path).suffix in (".onnx", ".tflite"):
+        raise ArgumentError(
+            f"export: path={str(path)!r} is the name of a file; expected that of a folder, which "
+            "has what belongs to the model beside it."
+        )
+    check_replaceable(Path(os.path.realpath(path)), _is_export)
+    require_packages(name)
+    return name
 
 
 def open_model(path: str | os.PathLike[str]) -> Runner:

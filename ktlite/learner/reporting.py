@@ -12,6 +12,7 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked
 from ktlite._logging import logger
+from ktlite._places import writable_file
 from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.evaluation import Outputs, confidence_intervals
 from ktlite.learner.rate_finding import RateFinding
@@ -62,17 +63,14 @@ class Reporting(Recording, RateFinding):
             The path.
 
         Raises:
-            ArgumentError: If `path` is a folder.
+            ArgumentError: If `path` is a folder, or in one that is not there.
 
         Example:
             >>> learner.report("report.html")
         """
         problems = Problems("report")
         at_least_one(problems, n_worst=n_worst)
-        problems.add_unless(
-            not Path(path).is_dir(),
-            f"path={os.fspath(path)!r} is a folder; name a file in it, such as 'report.html'.",
-        )
+        writable_file(problems, "path", path, "report.html")
         problems.raise_if_any()
         outputs = None
         if self._val is not None:

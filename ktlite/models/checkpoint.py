@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ktlite.errors import CheckpointError, did_you_mean, listing
+from ktlite._places import no_checkpoint
+from ktlite.errors import CheckpointError, listing
 from ktlite.models.tensor_files import TensorFile, open_tensors
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -57,19 +58,11 @@ def find_checkpoint(name: str | os.PathLike[str], *, revision: str | None = None
         >>> find_checkpoint("models/my-bert")
         PosixPath('models/my-bert')
     """
+    problem = no_checkpoint(name)
+    if problem:
+        raise CheckpointError(problem)
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise CheckpointError(f"{folder} is a file; expected the checkpoint's folder.")
-    text = os.fspath(name)
-    if folder.is_absolute() or text.startswith((".", "~")) or text.count(os.sep) > 1:
-        parent = folder.parent
-        near = [p.name for p in parent.iterdir() if p.is_dir()] if parent.is_dir() else []
-        raise CheckpointError(
-            f"no checkpoint folder at {folder.absolute()}.{did_you_mean(folder.name, near)}"
-        )
-    return _download(text, revision)
+    return folder if folder.is_dir() else _download(os.fspath(name), revision)
 
 
 def _download(name: str, revision: str | None) -> Path:

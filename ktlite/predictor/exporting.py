@@ -13,7 +13,7 @@ from ktlite._logging import results
 from ktlite.errors import DataError, Problems
 from ktlite.export import Export, export_model, open_model
 from ktlite.export.costs import costs
-from ktlite.export.formats import find_format
+from ktlite.export.formats import find_format, require_packages
 from ktlite.export.writing import folder_size
 from ktlite.inference import Runner
 from ktlite.predictor.saving import Saving
@@ -140,6 +140,7 @@ class Exporting(Saving):
 
         Raises:
             ArgumentError: If there is no such format.
+            ExportError: If a package is missing.
             DataError: If there are no labels, or texts or labels cannot be used.
 
         Example:
@@ -156,7 +157,7 @@ class Exporting(Saving):
         problems.raise_if_any()
         wanted = [(name, *_parts(name)) for name in exports]
         for _, format, quantize in wanted:
-            find_format(format, quantize)
+            require_packages(find_format(format, quantize))
         data = texts if y is None and hasattr(texts, "encodings") else None
         if data is None:
             data = self.preproc.preprocess_test(texts, y, verbose=0)
