@@ -9,7 +9,7 @@ from typing import Any
 
 from ktlite._logging import logger
 from ktlite.cli.options import Option, check_free, options_of, without
-from ktlite.errors import PredictorError, listing
+from ktlite.errors import PredictorError, Problems, listing
 from ktlite.storage import MANIFEST, read_manifest
 
 _OPSET = Option("target_opset", "int", None, "ONNX's version of operators. Default: 17.")
@@ -124,7 +124,9 @@ def run_convert(args: Any) -> tuple[str, Any]:
     """Converts ktrain's folder."""
     from ktlite.deploy.ktrain_files import convert_ktrain
 
-    check_free(args.new, "NEW")
+    problems = Problems("convert")
+    check_free(problems, "NEW", args.new)
+    problems.raise_if_any()
     predictor = convert_ktrain(args.old, args.new)
     task = predictor.preproc.task
     labels = listing(task.classes)

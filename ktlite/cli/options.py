@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ktlite.errors import ArgumentError
+from ktlite.errors import ArgumentError, Problems
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -139,16 +139,14 @@ def _argument_texts(docstring: str) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in pairs}
 
 
-def check_free(path: str | os.PathLike[str], name: str) -> None:
-    """Raises before the work begins if a predictor could not be saved at a path after it."""
+def check_free(problems: Problems, name: str, path: str | os.PathLike[str]) -> None:
+    """Records before the work begins that a predictor could not be saved at a path after it."""
     from ktlite.storage import MANIFEST, check_replaceable
 
     try:
-        check_replaceable(
-            Path(os.path.realpath(path)), lambda folder: (folder / MANIFEST).is_file()
-        )
+        check_replaceable(Path(os.path.realpath(path)), lambda old: (old / MANIFEST).is_file())
     except ArgumentError as error:
-        raise ArgumentError(f"{name}: {error}") from None
+        problems.add(f"{name} {path}: there is something else. {error}")
 
 
 def without(options: Mapping[str, Option], names: Collection[str]) -> dict[str, Option]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ktlite._arguments import at_least_one, positive
 from ktlite._places import writable_file
 from ktlite.cli.options import Option, check_free, options_of, without
 from ktlite.cli.runfile import read_run, write_run
@@ -111,7 +110,10 @@ def run_train(args: Any) -> tuple[str, Any]:
     how = settings.setdefault("fit", FITS[0])
     problems = Problems("train")
     problems.choice("fit", how, FITS)
-    problems.add_unless("out" in settings, "--out is not given: where to save the predictor?")
+    if "out" in settings:
+        check_free(problems, "--out", settings["out"])
+    else:
+        problems.add("--out is not given: where to save the predictor?")
     problems.add_unless("lr" in settings, "--lr is not given; ktlite lr-find suggests one.")
     problems.add_unless("epochs" in settings or how == "autofit", "--epochs is not given.")
     _check_numbers(problems, settings)
@@ -120,7 +122,6 @@ def run_train(args: Any) -> tuple[str, Any]:
     problems.unknown([name for name in chosen if name not in taken], taken)
     problems.raise_if_any()
     out = Path(settings["out"])
-    check_free(out, "--out")
     settings.setdefault("seed", _default_seed())
     started, verbose = time.perf_counter(), int(not args.quiet)
     learner = _get_learner(settings, verbose)
@@ -156,6 +157,8 @@ def _default_seed() -> int:
 
 def _check_numbers(problems: Problems, settings: Mapping[str, Any]) -> None:
     """Records those settings of a fit that it would refuse when all else is loaded."""
+    from ktlite._arguments import at_least_one, positive  # NumPy is not for `--help`
+
     if "lr" in settings:
         positive(problems, lr=settings["lr"])
     for name in ("epochs", "early_stopping", "reduce_on_plateau"):

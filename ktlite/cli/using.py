@@ -172,8 +172,6 @@ def _check_files(problems: Problems, args: Any) -> None:
     """Records what is wrong with the files, and with their formats, of one that is predicted."""
     if args.texts or (args.input and Path(args.input).is_dir()):
         return
-    there = args.input in (None, STANDARD) or Path(args.input).exists()
-    problems.add_unless(there, f"--input: {no_data(args.input)}")
     if args.output in (None, STANDARD):
         return
     writable_file(problems, "--output", args.output, "scored.csv")
