@@ -60,7 +60,7 @@ $(VENV)/.made:
 
 $(VENV)/.ktlite: $(VENV)/.made setup.cfg pyproject.toml
 	$(SAY) "Installing ktlite and its libraries. TensorFlow is large: this takes some minutes."
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[train]'
 	@touch $@
 
 $(VENV)/.extra-%: $(VENV)/.ktlite

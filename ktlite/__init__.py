@@ -94,10 +94,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        value = getattr(importlib.import_module(_NAMES[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"ktlite.{name}")
+    if name in _NAMES or name in _MODULES:
+        from ktlite._extras import needs_extra
+
+        with needs_extra("train", f"ktlite.{name}"):
+            module = importlib.import_module(_NAMES.get(name, f"ktlite.{name}"))
+        value = getattr(module, name) if name in _NAMES else module
     else:
         from ktlite._hints import missing
 

@@ -7,12 +7,21 @@ from contextlib import contextmanager
 
 from ktlite.errors import ArgumentError, KtliteError
 
+#: What the extra `train` installs, by the names under which it is imported.
+TRAIN = (
+    "h5py", "huggingface_hub", "keras", "matplotlib", "ml_dtypes", "pandas", "safetensors", "scipy",
+    "sklearn", "tensorflow", "tomli", "transformers", "yaml",
+)  # fmt: skip
+
 
 @contextmanager
 def needs_extra(
     extra: str, what: str = "this", error: type[KtliteError] = ArgumentError
 ) -> Iterator[None]:
     """Says how to install what the block imports, where it is not installed.
+
+    It is a decorator, too, for a function that imports on its way. Of the extra `train`, which
+    whole modules lie behind, other packages that are missing are none of its business.
 
     Args:
         extra: The extra of ktlite that has it.
@@ -26,6 +35,8 @@ def needs_extra(
     try:
         yield
     except ModuleNotFoundError as missing:
+        if extra == "train" and (missing.name or "").partition(".")[0] not in TRAIN:
+            raise
         raise error(
             f"{what} needs {missing.name}, which is not installed: pip install 'ktlite[{extra}]'."
         ) from missing

@@ -18,6 +18,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+from ktlite._extras import needs_extra
 from ktlite._stderr import stderr_without
 
 # TensorFlow's C++ side logs before any of its own switches for it is read
@@ -102,12 +103,16 @@ def import_keras() -> None:
     """Imports Keras and its backend once; start-up log lines are dropped, all else is shown.
 
     Those of a Keras that was imported before are on the screen already, but for the devices'.
+
+    Raises:
+        ArgumentError: If they are not installed.
     """
     if "keras" in sys.modules:
         with stderr_without(_NOISE):
             _look_for_devices()
         return
-    with stderr_without(_NOISE), _collector_paused():
+    needed = needs_extra("train", "training, or predicting in Keras,")
+    with needed, stderr_without(_NOISE), _collector_paused():
         sys.meta_path.insert(0, _LaterFinder)
         try:
             importlib.import_module("keras")

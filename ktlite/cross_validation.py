@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import inspect
 import os
@@ -17,6 +18,7 @@ from ktlite.evaluation import Outputs, interval_table, label_errors
 from ktlite.evaluation.bootstrap import LEVEL, confidence_intervals
 from ktlite.tasks import Report, Task
 from ktlite.text.loaders import DEFAULT_SEED
+from ktlite.text.named_labels import encode_labels, in_order
 from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.raw_texts import RawTexts
 from ktlite.text.sources import source_of
@@ -203,9 +205,12 @@ def cross_validate(
     if raw.labels is None:
         raise DataError("data: there are no labels; name the label_columns.")
     task = _learned(raw, given)
-    targets = task.encode(raw.labels, raw.source)
+    targets = encode_labels(task, raw)
+    # The folds are plain arrays, which have no names any more.
+    labels = in_order(raw, task.output_names)
+    raw = dataclasses.replace(raw, labels=labels, label_columns=(), class_names=())
     # Integers that a regression predicts are no classes to keep in proportion.
-    stratify = targets if targets.dtype.kind == "f" else raw.labels
+    stratify = targets if targets.dtype.kind == "f" else labels
     together = _per_text("groups", groups, data, raw)
     if together is not None:
         # As text: a missing value is equal to no other, and here they are one group.

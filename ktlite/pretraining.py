@@ -241,7 +241,7 @@ def _check(given: Mapping[str, Any]) -> None:
 def _check_fit(model: Any, tokenizer: Tokenizer, maxlen: int) -> None:
     """Raises if tokenizer or length do not fit the model, before the texts are tokenised."""
     problems = Problems("get_pretrainer")
-    embeddings = model.spec.embeddings
+    embeddings = model.spec.tokens
     problems.add_unless(
         tokenizer.vocab_size <= embeddings.vocab_size,
         f"the tokenizer has ids up to {tokenizer.vocab_size - 1}, but the model's vocab_size is "

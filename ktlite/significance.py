@@ -154,8 +154,7 @@ def _outputs(
 
 def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Comparison:
     pair = (a, b)
-    truths = [each.task.decode_targets(each.known_targets()) for each in pair]
-    if truths[0] != truths[1]:
+    if _truth(a) != _truth(b):
         raise ArgumentError(
             "compare_predictors: the two were given other examples, or mean other labels by them; "
             "compare them on the same data."
@@ -167,7 +166,7 @@ def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Compa
     problems = Problems("compare_predictors")
     problems.choice("metric", chosen, known)
     problems.raise_if_any()
-    count = len(truths[0])
+    count = len(a.known_targets())
     samples = np.array(
         [
             [
@@ -180,7 +179,7 @@ def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Compa
     differences = samples[:, 0] - samples[:, 1]
     beyond = min((differences <= 0).sum(), (differences >= 0).sum())
     low, high = interval(differences, level)
-    only_a, only_b, mcnemar = _mcnemar(pair, truths[0])
+    only_a, only_b, mcnemar = _mcnemar(pair)
     return Comparison(
         metric=chosen,
         a=figures[0][chosen],
@@ -196,8 +195,19 @@ def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Compa
     )
 
 
+def _truth(outputs: Outputs) -> Any:
+    """Returns what is true, the same whatever order the labels have, and 1 like "1"."""
+    task, targets = outputs.task, outputs.known_targets()
+    names = task.output_names
+    if np.ndim(targets) == 2 and names:
+        order = sorted(range(len(names)), key=names.__getitem__)
+        return sorted(names), targets[:, order].tolist()
+    true = task.decode_targets(targets)
+    return list(map(str, true)) if names and task.predicts_classes else true
+
+
 def _mcnemar(
-    pair: tuple[Outputs, Outputs], truth: list[Any]
+    pair: tuple[Outputs, Outputs],
 ) -> tuple[int | None, int | None, float | None]:
     """Returns how many examples only one gets right, for each, and how likely that is by luck."""
     from scipy.stats import binomtest
@@ -206,7 +216,16 @@ def _mcnemar(
     if not single or not all(each.task.predicts_classes for each in pair):
         return None, None, None
     a, b = (
-        np.array([x == y for x, y in zip(each.task.decode(each.logits), truth, strict=True)])
+        np.array(
+            [
+                x == y
+                for x, y in zip(
+                    each.task.decode(each.logits),
+                    each.task.decode_targets(each.known_targets()),
+                    strict=True,
+                )
+            ]
+        )  # fmt: skip
         for each in pair
     )
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())

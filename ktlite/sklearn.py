@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from ktlite._extras import needs_extra
 from ktlite.cards import described
 from ktlite.errors import DataError, PredictorError
 from ktlite.learner import Learner
@@ -26,6 +25,10 @@ from ktlite.predictor import load_predictor
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 from ktlite.tasks import Classification, Task
 from ktlite.text.transformer import Transformer
+
+with needs_extra("train", "ktlite.sklearn"):
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 __all__ = ["TextClassifier", "TextRegressor", "TokenClassifier"]
 

@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ktlite import _keras_start  # noqa: F401  (first: loads Keras fast, without start-up noise)
-
-# isort: split
-import keras
-
 from ktlite._arguments import at_least_one, positive
+from ktlite._extras import needs_extra
 from ktlite._logging import logger
 from ktlite.cards import described, fingerprint
 from ktlite.errors import ArgumentError, Problems, TrainingError, listing, plural
@@ -28,6 +24,8 @@ from ktlite.workflow import EXECUTION, get_learner
 
 if TYPE_CHECKING:
     import pandas as pd
+with needs_extra("train", "ktlite.tuning"):
+    import keras
 
 _INSTALL = 'tune needs Optuna: pip install "ktlite[tune]"'
 _NAME = "ktlite"

@@ -63,7 +63,7 @@ def get_embedder(
     task = Similarity()
     folder = find_checkpoint(name, revision=revision)
     if maxlen is None:
-        longest = read_spec(folder, ignore_config_fields).embeddings.max_positions
+        longest = read_spec(folder, ignore_config_fields).tokens.max_positions
         maxlen = min(read_sentence_files(folder).max_length or longest, longest)
     preproc = Transformer(folder, maxlen, task=task, ignore_config_fields=ignore_config_fields)
     model = from_pretrained(

@@ -49,7 +49,7 @@ class FillMask:
 
         folder = find_checkpoint(model_name, revision=revision)
         self.model = from_pretrained(folder, "masked-lm", new_head=False)
-        longest = self.model.spec.embeddings.max_positions
+        longest = self.model.spec.tokens.max_positions
         self.tokenizer = Tokenizer(folder, longest if maxlen is None else min(maxlen, longest))
         self.mask_token = self.tokenizer.token(self.tokenizer.mask_id)
         self.batch_size = batch_size

@@ -150,7 +150,7 @@ class AnswerExtractor:
         problems.raise_if_any()
         model, preproc = self.predictor.model, self.predictor.preproc
         raw = read_any_questions(data, None, None, source="data")
-        maxlen = min(max_seq_length, model.spec.embeddings.max_positions)
+        maxlen = min(max_seq_length, model.spec.tokens.max_positions)
         if maxlen != preproc.maxlen:
             preproc = _with_maxlen(preproc, maxlen)
         train = preproc.dataset(raw, verbose=verbose)

@@ -60,7 +60,7 @@ class TransformerEmbedding:
             "the last alone: take layers=[-1].",
         )
         problems.raise_if_any()
-        self.longest = spec.embeddings.max_positions
+        self.longest = spec.tokens.max_positions
         self.width = spec.encoder.width * len(chosen)
         # A model that ends with the block gives its output.
         self._forwards = [Forward(from_pretrained(self.folder, layers=number)) for number in chosen]

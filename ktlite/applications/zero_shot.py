@@ -126,7 +126,7 @@ class ZeroShotClassifier:
             raise DataError("predict takes a string or a list of strings.")
         check_texts(texts)
         claims = [nli_template.replace("{}", name) for name in names]
-        longest = min(max_length, self.model.spec.embeddings.max_positions)
+        longest = min(max_length, self.model.spec.tokens.max_positions)
         pairs = [(text, claim) for text in texts for claim in claims]
         encodings = self._tokenizer(longest).encode(pairs, verbose=verbose)
         outputs = self._forward.over(encodings, batch_size=size, verbose=verbose)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ktlite._labels import label_names
 from ktlite._logging import logger
 from ktlite.cli.options import Option, check_free, options_of, without
 from ktlite.errors import PredictorError, Problems, listing
@@ -85,7 +86,7 @@ def _facts(folder: Path, check: bool) -> dict[str, Any]:
         kind = "checkpoint" if config else "neither predictor nor checkpoint"
         if any(folder.glob("*.preproc")):
             kind = f"predictor of ktrain; ktlite convert {folder} NEW"
-        return {"kind": kind, **model, "labels": list(config.get("id2label", {}).values()), **files}
+        return {"kind": kind, **model, "labels": label_names(config), **files}
     manifest = read_manifest(folder) if check else _json(folder / MANIFEST)
     preproc = manifest.get("preprocessor", {})
     task = preproc.get("task", {})

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ktlite._extras import needs_extra
 from ktlite._version import __version__
 from ktlite.cli import completion, folders, launch, training, using
 from ktlite.errors import ArgumentError, KtliteError, did_you_mean, listing
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logger = logging.getLogger("ktlite")
     logger.setLevel(logging.WARNING if args.quiet else logging.INFO)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        needed = needs_extra("train", args.parser.prog)
+        with needed, contextlib.redirect_stdout(sys.stderr):
             text, data = args.run(args)
         shown = json.dumps(_finite(data), ensure_ascii=False, indent=2) if args.json else text
         if shown:

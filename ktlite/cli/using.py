@@ -273,6 +273,7 @@ def run_evaluate(args: Any) -> tuple[str, Any]:
     problems.add_unless(not missing, f"--data: {missing}")
     problems.raise_if_any()
     from ktlite.predictor import load_predictor
+    from ktlite.text.named_labels import encode_labels
     from ktlite.text.sources import source_of
 
     predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
@@ -290,7 +291,7 @@ def run_evaluate(args: Any) -> tuple[str, Any]:
     if raw.labels is None:
         raise ArgumentError("evaluate: the data has no labels to compare with.")
     logits = predictor.logits(raw.texts, verbose=int(not args.quiet))
-    targets = task.encode(raw.labels, raw.source)
+    targets = encode_labels(task, raw)
     report = task.report(logits, targets)
     text, data = report.text, {"rows": len(raw), "metrics": report.metrics}
     if args.ci:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from ktlite.deploy.formats import format_of
 from ktlite.errors import ArgumentError, DataError, Problems
-from ktlite.text.csv_table import read_table, split_header, split_records
+from ktlite.text.csv_table import read_rows, split_header, split_records
 from ktlite.text.encodings import detect_encoding
 
 TEXT = "text"  # the column of a file with a text a line
@@ -116,20 +116,16 @@ class Table:
                 if not names:
                     names, body = split_header(records, sep)
                     self._check_names(names)
-                every = range(len(names))
-                table = read_table(body, sep, len(names), strings=every, inferred=())
-                if table.too_long_line:
+                rows, too_long_line = read_rows(body, sep, len(names))
+                if too_long_line:
                     before = records[: len(records) - len(body)].count("\n")
                     raise DataError(
-                        f"{self.name}: line {line + before + table.too_long_line - 1} has more "
+                        f"{self.name}: line {line + before + too_long_line - 1} has more "
                         f"than {len(names)} fields with {sep!r} between them, as many as the "
                         "header has."
                     )
                 line += records.count("\n")
-                columns = [table.frame[i].tolist() for i in every]
-                yield from (
-                    dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)
-                )
+                yield from (dict(zip(names, row, strict=True)) for row in rows)
 
     def _check_names(self, names: Sequence[str]) -> None:
         """Raises if a column would be lost, or all of them be taken for one."""

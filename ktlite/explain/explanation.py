@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._extras import needs_extra
 from ktlite.errors import plural
 from ktlite.explain.rendering import as_html, as_text
 from ktlite.tasks.words import Words
+
+_PLACES = ("text", "word", "start", "end")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,15 +80,18 @@ class Explanation:
         Its columns are `text` (0, or 1 for the second of a pair), `word`, the characters `start`
         and `end` of that text, and `score`; NaN for words that were not looked at.
         """
-        import pandas as pd
+        with needs_extra("train", "a data frame"):
+            import pandas as pd
 
-        places = [
-            (number, words.text[start:end], start, end)
+        frame = pd.DataFrame(self._places(), columns=list(_PLACES))
+        return frame.assign(score=np.where(self.seen, self.scores, np.nan))
+
+    def _places(self) -> list[tuple[Any, ...]]:
+        return [
+            (number, words.text[start:end], int(start), int(end))
             for number, words in enumerate(self.texts)
             for start, end in words.spans
         ]
-        frame = pd.DataFrame(places, columns=["text", "word", "start", "end"])
-        return frame.assign(score=np.where(self.seen, self.scores, np.nan))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON values."""
@@ -95,7 +101,7 @@ class Explanation:
             "prediction": self.prediction,
             "probability": self.probability,
             "method": self.method,
-            "words": self.to_frame().drop(columns="score").to_dict("records"),
+            "words": [dict(zip(_PLACES, place, strict=True)) for place in self._places()],
             "scores": [
                 float(score) if seen else None
                 for score, seen in zip(self.scores, self.seen, strict=True)

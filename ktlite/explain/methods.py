@@ -80,8 +80,6 @@ def lime(subject: Subject, aim: Aim, difference: float, options: Options) -> np.
     Ribeiro et al., 2016, arXiv:1602.04938: of each sample a random number of words, weighted by
     exp(-d^2 / 0.25^2), where d is the cosine distance from the whole text.
     """
-    from sklearn.linear_model import Ridge
-
     scores, words = np.zeros(len(subject.parts)), subject.words_of(aim)
     if not len(words):
         return scores
@@ -93,9 +91,29 @@ def lime(subject: Subject, aim: Aim, difference: float, options: Options) -> np.
     kept = np.ones((len(there), len(scores)), bool)
     kept[:, words] = there
     weights = np.exp(-(((1 - np.sqrt(there.mean(axis=1))) / 0.25) ** 2))
-    model = Ridge(alpha=1.0).fit(there, subject.values(aim, kept), sample_weight=weights)
-    scores[words] = model.coef_
+    scores[words] = ridge(there.astype("float64"), subject.values(aim, kept), weights)
     return scores
+
+
+def ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns the slopes of weighted ridge regression with a free intercept, float64 [columns].
+
+    Hoerl and Kennard, 1970. The penalty is 1, and the rows are weighted.
+
+    Args:
+        x: float64 [rows, columns].
+        y: float64 [rows].
+        weights: float64 [rows], of the rows.
+    """
+    x = x - np.average(x, axis=0, weights=weights)
+    y = y - np.average(y, weights=weights)
+    rows, columns = x.shape
+    if columns > rows:  # the same solution, of a system of as many equations as rows
+        root = np.sqrt(weights)
+        x, y = x * root[:, None], y * root
+        return x.T @ np.linalg.solve(x @ x.T + np.eye(rows), y)
+    weighted = x * weights[:, None]
+    return np.linalg.solve(weighted.T @ x + np.eye(columns), weighted.T @ y)
 
 
 METHODS: dict[str, Method] = {

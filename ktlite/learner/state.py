@@ -11,6 +11,7 @@ from ktlite._arguments import at_least_one
 from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.inference import Forward
 from ktlite.learner.features import KeptFeatures
+from ktlite.learner.labels import check_labels_of, with_labels_of
 from ktlite.learner.weights import InitialWeights
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task
@@ -60,8 +61,6 @@ class State:
             at_least_one(problems, batch_tokens=batch_tokens)
         problems.raise_if_any()
         train_data, val_data = joined(train_data), joined(val_data)
-        self.train_data = train_data
-        self.val_data = val_data
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.batch_tokens = batch_tokens
@@ -74,8 +73,10 @@ class State:
         found = getattr(train_data, "preproc", None) or getattr(val_data, "preproc", None)
         self.preproc = preproc or found
         self.task = task or (self.preproc.task if self.preproc is not None else None)
-        self._train = as_feed(train_data, batch_size, seed, "train_data", batch_tokens)
-        self._val = as_feed(val_data, eval_batch_size, seed, "val_data", batch_tokens)
+        self.train_data = with_labels_of(train_data, self.task, "train_data")
+        self.val_data = with_labels_of(val_data, self.task, "val_data")
+        self._train = as_feed(self.train_data, batch_size, seed, "train_data", batch_tokens)
+        self._val = as_feed(self.val_data, eval_batch_size, seed, "val_data", batch_tokens)
         self.model = model
 
     @property
@@ -85,6 +86,7 @@ class State:
 
     @model.setter
     def model(self, model: Any) -> None:
+        check_labels_of(model, self.task, "get_learner")
         if hasattr(self, "_model"):
             self._weights_change()
         self._model = model
@@ -134,7 +136,8 @@ class State:
         """Returns the feed of `data`, or of the learner's own validation data."""
         feed = self._val
         if data is not None:
-            feed = as_feed(joined(data), self.eval_batch_size, self.seed, f"{where}: val_data")
+            data = with_labels_of(joined(data), self.task, f"{where}: val_data")
+            feed = as_feed(data, self.eval_batch_size, self.seed, f"{where}: val_data")
         if feed is None:
             raise ArgumentError(
                 f"{where}: there is no validation data; pass val_data here or to get_learner."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ktlite._labels import label_names
 from ktlite.errors import CheckpointError, listing
 from ktlite.models.checkpoint import TensorReader
 from ktlite.models.families.family import Family
@@ -18,6 +20,8 @@ from ktlite.models.tensor_files import open_tensors
 from ktlite.models.transfer import find_prefix
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+#: The names of the head's labels, which PEFT's config has no place for, as config.json has them.
+LABELS = "labels.json"
 #: What PEFT puts before the name of every tensor.
 BASE = "base_model.model."
 #: Fields of PEFT's config that change the numbers, with the one value that is understood.
@@ -39,8 +43,33 @@ _HARMLESS = (
     "megatron_core", "modules_to_save", "peft_version", "qalora_group_size", "r", "revision",
     "target_modules", "task_type",
 )  # fmt: skip
+_WITH_HEAD = ("SEQ_CLS", "TOKEN_CLS")
 # Ways to begin that leave the checkpoint's own weights as they are; others change them.
 _STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
+
+
+def adapter_labels(folder: str | os.PathLike[str] | None) -> list[str] | None:
+    """Returns the labels of the head that adapters bring, empty where they do not name them.
+
+    None where there are no adapters, or none that bring a head.
+
+    Raises:
+        CheckpointError: If a file of theirs is damaged.
+    """
+    if folder is None or not (Path(folder) / CONFIG).is_file():
+        return None
+    config = _json(Path(folder) / CONFIG)
+    if not config.get("modules_to_save") and config.get("task_type") not in _WITH_HEAD:
+        return None
+    file = Path(folder) / LABELS
+    return label_names(_json(file)) if file.is_file() else []
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error!r}).") from error
 
 
 class AdapterReader:

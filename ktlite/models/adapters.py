@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from keras import initializers, ops
 
+from ktlite._labels import label_fields
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, Problems
-from ktlite.models.adapter_files import BASE, CONFIG, EXPECTED, WEIGHTS
+from ktlite.models.adapter_files import BASE, CONFIG, EXPECTED, LABELS, WEIGHTS
 from ktlite.models.core.dense import Dense
 from ktlite.models.families.shared import SEQUENCE, SPAN, TOKEN
+from ktlite.models.head_labels import labels_of
 from ktlite.models.mapping import Rule, expand, variable_at
 from ktlite.storage import atomic_folder
 
@@ -148,6 +150,9 @@ def save_adapters(
         whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
         save_file(whole, new / WEIGHTS, metadata={"format": "pt"})
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        if head and labels_of(model):  # PEFT's config has no place for them
+            fields = json.dumps(label_fields(labels_of(model)), indent=2, ensure_ascii=False)
+            (new / LABELS).write_text(fields + "\n", encoding="utf-8")
 
 
 def _adapted(model: Any, prefix: str) -> Iterator[tuple[Dense, tuple[str, ...]]]:
@@ -188,4 +193,4 @@ def _auto_mapping(model: Any) -> dict[str, str]:
 
 def _is_adapters(folder: Path) -> bool:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return CONFIG in names and names <= {CONFIG, WEIGHTS, "README.md"}
+    return CONFIG in names and names <= {CONFIG, WEIGHTS, LABELS, "README.md"}

@@ -11,12 +11,13 @@ import keras
 
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
-from ktlite.models.adapter_files import AdapterReader
+from ktlite.models.adapter_files import AdapterReader, adapter_labels
 from ktlite.models.baselines import BASELINES, Baseline
 from ktlite.models.checkpoint import CheckpointReader, TensorReader, find_checkpoint
 from ktlite.models.config import ConfigReader, read_config
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families import get_family
+from ktlite.models.head_labels import labelled
 from ktlite.models.heads import EMBEDDING
 from ktlite.models.model import TransformerModel
 from ktlite.models.part import PartReader, check_arguments, kept_blocks, part_config
@@ -29,6 +30,7 @@ def from_pretrained(
     task: str | None = None,
     *,
     num_labels: int | None = None,
+    labels: Sequence[Any] | None = None,
     config: Mapping[str, Any] | None = None,
     layers: int | Sequence[int] | None = None,
     max_positions: int | None = None,
@@ -53,6 +55,9 @@ def from_pretrained(
             the bare encoder.
         num_labels: Outputs of the head. Default: as in the checkpoint. Another
             number gives a new classifier, and a warning.
+        labels: Names of the outputs, in the order that they are to have. The rows of a head whose
+            labels have the same names are put in this order; one with other names gives a new
+            classifier, and a warning. Default: as in the checkpoint.
         config: Fields of the config to change, such as `{"hidden_dropout_prob": 0.2}`.
         layers: How many of the first blocks to keep, or the numbers of those to keep in
             their new order, such as `[0, 2, 4]`. Where layers share weights (ALBERT): how
@@ -94,10 +99,13 @@ def from_pretrained(
         >>> half.config["num_hidden_layers"]
         6
     """
-    check_arguments(config, layers, max_positions, num_labels)
+    check_arguments(config, layers, max_positions, num_labels, labels)
     folder = find_checkpoint(name, revision=revision)
     changed = dict(config or {})
-    whole_config = {**read_config(folder), **changed}
+    stored_config = read_config(folder)
+    whole_config, head_labels, num_labels = labelled(
+        stored_config, changed, task, num_labels, labels, adapter_labels(adapters)
+    )
     if whole_config["model_type"] in BASELINES:
         _check_baseline(task, layers=layers, max_positions=max_positions, adapters=adapters)
         small = from_config(whole_config, task, num_labels=num_labels, seed=seed, dtype=dtype)
@@ -131,10 +139,14 @@ def from_pretrained(
         if layers is not None or max_positions is not None:
             reader = PartReader(reader, family, spec, kept_blocks(spec, layers), max_positions)
         new = load_weights(
-            model, reader, new_head=new_head, ignore_mismatched_sizes=ignore_mismatched_sizes
+            model,
+            reader,
+            new_head=new_head,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            labels=head_labels,
         )
     new_parts = {path.rpartition(".")[0] for path in new if path.startswith("head.")}
-    if adapters is not None and new_parts:
+    if adapters is not None and new_parts and not head_labels.differ:
         logger.warning(
             "%s holds adapters without %s, which the checkpoint lacks, too: what was trained with "
             "them is lost. PEFT saves the modules that modules_to_save names, and by itself those "

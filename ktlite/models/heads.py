@@ -33,6 +33,7 @@ class Head(layers.Layer):
     task: str  # Hugging Face's name
     fixed_outputs: int | None = None  # whatever the labels; None: one a label
     dense_name = "transform"  # in the paths of variables
+    by_label: tuple[str, ...] = ("classifier",)  # the layers that have an output for each label
     pools = False  # whether it makes one vector a text
 
     def __init__(self, spec: ModelSpec, units: int, init: Init, *, dtype: Any = None) -> None:
@@ -131,6 +132,36 @@ class SequenceHead(TokenHead):
         return super().call(ops.cast(vectors, hidden.dtype), training=training)
 
 
+class ImageHead(SequenceHead):
+    """Logits for each image, from one vector an image: [batch, outputs]."""
+
+    task = "image-classification"
+
+
+class DistilledImageHead(Head):
+    """The mean of two classifiers' logits, on the first token and on that for distillation.
+
+    Touvron et al., 2020, arXiv:2012.12877, section 3.
+    """
+
+    task = "image-classification"
+    by_label = ("first", "distilled")
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, spec.encoder.width, init, dtype=dtype)
+        self.first = init.dense(outputs, name="first", dtype="float32")
+        self.distilled = init.dense(outputs, name="distilled", dtype="float32")
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build()
+        self.first.build((None, self.width))
+        self.distilled.build((None, self.width))
+
+    def call(self, hidden: Any, attention_mask: Any = None, training: Any = None) -> Any:
+        hidden = self.features(hidden, training)
+        return (self.first(hidden[:, 0]) + self.distilled(hidden[:, 1])) / 2
+
+
 class ChoiceHead(SequenceHead):
     """A logit for each text, to be compared with those of the other choices: [texts, 1]."""
 
@@ -172,8 +203,8 @@ class MaskedLMHead(Head):
     fixed_outputs = 0
 
     def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
-        super().__init__(spec, spec.embeddings.width, init, dtype=dtype)
-        self.decoder = OutputBias(spec.embeddings.vocab_size) if self.spec.output_bias else None
+        super().__init__(spec, spec.tokens.width, init, dtype=dtype)
+        self.decoder = OutputBias(spec.tokens.vocab_size) if self.spec.output_bias else None
 
     def build(self, input_shape: Any = None) -> None:
         super().build()
@@ -275,9 +306,11 @@ HEADS: dict[str, type[Head]] = {
     "question-answering": SpanHead,
     "multiple-choice": ChoiceHead,
     EMBEDDING: EmbeddingHead,
+    "image-classification": ImageHead,
     "masked-lm": MaskedLMHead,
     "pretraining": PretrainingHead,
     "discriminator": DiscriminatorHead,
+    "distilled": DistilledImageHead,
 }
 
 

@@ -14,6 +14,7 @@ def load_model(
     task: str | None = "text-classification",
     *,
     num_labels: int | None = None,
+    labels: Sequence[Any] | None = None,
     config: Mapping[str, Any] | None = None,
     layers: int | Sequence[int] | None = None,
     max_positions: int | None = None,
@@ -30,6 +31,8 @@ def load_model(
         name: Checkpoint folder, or Hub name.
         task: Hugging Face task name; None gives the bare encoder.
         num_labels: Outputs of the head. Default: as in the checkpoint.
+        labels: Names of the outputs, in the order that they are to have: a head whose labels have
+            these names is put in this order, another is made anew. Default: as in the checkpoint.
         config: Fields of the config to change, such as `{"hidden_dropout_prob": 0.2}`.
         layers: How many of the first blocks to keep, or the numbers of those to keep.
             Default: all.
@@ -58,6 +61,7 @@ def load_model(
         name,
         task,
         num_labels=num_labels,
+        labels=labels,
         config=config,
         layers=layers,
         max_positions=max_positions,

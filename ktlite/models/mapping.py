@@ -58,6 +58,15 @@ CONCAT = Op(
 )
 
 
+# A convolution over images: theirs are [out, in, height, width], ours [height, width, in, out].
+IMAGE_KERNEL = Op(
+    "image_kernel",
+    join=lambda theirs: theirs[0].transpose(2, 3, 1, 0),
+    split=lambda ours, count: [ours.transpose(3, 2, 0, 1)],
+    shapes=lambda ours, count: [(ours[3], ours[2], ours[0], ours[1])],
+)
+
+
 @dataclass(frozen=True)
 class Rule:
     """One line of a family's table.
@@ -93,6 +102,14 @@ def dense(ours: str, theirs: str) -> tuple[Rule, Rule]:
     """Rules for the kernel and bias of a dense layer."""
     return (
         Rule(f"{ours}.kernel", f"{theirs}.weight", TRANSPOSE),
+        Rule(f"{ours}.bias", f"{theirs}.bias"),
+    )
+
+
+def convolution(ours: str, theirs: str) -> tuple[Rule, Rule]:
+    """Rules for the kernel and bias of a convolution over images."""
+    return (
+        Rule(f"{ours}.kernel", f"{theirs}.weight", IMAGE_KERNEL),
         Rule(f"{ours}.bias", f"{theirs}.bias"),
     )
 

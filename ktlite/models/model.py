@@ -10,16 +10,18 @@ from typing import Any
 
 import keras
 
+from ktlite._labels import label_fields, label_names
 from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.models import transfer
 from ktlite.models.adapters import has_adapters
 from ktlite.models.checkpoint import CheckpointReader
-from ktlite.models.config import ConfigReader, label_count
-from ktlite.models.core.embeddings import Embeddings
+from ktlite.models.config import ConfigReader, label_count, read_config
 from ktlite.models.core.encoder import Encoder
+from ktlite.models.core.fronts import front
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import HeadSpec, ModelSpec
 from ktlite.models.families import Family, get_family
+from ktlite.models.head_labels import HeadLabels, labels_of
 from ktlite.models.heads import EMBEDDING, ChoiceHead, Head, MaskedLMHead, get_head
 from ktlite.models.pooling import POOLINGS
 from ktlite.models.saving import (
@@ -36,17 +38,19 @@ Inputs = Mapping[str, Any]
 
 @keras.saving.register_keras_serializable(package="ktlite")
 class TransformerModel(keras.Model):
-    """A transformer encoder built from a Hugging Face config.
+    """A transformer encoder of texts or images, built from a Hugging Face config.
 
     Every weight exists as soon as the model does. Make one with
     `ktlite.models.from_pretrained` or `from_config`.
 
     Call arguments:
-        inputs: Dict of int32 arrays [batch, length], for multiple choice [batch,
-            choices, length], for sentence embeddings either one ([batch, texts, length]
-            for texts to be compared): `input_ids`, and optionally `attention_mask` (1 for
-            tokens, 0 for padding; default: all 1) and `token_type_ids` (default: all
-            0; passed over if the family has none). For masked language models also
+        inputs: Dict. Of images `pixel_values`, float32 [batch, height, width, channels],
+            normalised as the checkpoint's image processor does it. Of texts int32 arrays
+            [batch, length], for multiple choice [batch, choices, length], for sentence
+            embeddings either one ([batch, texts, length] for texts to be compared):
+            `input_ids`, and optionally `attention_mask` (1 for tokens, 0 for padding;
+            default: all 1) and `token_type_ids` (default: all 0; passed over if the family
+            has none). For masked language models also
             `masked_positions` [batch, predictions], each at least 0 and below length:
             the tokens to compute logits for. Default: all of them. Pretraining masks
             one token in seven, so this saves most of the decoder's work and memory.
@@ -58,7 +62,7 @@ class TransformerModel(keras.Model):
     Returns:
         Hidden states [batch, length, width], or with a head float32 logits:
 
-        - `text-classification`: [batch, outputs].
+        - `text-classification`, `image-classification`: [batch, outputs].
         - `token-classification`: [batch, length, outputs].
         - `question-answering`: [batch, length, 2], that the answer starts and ends there.
         - `multiple-choice`: [batch, choices].
@@ -120,7 +124,7 @@ class TransformerModel(keras.Model):
         init = Init(self.spec.init, seed, blank=blank_backbone)
         policy = self.dtype_policy
         norm = self.spec.encoder.norm
-        self.embeddings = Embeddings(self.spec.embeddings, norm, init, dtype=policy)
+        self.embeddings = front(self.spec.embeddings, norm, init, dtype=policy)
         longest = self.spec.embeddings.max_positions
         self.encoder = Encoder(self.spec.encoder, longest, init, dtype=policy)
         self.head = (
@@ -146,18 +150,22 @@ class TransformerModel(keras.Model):
     def call(self, inputs: Inputs, training: Any = None) -> Any:
         grouped = isinstance(self.head, ChoiceHead)
         if not grouped and self.task_name != EMBEDDING:
-            return self._call_texts(inputs, training)
-        shape = keras.ops.shape(inputs["input_ids"])
-        if not grouped and len(shape) == 2:
-            return self._call_texts(inputs, training)
-        if len(shape) != 3:
+            return self._call_items(inputs, training)
+        field = self.spec.fields[0]
+        shape = keras.ops.shape(inputs[field.name])
+        if not grouped and len(shape) == 1 + len(field.shape):
+            return self._call_items(inputs, training)
+        if len(shape) != 2 + len(field.shape):
+            axes = ["length" if size is None else str(size) for size in field.shape]
             raise ArgumentError(
-                f"input_ids of shape {tuple(shape)} for {self.task_name}; expected [batch, "
-                f"{'choices' if grouped else 'texts'}, length]."
+                f"{field.name} of shape {tuple(shape)} for {self.task_name}; expected [batch, "
+                f"{', '.join(['choices' if grouped else 'texts', *axes])}]."
             )
-        # Every one is a text of its own until they are compared.
-        texts = {name: keras.ops.reshape(x, (-1, shape[2])) for name, x in inputs.items()}
-        outputs = self._call_texts(texts, training)
+        # Every one is an item of its own until they are compared.
+        items = {
+            name: keras.ops.reshape(x, (-1, *keras.ops.shape(x)[2:])) for name, x in inputs.items()
+        }
+        outputs = self._call_items(items, training)
         return keras.ops.reshape(outputs, shape[:2] if grouped else (*shape[:2], outputs.shape[1]))
 
     def hidden_states(
@@ -165,30 +173,23 @@ class TransformerModel(keras.Model):
     ) -> tuple[Any, Any]:
         """Returns the encoder's hidden states [batch, length, width], and the attention mask.
 
+        The mask is None where there is no padding: in images.
+
         Args:
-            inputs: As for a call, [batch, length] each.
+            inputs: As for a call, of single items.
             training: Whether dropout is on.
             first_only: Give those of the first tokens alone, [batch, 1, width].
         """
-        mask, known = inputs.get("attention_mask"), inputs.get("hidden_states")
-        if mask is None:
-            some = inputs["input_ids"] if known is None else known[..., 0]
-            mask = keras.ops.ones_like(some, dtype="int32")
+        known = inputs.get("hidden_states")
         if known is not None:
-            return known, mask
-        types, vectors = inputs.get("token_type_ids"), inputs.get("word_vectors")
-        x = self.embeddings(
-            inputs["input_ids"],
-            types,
-            mask,
-            vectors,
-            # Layers that are frozen run as they do in prediction, without dropout.
-            training=training and self.embeddings.trainable,
-        )
+            return known, inputs.get("attention_mask")
+        mask = self.embeddings.mask(inputs)
+        # Layers that are frozen run as they do in prediction, without dropout.
+        x = self.embeddings(inputs, mask, training=training and self.embeddings.trainable)
         run = self.run_encoder or self.encoder
         return run(x, mask, first_only=first_only, training=training), mask
 
-    def _call_texts(self, inputs: Inputs, training: Any) -> Any:
+    def _call_items(self, inputs: Inputs, training: Any) -> Any:
         first_only = self.head is not None and self.head.first_only
         hidden, mask = self.hidden_states(inputs, training, first_only=first_only)
         if self.head is None:
@@ -216,10 +217,13 @@ class TransformerModel(keras.Model):
 
     def hf_config(self) -> dict[str, Any]:
         """Returns the config to write: as it came, with this model's class and label count."""
-        config = dict(self.config, architectures=[self.family.architectures[self.stored_task]])
-        if self.num_labels and label_count(config) != self.num_labels:
-            config["id2label"] = {str(i): f"LABEL_{i}" for i in range(self.num_labels)}
-            config["label2id"] = {f"LABEL_{i}": i for i in range(self.num_labels)}
+        architecture = self.family.architectures[self.stored_task]
+        if self.stored_task is not None:
+            architecture = self.spec.heads[self.stored_task].architecture or architecture
+        config = dict(self.config, architectures=[architecture])
+        if self.num_labels:
+            numbered = [f"LABEL_{i}" for i in range(self.num_labels)]
+            config.update(label_fields(labels_of(self) or numbered))
             config.pop("num_labels", None)
         # transformers calls it dtype since 5.0, and reads the old name no more.
         config.pop("torch_dtype", None)
@@ -265,8 +269,11 @@ class TransformerModel(keras.Model):
     def load_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Takes over the weights of a checkpoint of the same architecture and head.
 
+        The rows of a head whose labels have names go to the labels of these names.
+
         Raises:
-            CheckpointError: If they are missing, damaged, or of another architecture.
+            CheckpointError: If they are missing, damaged, of another architecture, or of other
+                labels.
             ArgumentError: If the model has adapters, which a checkpoint has in its kernels.
         """
         if has_adapters(self):
@@ -274,8 +281,9 @@ class TransformerModel(keras.Model):
                 "load_pretrained: this model has adapters (lora=) beside its kernels, and a "
                 "checkpoint has them in its kernels. Load it into a model without."
             )
+        labels = HeadLabels.of(labels_of(self), label_names(read_config(Path(folder))))
         with CheckpointReader(Path(folder)) as reader:
-            transfer.load_weights(self, reader, new_head=False)
+            transfer.load_weights(self, reader, new_head=False, labels=labels)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -12,7 +12,7 @@ from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.models.checkpoint import TensorReader
 from ktlite.models.config import ConfigReader
 from ktlite.models.core.embeddings import sinusoids
-from ktlite.models.core.spec import EmbeddingSpec, ModelSpec
+from ktlite.models.core.spec import ModelSpec, PatchesSpec, TokensSpec
 from ktlite.models.families.family import Family
 from ktlite.models.transfer import find_prefix
 
@@ -22,7 +22,9 @@ _TABLE = "embeddings.position.embeddings"
 Layers = int | Sequence[int] | None
 
 
-def check_arguments(config: Any, layers: Any, max_positions: Any, num_labels: Any) -> None:
+def check_arguments(
+    config: Any, layers: Any, max_positions: Any, num_labels: Any, labels: Any = None
+) -> None:
     """Checks what can be checked before a checkpoint is looked for.
 
     Raises:
@@ -45,7 +47,22 @@ def check_arguments(config: Any, layers: Any, max_positions: Any, num_labels: An
             value is None or _whole(value, 1),
             f"{name}={value!r}; expected a whole number of 1 or more.",
         )
+    if labels is not None:
+        _check_labels(problems, labels, num_labels)
     problems.raise_if_any()
+
+
+def _check_labels(problems: Problems, labels: Any, num_labels: Any) -> None:
+    fine = isinstance(labels, (Sequence, np.ndarray)) and not isinstance(labels, str)
+    names = [str(label) for label in labels] if fine else []
+    problems.add_unless(
+        bool(names) and len(set(names)) == len(names),
+        f"labels={labels!r:.80}; expected the names of the outputs, each once.",
+    )
+    problems.add_unless(
+        num_labels is None or num_labels == len(names),
+        f"num_labels={num_labels!r}, but {plural(len(names), 'label')}; leave num_labels out.",
+    )
 
 
 def _whole(value: Any, least: int) -> bool:
@@ -93,6 +110,10 @@ def part_config(
                 "sliding_attention" if block in local else "full_attention" for block in blocks
             ]
     if max_positions is not None:
+        problems.add_unless(
+            isinstance(spec.embeddings, TokensSpec),
+            f"max_positions={max_positions!r} goes with texts; this model reads images.",
+        )
         part[POSITIONS] = int(max_positions) + first_position(spec.embeddings)
     problems.raise_if_any()
     if max_positions is not None:
@@ -124,8 +145,9 @@ def _check_layers(spec: ModelSpec, layers: int | Sequence[int], problems: Proble
         f"layers={layers!r}; the checkpoint has {plural(encoder.layers, 'block')}, 0 to "
         f"{encoder.layers - 1}.",
     )
+    alike = encoder.norm.place == "post" or encoder.first_norm
     problems.add_unless(
-        encoder.norm.place == "post" or [i for i, b in enumerate(blocks) if b == 0] == [0],
+        alike or [i for i, b in enumerate(blocks) if b == 0] == [0],
         f"layers={layers!r}; the first block of this family has one norm less than the others: "
         "begin with block 0, and have it once.",
     )
@@ -138,9 +160,11 @@ def kept_blocks(spec: ModelSpec, layers: Layers) -> tuple[int, ...] | None:
     return tuple(map(int, layers if isinstance(layers, Sequence) else range(layers)))
 
 
-def first_position(spec: EmbeddingSpec) -> int:
+def first_position(spec: TokensSpec | PatchesSpec) -> int:
     """Returns the row of the position table that a text's first token has."""
-    return spec.pad_id + 1 if spec.positions == "pad_aware" else 0
+    if isinstance(spec, TokensSpec) and spec.positions == "pad_aware":
+        return spec.pad_id + 1
+    return 0
 
 
 class PartReader:
@@ -172,7 +196,7 @@ class PartReader:
         if blocks is not None:
             self._keep(family, prefix, blocks)
         self._table: str | None = None
-        if max_positions is not None and spec.embeddings.positions != "none":
+        if max_positions is not None and spec.tokens.positions != "none":
             rule = next(rule for rule in family.names if rule.ours == _TABLE)
             (self._table,) = rule.names(prefix)
         self._first = first_position(spec.embeddings)
@@ -210,7 +234,7 @@ class PartReader:
         tensor = self._whole.read(self._names[name])
         if name != self._table:
             return tensor
-        if self._spec.embeddings.positions == "sinusoidal":
+        if self._spec.tokens.positions == "sinusoidal":
             return sinusoids(self._rows, tensor.shape[1])
         usable = tensor[self._first :]
         times = -(-self._rows // len(usable))  # rounded up

@@ -16,7 +16,7 @@ def pool(hidden: Any, attention_mask: Any, pooling: str, normalize: bool = False
 
     Args:
         hidden: float [batch, length, width].
-        attention_mask: int or bool [batch, length]; 0 marks padding.
+        attention_mask: int or bool [batch, length]; 0 marks padding. None: there is none.
         pooling: One of `POOLINGS`.
         normalize: Scale the vectors to length 1, so that their products are cosines.
 
@@ -25,6 +25,8 @@ def pool(hidden: Any, attention_mask: Any, pooling: str, normalize: bool = False
     """
     # In float32: the sum over a long text leaves float16's range.
     hidden = ops.cast(hidden, "float32")
+    if attention_mask is None:
+        attention_mask = ops.ones_like(hidden[..., 0])
     tokens = ops.expand_dims(ops.cast(attention_mask, "float32"), -1)
     if pooling == "first":
         vectors = hidden[:, 0]

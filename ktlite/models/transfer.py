@@ -14,6 +14,7 @@ from ktlite._memory import as_tensor
 from ktlite.errors import CheckpointError, Problems, did_you_mean, listing, plural
 from ktlite.models.checkpoint import TensorReader
 from ktlite.models.families.family import Family
+from ktlite.models.head_labels import HeadLabels
 from ktlite.models.mapping import Rule, expand, matches, variable_at
 
 _SHOWN = 10  # tensors named in an error; a wrong hidden_size makes all of them wrong
@@ -41,6 +42,7 @@ def load_weights(
     *,
     new_head: bool = True,
     ignore_mismatched_sizes: bool = False,
+    labels: HeadLabels | None = None,
 ) -> list[str]:
     """Fills a model from a checkpoint. Everything is checked before anything is assigned.
 
@@ -54,6 +56,8 @@ def load_weights(
         new_head: False makes a head that does not fit an error too.
         ignore_mismatched_sizes: Variables of the backbone whose tensors have another shape
             keep their initial values, and a warning gives both shapes.
+        labels: How the labels of the head lie to those in the checkpoint. None: it is taken as
+            it stands.
 
     Returns:
         The attribute paths of variables that keep their initial values.
@@ -64,6 +68,7 @@ def load_weights(
     family: Family = model.family
     prefix = find_prefix(reader, family)
     problems = Problems(f"checkpoint {reader.folder}", CheckpointError)
+    labels = labels or HeadLabels()
     backbone = _plan(model, family.names, prefix)
     head = _plan(model, family.heads.get(model.task_name, ()), prefix)
     _check_cover(model, [*backbone, *head])
@@ -72,29 +77,38 @@ def load_weights(
     wanted = [p for p in backbone if p not in resized]
     _check_present(wanted if new_head else [*wanted, *head], reader, problems)
     _check_extra(model, backbone, reader, prefix, problems)
+    problems.add_unless(new_head or not labels.differ, labels.say)
     problems.raise_if_any()
 
-    fresh = [p for p in head if _faults(p, reader)]
+    by_label = [p for p in head if p.rule.ours.split(".")[1] in model.head.by_label]
+    others = by_label if labels.differ else []
+    fresh = [p for p in head if p in others or _faults(p, reader)]
     for planned in [*wanted, *(p for p in head if p not in fresh)]:
-        _fill(planned, reader)
+        _fill(planned, reader, labels.order if planned in by_label else None)
     if resized:
         logger.warning(
             "of another shape than in the checkpoint; new, and in need of training: %s",
             listing(f"{f.name} {f.text}" for p in resized for f in _faults(p, reader)),
         )
     if fresh:
+        why = labels.say if others else "not in the checkpoint, or of another shape"
         logger.warning(
-            "%s: not in the checkpoint, or of another shape; new, and in need of training",
+            "%s: %s; new, and in need of training",
             listing(planned.rule.ours for planned in fresh),
+            why.removesuffix("."),
         )
+    elif labels.say:
+        logger.info("%s", labels.say)
     return [planned.rule.ours for planned in (*resized, *fresh)]
 
 
-def _fill(planned: _Planned, reader: TensorReader) -> None:
+def _fill(planned: _Planned, reader: TensorReader, order: Sequence[int] | None = None) -> None:
     """Gives a variable its value, now or, if it has none yet, when it is made."""
 
     def value(shape: Any = None, dtype: Any = None) -> Any:
         ours = planned.rule.op.join([reader.read(name) for name in planned.names])
+        if order is not None:
+            ours = np.take(ours, order, axis=-1)
         return as_tensor(ours, planned.variable.dtype)
 
     if planned.variable._initializer is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import not_a_string
+from ktlite._extras import needs_extra
 from ktlite._logging import results
 from ktlite.errors import DataError, Problems
 from ktlite.export import Export, export_model, open_model
@@ -114,6 +115,7 @@ class Exporting(Saving):
         """
         return str(self.export(fpath, "litert").path / "model.tflite")
 
+    @needs_extra("train", "compare_exports")
     def compare_exports(
         self,
         texts: Any,

@@ -10,11 +10,23 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, not_a_string
+from ktlite._labels import label_names, matched
 from ktlite.cards import RunCard
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.inference import Forward, Runner
 from ktlite.predictor.cache import LogitsCache, key_of
 from ktlite.text.preprocessor import Preprocessor
+
+
+def _check_order(model: Any, preproc: Preprocessor) -> None:
+    """Raises if a model's outputs are the labels of a preprocessor in another order."""
+    outputs, labels = label_names(getattr(model, "config", None)), preproc.task.output_names
+    if matched(labels, outputs).moved:
+        raise ArgumentError(
+            f"the model's outputs are {listing(outputs)}, and the labels of the preprocessor "
+            f"{listing(labels)}: the same in another order. Make the model with this "
+            "preprocessor's get_classifier()."
+        )
 
 
 class Predicting:
@@ -30,6 +42,7 @@ class Predicting:
                 f"the model has {plural(found, 'output')}, but the labels of the preprocessor need "
                 f"{needed}; make the model with this preprocessor's get_classifier()."
             )
+        _check_order(model, preproc)
         self._forward = model if isinstance(model, Runner) else Forward(model)
         self.model = self._forward.model
         # With a task of its own: calibrating or training another model changes nothing here.

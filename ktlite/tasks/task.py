@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ktlite._arguments import checked
+from ktlite._labels import label_fields
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, DataError, listing
 from ktlite.tasks.aims import Aim, output_aims
@@ -97,6 +98,15 @@ class Task(Certainty, abc.ABC):
     def classes(self) -> list[Any]:
         """The labels, in the order of the outputs; empty where there are none."""
         return []
+
+    @property
+    def output_names(self) -> list[str]:
+        """What the head's outputs are called, in their order; empty where they have no names.
+
+        A checkpoint's head is matched with the labels by these names.
+        """
+        names = [str(label) for label in self.classes]
+        return names if len(names) == self.outputs else []
 
     @property
     def predicts_classes(self) -> bool:
@@ -335,11 +345,8 @@ class Task(Certainty, abc.ABC):
 
     def hf_config(self) -> dict[str, Any]:
         """Returns the label fields of the Hugging Face config.json."""
-        labels = [str(c) for c in self.classes] or [f"LABEL_{i}" for i in range(self.outputs)]
-        fields: dict[str, Any] = {
-            "id2label": {str(i): label for i, label in enumerate(labels)},
-            "label2id": {label: i for i, label in enumerate(labels)},
-        }
+        numbered = [f"LABEL_{i}" for i in range(self.outputs)]
+        fields: dict[str, Any] = label_fields(self.output_names or numbered)
         if self.problem_type:
             fields["problem_type"] = self.problem_type
         return fields

@@ -114,6 +114,35 @@ def read_table(
     return replace(table, stray=stray)
 
 
+def read_rows(text: str, sep: str, width: int) -> tuple[list[list[str]], int]:
+    r"""Reads all columns as they stand, without pandas: what `read_table` gives as strings.
+
+    Args:
+        text: The decoded file, after its header.
+        sep: The character between fields.
+        width: How many fields a record has.
+
+    Returns:
+        A list of `width` strings a record, and the 1-based line of the first record with more
+        fields; 0 where there is none.
+
+    Example:
+        >>> read_rows('"Good, but long",1\nBad\n', ",", 2)
+        ([['Good, but long', '1'], ['Bad', '']], 0)
+    """
+    if _is_sound(text, sep, width):
+        rows, too_long_line = _split(text, sep, width)
+    else:  # as in read_table
+        whole, _ = _mend_quotes(text, sep)
+        rows, too_long_line = _split(whole, sep, width)
+        by_line = "".join(_mend_quotes(line, sep)[0] for line in LINE.findall(text))
+        if by_line != whole:
+            other, its_line = _split(by_line, sep, width)
+            if _complete(other, width) > _complete(rows, width):
+                rows, too_long_line = other, its_line
+    return [row[:width] for row in rows], too_long_line
+
+
 def split_records(parts: Iterable[str], sep: str) -> Iterator[str]:
     """Cuts text that comes in parts where records end, as `read_table` reads them.
 
@@ -189,6 +218,35 @@ def _mend_quotes(text: str, sep: str) -> tuple[str, int]:
 
     record_or_line = rf"(?P<record>{_record(sep)})|(?P<line>[^\r\n]+)(?P<end>{LINE_END})"
     return re.sub(record_or_line, literal, text), stray
+
+
+def _split(text: str, sep: str, width: int) -> tuple[list[list[str]], int]:
+    """Returns the fields of each record of sound text, and the first line with too many.
+
+    There are `width` fields, or more where not all of these are empty.
+    """
+    s, blank = re.escape(sep), " \t".replace(sep, "")
+    field = re.compile(rf'(?:"(?P<quoted>[^"]*(?:""[^"]*)*)"|(?P<bare>[^{s}\r\n]*))'
+                       rf"(?P<end>{s}|\r\n?|\n|\Z)")  # fmt: skip
+    rows: list[list[str]] = []
+    row: list[str] = []
+    start = too_long_line = 0
+    for match in field.finditer(text):
+        quoted = match["quoted"]
+        row.append(match["bare"] if quoted is None else quoted.replace('""', '"'))
+        if match["end"] == sep:
+            continue
+        if len(row) > 1 or quoted is not None or row[0].strip(blank):  # else the line is blank
+            if not too_long_line and any(row[width:]):
+                too_long_line = text.count("\n", 0, start) + 1
+            rows.append(row if any(row[width:]) else (row + [""] * width)[:width])
+        row, start = [], match.end()
+    return rows, too_long_line
+
+
+def _complete(rows: Iterable[list[str]], width: int) -> int:
+    """Returns how many rows have neither too few fields nor too many."""
+    return sum(len(row) == width and all(row) for row in rows)
 
 
 def _parse(

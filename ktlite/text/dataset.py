@@ -12,6 +12,7 @@ from ktlite.batching import Encodings
 from ktlite.errors import DataError, plural
 
 if TYPE_CHECKING:
+    from ktlite.tasks import Task
     from ktlite.text.preprocessor import Preprocessor
 
 
@@ -28,6 +29,7 @@ class TextDataset:
         preproc: The preprocessor that made it.
         rows: int64 [texts], the row numbers in the source.
         weights: float32 [texts], how much each counts in the loss; None: all the same.
+        task: What the targets mean; None: as `preproc` has it.
     """
 
     texts: Sequence[Any]
@@ -36,6 +38,7 @@ class TextDataset:
     preproc: Preprocessor
     rows: np.ndarray
     weights: np.ndarray | None = None
+    task: Task | None = None
 
     def __len__(self) -> int:
         return len(self.encodings)
@@ -171,6 +174,7 @@ class TextInputs(Sequence[np.ndarray]):
             whole.preproc,
             whole.rows[numbers],
             weights,
+            whole.task,
         )
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import between_0_and_1, checked
+from ktlite._extras import needs_extra
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.text.checkpoint_names import in_language
 from ktlite.text.dataset import TextDataset
+from ktlite.text.named_labels import encode_labels
 from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
 from ktlite.text.reading import as_given
@@ -281,7 +283,7 @@ def prepare(
         raise DataError(f"{train.source}: there are no labels; name the label_columns.")
     preproc.learn_task(train)
     if val is None:
-        targets = preproc.task.encode(train.labels, train.source)
+        targets = encode_labels(preproc.task, train)
         # Integers that a regression predicts are no classes to keep in proportion.
         labels = targets if targets.dtype.kind == "f" else train.labels
         kept, held_out = stratified_split(labels, val_pct, seed)
@@ -290,7 +292,7 @@ def prepare(
     elif val.labels is None:
         raise DataError(f"{val.source}: there are no labels; name the label_columns.")
     # Encoded before the long work: a label that cannot be learned shows at once.
-    preproc.task.encode(val.labels, val.source)
+    encode_labels(preproc.task, val)
     preproc.learn_texts(train)
     if verbose:
         kind = f"{preproc.task.name}: {listing(preproc.task.classes, 6)}".removesuffix(": ")
@@ -363,6 +365,7 @@ def _load(
     )
 
 
+@needs_extra("train", "loading texts")
 def load(
     problems: Problems,
     read_train: Callable[[], RawTexts],

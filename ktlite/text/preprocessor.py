@@ -15,6 +15,7 @@ from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, DataError, PredictorError, listing
 from ktlite.tasks import TASKS, Task, infer_task
 from ktlite.text.dataset import TextDataset, TextInputs
+from ktlite.text.named_labels import encode_labels, in_order
 from ktlite.text.readers import RawTexts
 from ktlite.text.sources import source_of
 from ktlite.text.tokenizer import Tokenizer
@@ -158,9 +159,9 @@ class Preprocessor(Hinted):
             self.learn_task(raw)
             self.learn_texts(raw)
         weights = None if sample_weight is None else _weights(sample_weight, raw)
-        targets = None if raw.labels is None else self.task.encode(raw.labels, raw.source)
+        targets = None if raw.labels is None else encode_labels(self.task, raw)
         encodings = raw.encodings or self.encode(raw.texts, verbose=verbose)
-        return TextDataset(raw.texts, encodings, targets, self, raw.rows, weights)
+        return TextDataset(raw.texts, encodings, targets, self, raw.rows, weights, self._task)
 
     def preprocess(self, texts: Any) -> TextInputs:
         """Returns the tokens of texts, as the model gets them."""
@@ -188,7 +189,10 @@ class Preprocessor(Hinted):
         names = self.class_names or list(raw.class_names)
         if not names and raw.labels is not None and raw.labels.ndim == 2:
             names = list(raw.label_columns)
-        self._task = infer_task(raw.labels, self.task_name, class_names=names, source=raw.source)
+        labels = raw.labels
+        if labels is not None and labels.ndim == 2 and names:
+            labels = in_order(raw, names)
+        self._task = infer_task(labels, self.task_name, class_names=names, source=raw.source)
 
     def learn_texts(self, raw: RawTexts) -> None:
         """Learns from training texts what the preprocessing depends on: here nothing."""

@@ -197,7 +197,7 @@ def read_arrays(
     Args:
         texts: [n] str, or [n] tuples of two str.
         labels: [n] str, int, float or bool; [n, k] numbers (one-hot, multi-hot or
-            k targets); None: unlabelled.
+            k targets), of a data frame with the names of its columns; None: unlabelled.
         missing: "drop" leaves out rows without text or label and warns with their
             number; "error" refuses them.
         source: What to call the arrays in messages.
@@ -222,7 +222,11 @@ def read_arrays(
             "expected as many labels as texts.",
         )
     problems.raise_if_any()
-    return gather([Block(text_frame, label_frame)], source=source, missing=missing)
+    columns: tuple[Name, ...] = ()
+    if hasattr(labels, "columns") and len(labels.columns) > 1:
+        columns = tuple(labels.columns)
+    block = Block(text_frame, label_frame)
+    return gather([block], source=source, missing=missing, label_columns=columns)
 
 
 def _text_frame(texts: Any, problems: Problems) -> pd.DataFrame | None:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from ktlite.errors import DataError, Problems
-from ktlite.tasks import Task
 from ktlite.text.dataset import TextDataset
 from ktlite.text.preprocessor import Preprocessor
-from ktlite.text.raw_texts import RawTexts
 from ktlite.text.sources import source_of
 from ktlite.text.table import is_tabular
 
@@ -61,8 +56,7 @@ def read_for(
     """
     if isinstance(data, TextDataset):
         return data
-    task = preproc.task
-    kind = source_of(task)
+    kind = source_of(preproc.task)
     given = {
         "text_column": text_column,
         "label_columns": label_columns,
@@ -85,26 +79,7 @@ def read_for(
     raw = kind.read(data, texts, labels, source=source, missing=missing, **options)
     if raw.labels is None:
         raise DataError(f"{raw.source}: there are no labels; name the label_columns.")
-    return preproc.dataset(by_name(raw, task), verbose=verbose)
-
-
-def by_name(raw: RawTexts, task: Task) -> RawTexts:
-    """Returns data whose labels are numbers of classes that it names with the names as labels.
-
-    Another data set may number the same classes in another order.
-    """
-    labels, names = raw.labels, np.array(raw.class_names, object)
-    numbers = labels is not None and labels.ndim == 1 and labels.dtype.kind in "iu"
-    named = task.predicts_classes and any(isinstance(name, str) for name in task.classes)
-    if labels is None or not (numbers and named and len(names)):
-        return raw
-    outside = labels[(labels < 0) | (labels >= len(names))]
-    if len(outside):
-        raise DataError(
-            f"{raw.source}: label {outside[0]} is none of the {len(names)} classes that the data "
-            "names."
-        )
-    return replace(raw, labels=names[labels])
+    return preproc.dataset(raw, verbose=verbose)
 
 
 def as_given(text_column: Any, label_columns: Any, **options: Any) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Transformer(Preprocessor):
         self.folder = find_checkpoint(model_name, revision=revision)
         self.ignore_config_fields = tuple(ignore_config_fields)
         spec = read_spec(self.folder, self.ignore_config_fields)
-        longest = spec.embeddings.max_positions
+        longest = spec.tokens.max_positions
         problems = Problems("Transformer")
         name, length = ("maxlen", maxlen) if window is None else ("window", window)
         fits = isinstance(length, Integral) and SHORTEST <= length <= longest
@@ -87,10 +87,10 @@ class Transformer(Preprocessor):
             stride = window // 4
         names = list(class_names) or list(classes)
         super().__init__(self.folder, int(length), class_names=names, task_name=task, stride=stride)
-        if self.tokenizer.vocab_size > spec.embeddings.vocab_size:
+        if self.tokenizer.vocab_size > spec.tokens.vocab_size:
             raise CheckpointError(
                 f"{self.folder}: the tokenizer has ids up to {self.tokenizer.vocab_size - 1}, but "
-                f"config.json's vocab_size is {spec.embeddings.vocab_size}: the tokenizer belongs "
+                f"config.json's vocab_size is {spec.tokens.vocab_size}: the tokenizer belongs "
                 "to another checkpoint."
             )
 
@@ -173,6 +173,7 @@ class Transformer(Preprocessor):
                 fpath or self.folder,
                 self.task.head,
                 num_labels=self.task.outputs or None,  # 0: the head has none
+                labels=self.task.output_names or None,
                 seed=seed,
                 dtype=policy,
                 ignore_config_fields=self.ignore_config_fields,

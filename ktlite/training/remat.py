@@ -37,10 +37,10 @@ def rematerialise(model: Any) -> None:
 
 
 def _run_again(
-    block: Any, x: Any, mask: Any, relative: Any, first_only: bool = False, training: Any = None
+    block: Any, x: Any, visible: Any, relative: Any, first_only: bool = False, training: Any = None
 ) -> Any:
     if not training:
-        return block(x, mask, relative, first_only=first_only, training=training)
+        return block(x, visible, relative, first_only=first_only, training=training)
     import tensorflow as tf
 
     trained, seeds = block.trainable_weights, seed_states(block)
@@ -52,7 +52,7 @@ def _run_again(
         relative = tables[0] if tables else None
         pairs = zip([*trained, *seeds], [*weights, *drawn], strict=True)
         with keras.StatelessScope(pairs) as scope:
-            hidden = block(x, mask, relative, first_only=first_only, training=True)
+            hidden = block(x, visible, relative, first_only=first_only, training=True)
         states[:] = states or [scope.get_current_value(seed) for seed in seeds]
         return hidden
 

@@ -17,6 +17,7 @@ from ktlite.deploy.scoring import Columns
 from ktlite.deploy.tables import Table, opened
 from ktlite.deploy.writers import make_writer, whole_file
 from ktlite.errors import ArgumentError, DataError
+from ktlite.text.csv_table import read_rows, read_table
 
 TEXTS = ["plain", 'with "quotes", and a comma', "two\nlines", "房间很好", "", "NA", "007", "  x"]
 TYPES = {"prediction": "string", "probability": "double"}
@@ -66,6 +67,7 @@ def test_records_go_over_the_parts_that_are_read(monkeypatch: pytest.MonkeyPatch
     ("data", "format", "problem"),
     [
         (b"a,b\n1,2\n1,2,3\n", "csv", "line 3 has more than 2 fields"),
+        (b"a,b\n1,2\n1,2,,3\n", "csv", "line 3 has more than 2 fields"),
         (b'{"a": 1}\nnope\n', "jsonl", "line 2 is not JSON"),
         (b"[1]\n", "jsonl", "expected an object"),
         (b"no parquet", "parquet", "arquet"),
@@ -225,3 +227,23 @@ def test_predictions_of_other_types_become_json() -> None:
     assert json.loads(line.split(",", 1)[1].rstrip(",")[1:-1].replace('""', '"')) == [
         ["Ann", "PER", [0, 3]]
     ]
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1,2\n\n3,4",
+        "1\n \t\n\n2,,\n,\n",
+        '"a ""b""","c\nd"\r\n"","x"\r\n',
+        'a "quote" inside,b\n"stray,c\nd,e"f\n',
+        '"never closed,1\nb,2\nc,3\n',
+        'NA,007\nnull,1e5\n"NA",""\n',
+        "a\u2028b,\x0bc\n ,d \n",
+    ],
+)
+def test_rows_are_those_that_training_reads(text: str, sep: str) -> None:
+    text = text.replace(",", sep)
+    frame = read_table(text, sep, 2, strings=(0, 1), inferred=()).frame
+    assert read_rows(text, sep, 2) == (frame.to_numpy().tolist(), 0)

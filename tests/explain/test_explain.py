@@ -13,12 +13,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 import ktlite
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, DataError
 from ktlite.explain import METHODS
 from ktlite.explain.gradients import TOLERANCE
+from ktlite.explain.methods import ridge
 from ktlite.predictor import Predictor
 from ktlite.tasks import Classification
 from ktlite.tasks.aims import output_aims
@@ -204,6 +206,15 @@ def test_lime_is_the_same_for_the_same_seed(predictor_of: MakePredictor) -> None
     )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1e-3
+
+
+@pytest.mark.parametrize("rows", [40, 5])
+def test_limes_linear_model_is_that_of_scikit_learn(rows: int) -> None:
+    random = np.random.default_rng(3)
+    x, y = random.integers(0, 2, (rows, 12)).astype("float64"), random.normal(size=rows)
+    weights = random.uniform(0.01, 1, rows)
+    expected = Ridge(alpha=1.0).fit(x, y, sample_weight=weights).coef_
+    np.testing.assert_allclose(ridge(x, y, weights), expected, atol=1e-10)
 
 
 # Words

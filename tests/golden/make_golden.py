@@ -23,8 +23,10 @@ For multiple choice the rows are four, the ids, masks and types [2, 2, L] and th
 `prediction_logits` [B, L, vocabulary] with `sop_logits` or `seq_relationship_logits` [B, 2],
 or for ELECTRA `logits` [B, L].
 
+For images (B = 3): `pixel_values` float32 [B, height, width, channels], in Keras' order.
+
 And the same names with the prefix `unpadded.` for rows of 11 tokens without an
-attention mask. `token_type_ids` is there for families that take it.
+attention mask (not for images). `token_type_ids` is there for families that take it.
 """
 
 from __future__ import annotations
@@ -33,21 +35,25 @@ import inspect
 import json
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 from transformers import (
     AutoConfig,
+    AutoModelForImageClassification,
     AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
     AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    DeiTForImageClassification,
+    DeiTForImageClassificationWithTeacher,
     PreTrainedModel,
 )
 
@@ -123,6 +129,17 @@ DEBERTA_CONV = {
     "pooler_hidden_act": "tanh",
 }
 
+VIT = {
+    "model_type": "vit",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "image_size": 12,
+    "patch_size": 4,
+    "num_labels": 3,
+}
+
 # Folder -> fields of its config. A folder's name ends in its head; text classification has none.
 MODELS: dict[str, dict[str, Any]] = {
     "bert-gelu": {**BERT, "hidden_act": "gelu"},
@@ -136,6 +153,31 @@ MODELS: dict[str, dict[str, Any]] = {
         "classifier_pooling": "mean",
         **dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias", "classifier_bias"), True),
     },
+    "vit": VIT,
+    # Rectangles of which some pixels are in no patch.
+    "vit-oblong": {
+        **VIT,
+        "image_size": [13, 16],
+        "patch_size": [4, 8],
+        "num_channels": 1,
+        "qkv_bias": False,
+        "layer_norm_eps": 1e-2,
+        "hidden_act": "gelu_new",
+    },
+    "deit": {**VIT, "model_type": "deit"},
+    "deit-distilled": {
+        **VIT,
+        "model_type": "deit",
+        "architectures": ["DeiTForImageClassificationWithTeacher"],
+    },
+}
+# The heads of images, by folder.
+IMAGE_HEADS: dict[str, Any] = {
+    "vit": AutoModelForImageClassification,
+    "vit-oblong": AutoModelForImageClassification,
+    # AutoModel fails on a new DeiT: it has two classes for it.
+    "deit": DeiTForImageClassification,
+    "deit-distilled": DeiTForImageClassificationWithTeacher,
 }
 HEADS = {
     "": AutoModelForSequenceClassification,
@@ -173,13 +215,13 @@ LONG = {"mpnet": (140, 23, 6)}
 INITIAL = (
     *("albert-pretraining", "bert-mlm", "bert-token", "deberta", "deberta-conv", "distilbert"),
     *("electra", "electra-pretraining", "modernbert", "modernbert-mlm", "mpnet", "roberta"),
-    "roberta-choice",
+    *("roberta-choice", "vit", "deit-distilled"),
 )
 
 
 def head_of(name: str) -> Any:
     """Returns the class that opens a folder."""
-    return HEADS.get("-" + name.rpartition("-")[2], HEADS[""])
+    return IMAGE_HEADS.get(name) or HEADS.get("-" + name.rpartition("-")[2], HEADS[""])
 
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -204,9 +246,9 @@ def random_model(head: Any, fields: dict[str, Any]) -> PreTrainedModel:
     torch.manual_seed(0)
     fields = dict(fields)
     config = AutoConfig.for_model(fields.pop("model_type"), **fields)
-    model = head.from_config(config, attn_implementation="eager")
-    # Without norms after its sub-layers, ModernBERT would blow float32's rounding up to 1e-5.
-    stddev = 0.15 if config.model_type == "modernbert" else 0.3
+    model = new_model(head, config, attn_implementation="eager")
+    # Without norms after sub-layers, float32's rounding would be blown up to 1e-5.
+    stddev = 0.15 if config.model_type in ("modernbert", "vit", "deit") else 0.3
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
@@ -218,9 +260,19 @@ def random_model(head: Any, fields: dict[str, Any]) -> PreTrainedModel:
     return model.eval()
 
 
+def new_model(head: Any, config: Any, **options: Any) -> Any:
+    """Makes a model of a class, or of what AutoModel has for the config."""
+    make = getattr(head, "from_config", None) or head._from_config
+    return make(config, **options)
+
+
 def random_batch(model: PreTrainedModel, lengths: tuple[int, ...]) -> dict[str, torch.Tensor]:
     """Makes token ids, padded to the longest row, and what the model takes beside them."""
     config, longest = model.config, max(lengths)
+    if model.main_input_name == "pixel_values":
+        size = config.image_size
+        size = size if isinstance(size, list) else [size, size]
+        return {"pixel_values": torch.randn(len(lengths), *size, config.num_channels)}
     mask = (torch.arange(longest) < torch.tensor(lengths)[:, None]).to(torch.int32)
     ids = torch.randint(len(SPECIAL), config.vocab_size, mask.shape, dtype=torch.int32)
     batch = {
@@ -241,6 +293,10 @@ def as_choices(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    if "pixel_values" in batch:
+        pixels = {"pixel_values": batch["pixel_values"].permute(0, 3, 1, 2)}
+        hidden = model.base_model(**pixels).last_hidden_state
+        return {"last_hidden_state": hidden, "logits": model(**pixels).logits}
     outputs = model(**batch)
     if "start_logits" in outputs:
         logits = torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)
@@ -259,13 +315,14 @@ def write_model(name: str) -> None:
     if head is AutoModelForMultipleChoice:
         lengths = (*lengths, 17)  # an even number of rows
     padded = random_batch(model, lengths)
-    unpadded = random_batch(model, (UNPADDED,) * len(lengths))
+    unpadded = {} if name in IMAGE_HEADS else random_batch(model, (UNPADDED,) * len(lengths))
     if head is AutoModelForMultipleChoice:
         padded, unpadded = as_choices(padded), as_choices(unpadded)
-    del unpadded["attention_mask"]
     expected = {**padded, **answers(model, padded)}
-    for key, value in {**unpadded, **answers(model, unpadded)}.items():
-        expected[f"unpadded.{key}"] = value
+    if unpadded:
+        del unpadded["attention_mask"]
+        for key, value in {**unpadded, **answers(model, unpadded)}.items():
+            expected[f"unpadded.{key}"] = value
 
     model.save_pretrained(HERE / name)
     save_file(expected, HERE / name / "expected.safetensors")
@@ -283,12 +340,20 @@ def initial_weights(name: str) -> dict[str, Any]:
         `config`, and `tensors`: by name the mean, the standard deviation, the largest
         absolute value, and the numbers of the rows that are zero.
     """
-    fields = {**MODELS[name], "vocab_size": 400, "pad_token_id": 3}
+    fields = dict(MODELS[name])
+    if name not in IMAGE_HEADS:
+        fields.update(vocab_size=400, pad_token_id=3)
     fields["dim" if "dim" in fields else "hidden_size"] = 64
     torch.manual_seed(0)
     config = AutoConfig.for_model(**fields)
     tensors = {}
-    for key, values in head_of(name).from_config(config).named_parameters():
+    model = new_model(head_of(name), config)
+    named = dict(model.named_parameters())
+    if name in IMAGE_HEADS:  # whose names in files are others
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            named = load_file(Path(folder) / "model.safetensors")
+    for key, values in named.items():
         numbers = [values.mean(), values.std(correction=0), values.abs().max()]
         zero = [i for i, row in enumerate(values) if row.ndim and not row.any()]
         tensors[key] = [*(round(float(number), 6) for number in numbers), zero]

@@ -162,6 +162,7 @@ TASKS = {  # by the last part of a golden folder's name
 def test_new_weights_are_drawn_as_pytorch_draws_them(name: str) -> None:
     config, expected = INITIAL[name]["config"], INITIAL[name]["tensors"]
     task = TASKS.get(name.rpartition("-")[2], "text-classification")
+    task = "image-classification" if config["model_type"] in ("vit", "deit") else task
     tensors = collect_tensors(from_config(config, task))
     # ktlite has no pooler, nor a decoder's bias, where nothing takes what they give.
     assert set(tensors) <= set(expected)
@@ -182,8 +183,8 @@ def test_new_weights_are_drawn_as_pytorch_draws_them(name: str) -> None:
 def test_every_family_is_in_the_table_of_initial_weights() -> None:
     """XLM-RoBERTa and CamemBERT are RoBERTa by another name."""
     shown = {get_family(entry["config"]["model_type"]).spec for entry in INITIAL.values()}
-    known = ("albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet",
-             "roberta")  # fmt: skip
+    known = ("albert", "bert", "deberta-v2", "deit", "distilbert", "electra", "modernbert",
+             "mpnet", "roberta", "vit")  # fmt: skip
     assert shown == {get_family(model_type).spec for model_type in known}
 
 

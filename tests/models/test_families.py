@@ -45,12 +45,15 @@ FAMILIES = {
     "mpnet": [""],
     "roberta": [""],
 }
-FOLDERS = sorted(
+TEXTS = sorted(
     family + part
     for family, classifiers in FAMILIES.items()
     for part in (*classifiers, *(f"-{head}" for head in TASKS))
     if part != "-pretraining" or family in PRETRAINED
 )
+IMAGES = ["deit", "deit-distilled", "vit", "vit-oblong"]
+FOLDERS = sorted([*TEXTS, *IMAGES])
+of_texts = pytest.mark.parametrize("case", TEXTS, indirect=True)
 TOLERANCE = 1e-5  # absolute
 Tensors = dict[str, np.ndarray]
 
@@ -66,7 +69,7 @@ class Case:
     encoder: TransformerModel
 
     def inputs(self, prefix: str = "") -> Tensors:
-        names = ("input_ids", "attention_mask", "token_type_ids")
+        names = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
         found = {name: self.expected.get(prefix + name) for name in names}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -78,18 +81,24 @@ class Case:
 
     def tokens(self, outputs: Tensors) -> Tensors:
         """Returns what outputs for the padded rows say of tokens; padding may be anything."""
-        return without_padding(outputs, self.expected["attention_mask"])
+        mask = self.expected.get("attention_mask")
+        return outputs if mask is None else without_padding(outputs, mask)
+
+
+def task_of(folder: str) -> str:
+    return (
+        "image-classification" if folder in IMAGES else TASKS.get(folder.rpartition("-")[2], TASK)
+    )
 
 
 @pytest.fixture(scope="module", params=FOLDERS)
 def case(request: pytest.FixtureRequest, golden: Path) -> Case:
     folder = golden / request.param
-    task = TASKS.get(request.param.rpartition("-")[2], TASK)
     return Case(
         folder,
-        task,
+        task_of(request.param),
         load_file(folder / "expected.safetensors"),
-        from_pretrained(folder, task),
+        from_pretrained(folder, task_of(request.param)),
         from_pretrained(folder),
     )
 
@@ -107,7 +116,14 @@ def without_padding(outputs: Tensors, mask: np.ndarray) -> Tensors:
 
 def rows(inputs: Tensors) -> Tensors:
     """Returns the inputs of the bare encoder: every choice is a text of its own."""
-    return {name: value.reshape(-1, value.shape[-1]) for name, value in inputs.items()}
+    return {
+        name: value if name == "pixel_values" else value.reshape(-1, value.shape[-1])
+        for name, value in inputs.items()
+    }
+
+
+def names_of(model: Any) -> list[str]:
+    return [field.name for field in model.spec.fields]
 
 
 def run(model: Any, inputs: Tensors, **kwargs: Any) -> np.ndarray:
@@ -139,6 +155,7 @@ def test_every_family_and_head_has_a_golden_folder(golden: Path) -> None:
     """XLM-RoBERTa and CamemBERT are RoBERTa by another name (below)."""
     configs = [json.loads((golden / folder / "config.json").read_text()) for folder in FOLDERS]
     shown = {(config["model_type"], config["architectures"][0]) for config in configs}
+    shown -= {("deit", "DeiTForImageClassificationWithTeacher")}  # a second one for its task
     known = {
         (model_type, family.architectures[task])
         for model_type, family in families._REGISTRY.items()
@@ -159,11 +176,13 @@ def test_logits_are_those_of_pytorch(case: Case) -> None:
     assert_all_near(case.tokens(found), case.tokens(expected))
 
 
+@of_texts
 def test_logits_without_padding_are_those_of_pytorch(case: Case) -> None:
     found = named(case.classifier(case.inputs("unpadded.")))
     assert_all_near(found, case.outputs("unpadded."))
 
 
+@of_texts
 def test_hidden_states_are_those_of_pytorch(case: Case) -> None:
     inputs = rows(case.inputs("unpadded."))
     assert_near(run(case.encoder, inputs), case.expected["unpadded.last_hidden_state"])
@@ -171,12 +190,13 @@ def test_hidden_states_are_those_of_pytorch(case: Case) -> None:
 
 def test_hidden_states_of_padded_rows_are_those_of_pytorch(case: Case) -> None:
     inputs = rows(case.inputs())
-    tokens = inputs["attention_mask"] == 1
     found, expected = run(case.encoder, inputs), case.expected["last_hidden_state"]
     assert found.shape == expected.shape
+    tokens = inputs["attention_mask"] == 1 if "attention_mask" in inputs else ...
     assert_near(found[tokens], expected[tokens])
 
 
+@of_texts
 def test_mask_of_ones_is_the_default(case: Case) -> None:
     inputs = case.inputs("unpadded.")
     ones = np.ones_like(inputs["input_ids"])
@@ -184,6 +204,7 @@ def test_mask_of_ones_is_the_default(case: Case) -> None:
     assert_all_near(found, named(case.classifier(inputs)), 0.0)
 
 
+@of_texts
 def test_padding_does_not_change_a_row(case: Case) -> None:
     inputs = case.inputs()
     together = named(case.classifier(inputs))
@@ -197,6 +218,7 @@ def test_padding_does_not_change_a_row(case: Case) -> None:
             assert_near(found[0], together[name][i][:length] if by_token else together[name][i])
 
 
+@of_texts
 def test_what_stands_in_the_padding_does_not_matter(case: Case) -> None:
     inputs = case.inputs()
     noise = np.random.default_rng(0).integers(5, 97, inputs["input_ids"].shape, dtype=np.int32)
@@ -221,18 +243,21 @@ def test_what_stands_in_the_padding_does_not_matter(case: Case) -> None:
         ("modernbert", "rope_parameters", {"full_attention": {"rope_theta": 100.0}}, 0.001),
         ("deberta", "max_relative_positions", 48, 20 * TOLERANCE),
         ("deberta", "pooler_hidden_act", "tanh", 0.1),
+        ("vit", "num_attention_heads", 8, 0.01),
+        ("vit-oblong", "layer_norm_eps", 1e-12, 20 * TOLERANCE),
+        ("vit-oblong", "hidden_act", "gelu", 2 * TOLERANCE),
     ],
 )
 def test_wrong_reading_of_a_field_would_show(
     golden: Path, folder: str, field: str, wrong: Any, off_by: float
 ) -> None:
     """The golden numbers tell the variants apart, or the tests above prove little."""
-    right = from_pretrained(golden / folder, TASK)
+    right = from_pretrained(golden / folder, task_of(folder))
     assert right.config[field] != wrong
-    model = from_config({**right.config, field: wrong}, TASK)
+    model = from_config({**right.config, field: wrong}, task_of(folder))
     model.set_weights(right.get_weights())
     expected = load_file(golden / folder / "expected.safetensors")
-    inputs = {name: expected[name] for name in model.spec.input_names}
+    inputs = {name: expected[name] for name in names_of(model)}
     assert np.abs(run(model, inputs) - expected["logits"]).max() > off_by
 
 
@@ -241,7 +266,12 @@ def test_wrong_reading_of_a_field_would_show(
 
 def test_compiled_by_xla_for_any_length_gives_the_same(case: Case) -> None:
     inputs = case.inputs()
-    shapes = {name: tf.TensorSpec((None,) * x.ndim, tf.int32) for name, x in inputs.items()}
+    fields = {field.name: field for field in case.classifier.spec.fields}
+    shapes = {
+        # The batch is free, and with choices their number.
+        name: tf.TensorSpec((None,) * (x.ndim - len(field.shape)) + field.shape, field.dtype)
+        for name, (x, field) in {n: (x, fields[n]) for n, x in inputs.items()}.items()
+    }
     compiled = tf.function(
         lambda x: case.classifier(x, training=False), input_signature=[shapes], jit_compile=True
     )
@@ -314,15 +344,23 @@ def test_saved_encoder_loads_again_with_the_same_weights(case: Case, tmp_path: P
         np.testing.assert_array_equal(theirs.numpy(), ours.numpy(), err_msg=ours.path)
 
 
+def as_torch(inputs: Tensors) -> dict[str, Any]:
+    """Returns PyTorch's inputs, in whose images the channels come first."""
+    import torch
+
+    return {
+        name: torch.tensor(value.transpose(0, 3, 1, 2) if name == "pixel_values" else value)
+        for name, value in inputs.items()
+    }
+
+
 def torch_outputs(model: Any, inputs: Tensors) -> tuple[Tensors, np.ndarray]:
     """Returns the logits by name, and the hidden states, of a model of PyTorch's."""
     import torch
 
     with torch.no_grad():
-        arguments = {name: torch.tensor(value) for name, value in inputs.items()}
-        outputs = model.eval()(**arguments)
-        texts = {name: torch.tensor(value) for name, value in rows(inputs).items()}
-        hidden = model.base_model(**texts).last_hidden_state
+        outputs = model.eval()(**as_torch(inputs))
+        hidden = model.base_model(**as_torch(rows(inputs))).last_hidden_state
     if "start_logits" in outputs:
         outputs = {"logits": torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)}
     logits = {name: v.numpy() for name, v in outputs.items() if name.endswith("logits")}
@@ -338,10 +376,12 @@ def test_transformers_opens_what_was_saved(case: Case, tmp_path: Path) -> None:
     model, info = opener.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info.values()), info
     logits, _ = torch_outputs(model, case.inputs())
+    logits = {name: logits[name] for name in case.outputs()}  # DeiT gives its two as well
     assert_all_near(case.tokens(named(case.classifier(case.inputs()))), case.tokens(logits))
 
 
 @pytest.mark.torch
+@of_texts
 @pytest.mark.parametrize("shape", [(1, 1), (4, 2), (3, 40)])
 def test_other_inputs_give_the_numbers_of_pytorch(case: Case, shape: tuple[int, int]) -> None:
     import transformers
@@ -389,9 +429,10 @@ def test_relatives_of_roberta_load_as_roberta(
     assert model.hf_config()["architectures"] == [architecture]
 
 
+@of_texts
 def test_token_types_are_passed_over_by_a_family_without_them(case: Case) -> None:
     """The batcher gives them to every model."""
-    if "token_type_ids" in case.classifier.spec.input_names:
+    if "token_type_ids" in names_of(case.classifier):
         return
     inputs = case.inputs()
     types = {**inputs, "token_type_ids": np.ones_like(inputs["input_ids"])}

@@ -211,14 +211,15 @@ def test_published_config_is_read_in_full(name: str) -> None:
     reader.finish()
     assert spec.embeddings.max_positions == longest
     assert spec.encoder.layers == config.get("num_hidden_layers", 6)
-    assert ("token_type_ids" in spec.input_names) == (config.get("type_vocab_size", 0) > 1)
+    names = [field.name for field in spec.fields]
+    assert ("token_type_ids" in names) == (config.get("type_vocab_size", 0) > 1)
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
     "model_type",
     ["albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet",
-     "roberta", "xlm-roberta"],
+     "deit", "roberta", "vit", "xlm-roberta"],
 )  # fmt: skip
 def test_defaults_are_those_of_the_config_class(model_type: str) -> None:
     """An empty config reads as one in which every default is spelled out."""
@@ -296,6 +297,8 @@ def test_tensors_of_the_pretraining_are_known(
         ("distilbert", {"dim": 30}, "dim=30 is not divisible by n_heads=4"),
         ("mpnet", {"relative_attention_num_buckets": 8}, "relative_attention_num_buckets=8"),
         ("modernbert", {"layer_types": ["full_attention"]}, "layer_types=['full_attention']"),
+        ("vit", {"image_size": [12]}, "image_size=[12]; expected a number of pixels, or [height"),
+        ("vit", {"patch_size": 16}, "image_size=(12, 12), patch_size=(16, 16): no patch fits"),
         ("modernbert", {"hidden_size": 36, "num_attention_heads": 4}, "heads of width 9"),
         ("modernbert", {"classifier_pooling": "max"}, "classifier_pooling='max'"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,18 @@ def test_pretraining_fits(golden: Path) -> None:
     targets = {"prediction_logits": words, "sop_logits": np.array([0, 1, 0])}
     losses = model.fit(inputs, targets, batch_size=3, epochs=12, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_both_classifiers_of_a_distilled_image_model_go_by_the_labels_names(
+    golden: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(golden / "deit-distilled", tmp_path / "deit")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {"0": "paper", "1": "glass", "2": "metal"}
+    (folder / "config.json").write_text(json.dumps(config))
+    order = ["metal", "paper", "glass"]
+    stored, ordered = (
+        from_pretrained(folder, "image-classification", labels=labels) for labels in (None, order)
+    )
+    pixels = {"pixel_values": load_file(folder / "expected.safetensors")["pixel_values"]}
+    np.testing.assert_allclose(ordered(pixels), np.asarray(stored(pixels))[:, [2, 0, 1]], atol=1e-6)

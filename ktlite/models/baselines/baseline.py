@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import layers, ops
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from ktlite._labels import label_fields, label_names
+from ktlite._logging import logger
 from ktlite.errors import CheckpointError, Problems, listing
 from ktlite.models.checkpoint import WEIGHTS
-from ktlite.models.config import ConfigReader, label_count
+from ktlite.models.config import ConfigReader, label_count, read_config
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import InitSpec
+from ktlite.models.head_labels import HeadLabels, labels_of
 from ktlite.models.saving import replaced_checkpoint, write_config, write_weights
 
 Inputs = Mapping[str, Any]
+_ROWS = ("classifier.kernel", "classifier.bias", "classifier.values")
 
 
 class Baseline(keras.Model):
@@ -81,9 +86,8 @@ class Baseline(keras.Model):
 
     def hf_config(self) -> dict[str, Any]:
         """Returns the config to write: as it came, with this model's class and label count."""
-        labels = {str(i): f"LABEL_{i}" for i in range(self.num_labels)}
-        named = label_count(self.config) == self.num_labels and "id2label" in self.config
-        fields = {} if named else {"id2label": labels}
+        numbered = [f"LABEL_{i}" for i in range(self.num_labels)]
+        fields = label_fields(labels_of(self) or numbered)
         return {**self.config, **fields, "architectures": [type(self).__name__]}
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -120,9 +124,16 @@ class Baseline(keras.Model):
             )
         extra = [name for name in stored if name not in variables]
         problems.add_unless(not extra, f"tensors that it has no use for: {listing(extra)}.")
+        labels = HeadLabels.of(labels_of(self), label_names(read_config(Path(folder))))
+        problems.add_unless(not labels.differ, labels.say)
         problems.raise_if_any()
         for name, variable in variables.items():
-            variable.assign(stored[name])
+            values = stored[name]
+            if labels.order is not None and _has_labels(name, values.shape, self.num_labels):
+                values = np.take(values, labels.order, axis=-1)
+            variable.assign(values)
+        if labels.say:
+            logger.info("%s", labels.say)
 
     def _named(self) -> dict[str, Any]:
         """Returns the weights by their path in the model, such as `"classifier.kernel"`."""
@@ -141,6 +152,11 @@ class Baseline(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Baseline:
         config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         return cls(**config)
+
+
+def _has_labels(name: str, shape: tuple[int, ...], labels: int) -> bool:
+    """Says whether a variable has a place for each label, along its last axis."""
+    return name in _ROWS and shape[-1] == labels
 
 
 def tokens_and_mask(inputs: Inputs) -> tuple[Any, Any]:

@@ -25,8 +25,9 @@ class SelfAttention(layers.Layer):
 
     Call arguments:
         x: float [batch, length, width].
-        mask: bool [batch, 1, 1, length] or broadcastable to the scores
-            [batch, heads, length, length]; True where a token may be attended to.
+        visible: bool [batch, 1, 1, length] or broadcastable to the scores [batch, heads,
+            length, length]; True where a token may be attended to. None: all. (Not `mask`: a
+            None of that name Keras fills in.)
         relative: What the encoder's table of relative positions gives for this
             length; None where it has none.
         first_only: Compute the output of the first token alone.
@@ -43,8 +44,9 @@ class SelfAttention(layers.Layer):
         inner = spec.heads * spec.head_width
         self.qkv = init.dense(3 * inner, bias=spec.bias, name="qkv", dtype=policy)
         self.dropout = init.dropout(spec.dropout, name="dropout", dtype=policy)
+        out_bias = spec.bias if spec.out_bias is None else spec.out_bias
         self.out = init.dense(
-            width, bias=spec.bias, stddev=init.spec.out_stddev, name="out", dtype=policy
+            width, bias=out_bias, stddev=init.spec.out_stddev, name="out", dtype=policy
         )
 
     def build(self, input_shape: Any = None) -> None:
@@ -55,7 +57,7 @@ class SelfAttention(layers.Layer):
     def call(
         self,
         x: Any,
-        mask: Any,
+        visible: Any,
         relative: Any = None,
         first_only: bool = False,
         training: Any = None,
@@ -71,8 +73,10 @@ class SelfAttention(layers.Layer):
         scores = self.scores(query[:, :, :1] if first_only else query, key, relative, training)
         scores = ops.cast(scores, "float32")
         if self.spec.window is not None:
-            mask = ops.logical_and(mask, within(self.spec.window, length)[:rows])
-        scores = ops.where(mask, scores, MASKED_SCORE)
+            near = within(self.spec.window, length)[:rows]
+            visible = near if visible is None else ops.logical_and(visible, near)
+        if visible is not None:
+            scores = ops.where(visible, scores, MASKED_SCORE)
         probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
         probabilities = self.dropout(probabilities, training=training)
         context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))

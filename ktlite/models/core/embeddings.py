@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from keras import initializers, layers, ops
 
 from ktlite.models.core.init import Init, layer_norm
-from ktlite.models.core.spec import EmbeddingSpec, NormSpec
+from ktlite.models.core.spec import NormSpec, TokensSpec
 
 
 class Embeddings(layers.Layer):
     """Word, position and token-type embeddings, summed, normalised, dropped out.
 
     Call arguments:
-        input_ids: int32 [batch, length].
-        token_type_ids: int32 [batch, length], or None: all of type 0. Passed over by
-            a family that has no token types, or one.
-        attention_mask: int or bool [batch, length]; 0 marks padding. Used where the
-            spec says `masked`.
-        word_vectors: float [batch, length, word width]: stand in for those of `input_ids`, as
-            explanations by gradients need it.
+        inputs: `input_ids`, int32 [batch, length]. Perhaps `token_type_ids`, int32 [batch, length]
+            (default: all of type 0; passed over by a family that has no token types, or one).
+            Perhaps `word_vectors`, float [batch, length, word width], which stand in for those of
+            `input_ids`, as explanations by gradients need it.
+        attention_mask: int or bool [batch, length]; 0 marks padding. Used where the spec says
+            `masked`.
 
     Returns:
         float [batch, length, width].
     """
 
-    def __init__(
-        self, spec: EmbeddingSpec, norm: NormSpec, init: Init, *, dtype: Any = None
-    ) -> None:
+    def __init__(self, spec: TokensSpec, norm: NormSpec, init: Init, *, dtype: Any = None) -> None:
         super().__init__(name="embeddings", dtype=dtype)
         policy = self.dtype_policy
         self.spec = spec
@@ -69,15 +67,16 @@ class Embeddings(layers.Layer):
             self.projection.build((None, None, self.spec.width))
         self.built = True
 
+    def mask(self, inputs: Mapping[str, Any]) -> Any:
+        """Returns the attention mask, [batch, length]; without one, all are tokens."""
+        mask = inputs.get("attention_mask")
+        return ops.ones_like(inputs["input_ids"], dtype="int32") if mask is None else mask
+
     def call(
-        self,
-        input_ids: Any,
-        token_type_ids: Any = None,
-        attention_mask: Any = None,
-        word_vectors: Any = None,
-        training: Any = None,
+        self, inputs: Mapping[str, Any], attention_mask: Any = None, training: Any = None
     ) -> Any:
-        x = self.word(input_ids) if word_vectors is None else word_vectors
+        input_ids, vectors = inputs["input_ids"], inputs.get("word_vectors")
+        x = self.word(input_ids) if vectors is None else vectors
         if self.spec.positions in ("learned", "sinusoidal"):
             # A slice, not a look-up: every row of the batch has the positions 0, 1, 2, ...
             positions = self.position.embeddings[: ops.shape(input_ids)[1]]
@@ -85,6 +84,7 @@ class Embeddings(layers.Layer):
         elif self.spec.positions == "pad_aware":
             x = x + self.position(self._pad_aware(input_ids))
         if self.token_type is not None:
+            token_type_ids = inputs.get("token_type_ids")
             if token_type_ids is None or self.spec.type_vocab_size == 1:
                 token_type_ids = ops.zeros_like(input_ids)
             x = x + self.token_type(token_type_ids)

@@ -62,12 +62,12 @@ class Block(layers.Layer):
     def call(
         self,
         x: Any,
-        mask: Any,
+        visible: Any,
         relative: Any = None,
         first_only: bool = False,
         training: Any = None,
     ) -> Any:
-        attended = self.attention(x, mask, relative, first_only=first_only, training=training)
+        attended = self.attention(x, visible, relative, first_only=first_only, training=training)
         x = x[:, :1] if first_only else x
         x = self.attention_norm(x + self.attention_dropout(attended, training=training))
         transformed = self.feed_forward(x, training=training)
@@ -77,23 +77,25 @@ class Block(layers.Layer):
 class PreNormBlock(Block):
     """Normalises what goes into attention and feed-forward network, not what comes out.
 
-    Xiong et al., 2020, arXiv:2002.04745. The first block takes normalised
-    embeddings, and so has no norm of its own before attention.
+    Xiong et al., 2020, arXiv:2002.04745. Where the embeddings are normalised already, the first
+    block has no norm of its own before attention (`EncoderSpec.first_norm`).
     """
 
     def first_norm(self) -> Any:
-        return super().first_norm() if self.number else None
+        return super().first_norm() if self.number or self.spec.first_norm else None
 
     def call(
         self,
         x: Any,
-        mask: Any,
+        visible: Any,
         relative: Any = None,
         first_only: bool = False,
         training: Any = None,
     ) -> Any:
         normed = x if self.attention_norm is None else self.attention_norm(x)
-        attended = self.attention(normed, mask, relative, first_only=first_only, training=training)
+        attended = self.attention(
+            normed, visible, relative, first_only=first_only, training=training
+        )
         x = x[:, :1] if first_only else x
         x = x + self.attention_dropout(attended, training=training)
         transformed = self.feed_forward(self.feed_forward_norm(x), training=training)
@@ -112,7 +114,7 @@ class Encoder(layers.Layer):
 
     Call arguments:
         x: float [batch, length, width].
-        attention_mask: int or bool [batch, length]; 0 marks padding.
+        attention_mask: int or bool [batch, length]; 0 marks padding. None: there is none.
         first_only: Compute the first token's output alone, which is all that some heads look
             at. The last block then needs its attention's output and its feed-forward network
             for one token a text: three quarters of its matrix products less.
@@ -154,8 +156,10 @@ class Encoder(layers.Layer):
         self, x: Any, attention_mask: Any, first_only: bool = False, training: Any = None
     ) -> Any:
         batch, length = ops.shape(x)[0], ops.shape(x)[1]
-        # Reshape, not indexing with None: the latter leaves LiteRT's own operators.
-        mask = ops.reshape(ops.cast(attention_mask, "bool"), (batch, 1, 1, length))
+        visible = None
+        if attention_mask is not None:
+            # Reshape, not indexing with None: the latter leaves LiteRT's own operators.
+            visible = ops.reshape(ops.cast(attention_mask, "bool"), (batch, 1, 1, length))
         relative = None if self.relative is None else self.relative.at(length)
         embedded = x
         for i in range(self.spec.layers):
@@ -164,7 +168,7 @@ class Encoder(layers.Layer):
             narrows = first_only and i + 1 == self.spec.layers and convolution is None
             # What is frozen runs as it does in prediction, without dropout.
             on = training and block.trainable
-            x = self.run_block(block, x, mask, relative, first_only=narrows, training=on)
+            x = self.run_block(block, x, visible, relative, first_only=narrows, training=on)
             if convolution is not None:
                 x = convolution(embedded, x, attention_mask, training=on)
         x = x[:, :1] if first_only else x

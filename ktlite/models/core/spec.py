@@ -10,6 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ktlite.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input of a model, or what data gives for it.
+
+    Args:
+        name: Such as `"input_ids"`.
+        dtype: Such as `"int32"`.
+        shape: Without the batch; None: differs from batch to batch.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
 
 @dataclass(frozen=True)
 class NormSpec:
@@ -21,7 +38,7 @@ class NormSpec:
 
 
 @dataclass(frozen=True)
-class EmbeddingSpec:
+class TokensSpec:
     """Token ids to vectors: words + positions + token types, normalised."""
 
     vocab_size: int
@@ -33,6 +50,42 @@ class EmbeddingSpec:
     dropout: float = 0.0
     project_to: int | None = None  # a dense layer after the normalisation, to this width
     masked: bool = False  # vectors of padding are zero
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What the model reads: int32 inputs of shape [batch, length]."""
+        types = ("token_type_ids",) if self.type_vocab_size > 1 else ()
+        names = ("input_ids", "attention_mask", *types)
+        return tuple(Field(name, "int32", (None,)) for name in names)
+
+
+@dataclass(frozen=True)
+class PatchesSpec:
+    """An image to vectors: a vector a patch, after those of learned tokens, with positions."""
+
+    size: tuple[int, int]  # height and width of the image, in pixels
+    patch: tuple[int, int]  # those of a patch
+    channels: int
+    width: int
+    distillation: bool = False  # a second token of its own follows the first (DeiT)
+    zero_start: bool = False  # new tokens and positions are zero, not drawn
+    dropout: float = 0.0
+
+    @property
+    def first_tokens(self) -> int:
+        """The tokens before those of the patches."""
+        return 1 + self.distillation
+
+    @property
+    def max_positions(self) -> int:
+        """Tokens of an image: its patches, whole ones only, and those before."""
+        rows, columns = (whole // part for whole, part in zip(self.size, self.patch, strict=True))
+        return rows * columns + self.first_tokens
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What the model reads."""
+        return (Field("pixel_values", "float32", (*self.size, self.channels)),)
 
 
 @dataclass(frozen=True)
@@ -54,6 +107,7 @@ class AttentionSpec:
     head_width: int
     kind: str = "standard"  # or "biased", "rotary", "disentangled"
     bias: bool = True
+    out_bias: bool | None = None  # of the last layer; None: as `bias`
     dropout: float = 0.0  # on the attention probabilities
     rotary_base: float = 10_000.0
     window: int | None = None  # the farthest token attended to, on each side; None: all
@@ -92,6 +146,7 @@ class EncoderSpec:
     attention: AttentionSpec
     feed_forward: FeedForwardSpec
     norm: NormSpec
+    first_norm: bool = True  # False: pre-norm, and the first block takes normalised embeddings
     attention_dropout: float = 0.0  # on what attention adds to the residual stream
     feed_forward_dropout: float = 0.0  # the same of the feed-forward network
     groups: int | None = None  # of layers that share a block (ALBERT); None: each has its own
@@ -124,6 +179,7 @@ class HeadSpec:
     normalize: bool = False  # whether that vector has length 1
     output_bias: bool = True
     kind: str | None = None  # a name in `heads.HEADS`; None: that of the task
+    architecture: str | None = None  # PyTorch's class, where the family has two for the task
     pair_logits: str | None = None  # in pretraining, the name of the logits for two sentences
     pair_dropout: float = 0.0  # and the dropout before them
 
@@ -142,13 +198,24 @@ class InitSpec:
 class ModelSpec:
     """A whole model: what `TransformerModel` is built from."""
 
-    embeddings: EmbeddingSpec
+    embeddings: TokensSpec | PatchesSpec
     encoder: EncoderSpec
     heads: Mapping[str, HeadSpec]  # by Hugging Face task name
     init: InitSpec = InitSpec()
 
     @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the model's int32 inputs, each of shape [batch, length]."""
-        names = ("input_ids", "attention_mask")
-        return (*names, "token_type_ids") if self.embeddings.type_vocab_size > 1 else names
+    def fields(self) -> tuple[Field, ...]:
+        """The model's inputs."""
+        return self.embeddings.fields
+
+    @property
+    def tokens(self) -> TokensSpec:
+        """The embeddings of a model that reads texts.
+
+        Raises:
+            CheckpointError: If it reads something else.
+        """
+        if not isinstance(self.embeddings, TokensSpec):
+            names = ", ".join(field.name for field in self.fields)
+            raise CheckpointError(f"this model reads {names}, and no texts.")
+        return self.embeddings

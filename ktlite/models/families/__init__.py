@@ -7,11 +7,13 @@ from ktlite.models.families import (
     albert,
     bert,
     deberta,
+    deit,
     distilbert,
     electra,
     modernbert,
     mpnet,
     roberta,
+    vit,
 )
 from ktlite.models.families.family import Family
 
@@ -53,10 +55,12 @@ for family in (
     albert.FAMILY,
     bert.FAMILY,
     deberta.FAMILY,
+    deit.FAMILY,
     distilbert.FAMILY,
     electra.FAMILY,
     modernbert.FAMILY,
     mpnet.FAMILY,
     *roberta.FAMILIES,
+    vit.FAMILY,
 ):
     register_family(family)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ktlite.errors import CheckpointError
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, InitSpec, ModelSpec
+from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
     MASKED_LM,
@@ -49,7 +49,7 @@ def spec(config: ConfigReader) -> ModelSpec:
         heads[MASKED_LM], pair_logits="sop_logits", pair_dropout=classifier_dropout
     )
     return ModelSpec(
-        embeddings=EmbeddingSpec(
+        embeddings=TokensSpec(
             vocab_size=config.size("vocab_size", 30000),
             width=config.size("embedding_size", 128),
             max_positions=config.size("max_position_embeddings", 512),

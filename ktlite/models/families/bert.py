@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, InitSpec, ModelSpec
+from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
     BLOCK_NAMES,
@@ -32,7 +32,7 @@ def spec(config: ConfigReader) -> ModelSpec:
     )
     heads[PRETRAINING] = replace(heads[MASKED_LM], pair_logits="seq_relationship_logits")
     return ModelSpec(
-        embeddings=EmbeddingSpec(
+        embeddings=TokensSpec(
             vocab_size=config.size("vocab_size", 30522),
             width=encoder.width,
             max_positions=config.size("max_position_embeddings", 512),

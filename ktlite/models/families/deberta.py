@@ -9,12 +9,12 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     ConvolutionSpec,
-    EmbeddingSpec,
     EncoderSpec,
     HeadSpec,
     InitSpec,
     ModelSpec,
     RelativeSpec,
+    TokensSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
@@ -108,7 +108,7 @@ def spec(config: ConfigReader) -> ModelSpec:
     if not config.get("legacy", True):
         del heads[MASKED_LM]  # it has other names, and no published checkpoint
     return ModelSpec(
-        embeddings=EmbeddingSpec(
+        embeddings=TokensSpec(
             vocab_size=config.size("vocab_size", 128100),
             width=encoder.width,
             max_positions=longest,

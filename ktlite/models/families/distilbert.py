@@ -6,13 +6,13 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
-    EmbeddingSpec,
     EncoderSpec,
     FeedForwardSpec,
     HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
+    TokensSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
@@ -41,7 +41,7 @@ def spec(config: ConfigReader) -> ModelSpec:
     activation = config.choice("activation", "gelu", ACTIVATIONS)
     sequence = HeadSpec("relu", dropout=config.get("seq_classif_dropout", 0.2))
     return ModelSpec(
-        embeddings=EmbeddingSpec(
+        embeddings=TokensSpec(
             vocab_size=config.size("vocab_size", 30522),
             width=width,
             max_positions=config.size("max_position_embeddings", 512),

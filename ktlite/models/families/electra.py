@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
-from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, InitSpec, ModelSpec
+from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec
 from ktlite.models.families import bert
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
@@ -37,7 +37,7 @@ def spec(config: ConfigReader) -> ModelSpec:
     if not (projected and summary == "first" and activation in ACTIVATIONS):
         del heads[CHOICE]  # a head of another kind, which no published checkpoint has
     return ModelSpec(
-        embeddings=EmbeddingSpec(
+        embeddings=TokensSpec(
             vocab_size=config.size("vocab_size", 30522),
             width=width,
             max_positions=config.size("max_position_embeddings", 512),

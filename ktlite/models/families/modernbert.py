@@ -11,13 +11,13 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
-    EmbeddingSpec,
     EncoderSpec,
     FeedForwardSpec,
     HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
+    TokensSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
@@ -102,7 +102,7 @@ def spec(config: ConfigReader) -> ModelSpec:
     sequence = replace(features, pooling="first" if pooling == "cls" else "mean")
     stddev = config.get("initializer_range", 0.02)
     return ModelSpec(
-        embeddings=EmbeddingSpec(
+        embeddings=TokensSpec(
             vocab_size=config.size("vocab_size", 50368),
             width=width,
             max_positions=config.size("max_position_embeddings", 8192),
@@ -128,6 +128,7 @@ def spec(config: ConfigReader) -> ModelSpec:
                 dropout=config.get("mlp_dropout", 0.0),
             ),
             norm=side,
+            first_norm=False,
             attention_dropout=attention.dropout,
         ),
         heads={

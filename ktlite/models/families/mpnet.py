@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import EmbeddingSpec, HeadSpec, InitSpec, ModelSpec, RelativeSpec
+from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, RelativeSpec, TokensSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.roberta import usable_positions
 from ktlite.models.families.shared import (
@@ -29,7 +29,7 @@ def spec(config: ConfigReader) -> ModelSpec:
     dropout = encoder.attention_dropout
     rows = config.size("max_position_embeddings", 512)
     return ModelSpec(
-        embeddings=EmbeddingSpec(
+        embeddings=TokensSpec(
             vocab_size=config.size("vocab_size", 30527),
             width=encoder.width,
             max_positions=usable_positions(rows, PAD_ID),

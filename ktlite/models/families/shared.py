@@ -14,13 +14,14 @@ from ktlite.models.core.spec import (
 )
 from ktlite.models.mapping import Rule, dense, fused_dense, norm
 
-SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING = (
+SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE = (
     "text-classification",
     "multiple-choice",
     "token-classification",
     "question-answering",
     "masked-lm",
     "pretraining",
+    "image-classification",
 )
 
 
