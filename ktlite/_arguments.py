@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ktlite._logging import logger
 from ktlite.errors import ArgumentError, Problems, listing
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -120,6 +122,16 @@ def _owner(function: Callable[..., Any]) -> Any:
     return owner
 
 
+def without_effect(where: str, **given: Any) -> None:
+    """Says once a call that arguments are accepted for ktrain's sake; None is one not given.
+
+    For those that change how something is computed there, and nothing of the result.
+    """
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        logger.info("%s: without effect here: %s", where, listing(names))
+
+
 def positive(problems: Problems, **arguments: Any) -> None:
     """Records a problem for each argument that is not a finite number above 0."""
     for name, value in arguments.items():
@@ -139,6 +151,23 @@ def at_least_one(problems: Problems, **arguments: Any) -> None:
     for name, value in arguments.items():
         fine = isinstance(value, _WHOLE_NUMBERS) and value >= 1
         problems.add_unless(bool(fine), f"{name}={value!r}; expected a whole number of 1 or more.")
+
+
+def check_paths(where: str, instead: str = "", **arguments: Any) -> None:
+    """Raises unless each argument is a path or None.
+
+    Args:
+        where: What was called.
+        instead: What takes other things, such as a data frame.
+        **arguments: The arguments.
+    """
+    problems = Problems(where)
+    for name, value in arguments.items():
+        problems.add_unless(
+            value is None or isinstance(value, (str, os.PathLike)),
+            f"{name} is of type {type(value).__name__}; expected a path.{instead}",
+        )
+    problems.raise_if_any()
 
 
 def not_a_string(problems: Problems, **arguments: Any) -> None:

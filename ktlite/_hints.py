@@ -109,11 +109,16 @@ def missing(module: str, name: str, known: Iterable[str]) -> NoReturn:
             an AttributeError.
     """
     hint = MODULES.get(module, {}).get(name)
-    text = f" {hint}" if hint else did_you_mean(name, known)
+    text = _said(hint) if hint else did_you_mean(name, known)
     message = f"module {module!r} has no attribute {name!r}.{text}"
     if hint and _is_import(sys._getframe(2)):
         raise ImportError(message)
     raise AttributeError(message)
+
+
+def _said(hint: str) -> str:
+    """Returns a hint as a sentence: those that begin with code say what to use."""
+    return f" {hint}" if hint[0].isupper() else f" Use {hint}"
 
 
 def _is_import(frame: Any) -> bool:
@@ -138,7 +143,7 @@ class Hinted:
         if not name.startswith("_"):
             hint = kind._hints.get(name)
             known = [known for known in dir(kind) if not known.startswith("_")]
-            message += f" {hint}" if hint else did_you_mean(name, known)
+            message += _said(hint) if hint else did_you_mean(name, known)
         raise AttributeError(message)
 
 

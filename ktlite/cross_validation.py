@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ktlite._arguments import positive
+from ktlite._arguments import checked, positive
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.evaluation import Outputs, interval_table, label_errors
@@ -145,6 +145,7 @@ class CrossValidation(Outputs):
         }
 
 
+@checked
 def cross_validate(
     checkpoint: str | os.PathLike[str],
     data: Any,

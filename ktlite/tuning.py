@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ktlite._arguments import at_least_one, positive
+from ktlite._arguments import at_least_one, checked, positive
 from ktlite._extras import needs_extra
 from ktlite._logging import logger
 from ktlite.cards import described, fingerprint
@@ -86,6 +86,7 @@ class Tuning:
         return "\n".join([*lines, *(f"  {name:<14}{value}" for name, value in self.best.items())])
 
 
+@checked
 def tune(
     checkpoint: str | os.PathLike[str] | Sequence[Any],
     train_data: Any,

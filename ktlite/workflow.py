@@ -16,7 +16,7 @@ from ktlite.predictor import Predictor
 from ktlite.tasks import Task, find_task
 from ktlite.text.loaders import DEFAULT_SEED, prepare
 from ktlite.text.reading import as_given
-from ktlite.text.sources import source_of
+from ktlite.text.sources import mistaken_texts, source_of
 from ktlite.text.table import is_tabular
 from ktlite.text.token_store import TokenStore
 from ktlite.text.transformer import Transformer
@@ -295,6 +295,7 @@ def get_learner(
     return learner
 
 
+@checked
 def get_predictor(model: Any, preproc: Any, batch_size: int = 32) -> Predictor:
     """Returns a predictor from a model and the preprocessor that it was trained with.
 
@@ -334,7 +335,10 @@ def _check_loading(given: Mapping[str, Any]) -> None:
         data is not None,
         f"train_data is not given: {source.expected}.",
     )
-    if source.needs_columns and is_tabular(data):
+    mistaken = mistaken_texts(data, given["val_data"])
+    if mistaken:
+        problems.add(mistaken)
+    elif source.needs_columns and is_tabular(data):
         for name in ("text_column", "label_columns"):
             problems.add_unless(given[name] is not None, f"{name} is not given: which column?")
     problems.add_unless(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from ktlite._arguments import checked
 from ktlite.errors import Problems
 from ktlite.predictor import Predictor
 from ktlite.tasks import Similarity
@@ -12,6 +13,7 @@ from ktlite.text.transformer import Transformer
 from ktlite.training.execution import POLICIES
 
 
+@checked
 def get_embedder(
     name: str | os.PathLike[str],
     maxlen: int | None = None,

@@ -48,6 +48,7 @@ class FewShotClassifier:
         >>> classifier.save("my-classifier")
     """
 
+    @checked
     def __init__(
         self,
         model: str | os.PathLike[str],

@@ -36,6 +36,7 @@ class FillMask:
           'sequence': 'paris is the capital of france.'}]
     """
 
+    @checked
     def __init__(
         self,
         model_name: str | os.PathLike[str],

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite._arguments import at_least_one, checked, not_a_string, positive
+from ktlite._arguments import at_least_one, checked, not_a_string, positive, without_effect
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor, load_predictor
@@ -21,6 +21,7 @@ from ktlite.text.transformer import Transformer
 from ktlite.training.execution import compile_model
 
 Model = Predictor | str | os.PathLike[str]
+MODEL = "bert-large-uncased-whole-word-masking-finetuned-squad"  # ktrain's default
 CONF = " CONF"  # what the name of a column of probabilities ends with, as in ktrain
 
 
@@ -29,8 +30,15 @@ class AnswerExtractor:
 
     Args:
         model: A predictor that answers questions, the folder of one, or a checkpoint that was
-            fine-tuned to answer questions: its folder or Hub name.
+            fine-tuned to answer questions: its folder or Hub name. Default: ktrain's, a large
+            BERT of 1.3 GB; `"deepset/roberta-base-squad2"` is a smaller one that also says where
+            there is no answer.
         maxlen: With a checkpoint: longest input in tokens; longer texts are read in windows.
+        model_name: ktrain's name of `model`.
+        bert_squad_model: ktrain's older name of `model`.
+        framework: Accepted for ktrain's sake.
+        device: Accepted for ktrain's sake.
+        quantize: Refused: export a predictor with `quantize="int8"`, and give its folder.
 
     Raises:
         ArgumentError: If the predictor does something else.
@@ -41,8 +49,23 @@ class AnswerExtractor:
         >>> extractor.extract(df["report"], df, [("When was {company} founded?", "Founded")])
     """
 
-    def __init__(self, model: Model, maxlen: int = 384) -> None:
-        self.predictor = as_answerer(model, maxlen)
+    @checked
+    def __init__(
+        self,
+        model: Model | None = None,
+        maxlen: int = 384,
+        *,
+        model_name: Model | None = None,
+        bert_squad_model: Model | None = None,
+        framework: str | None = None,
+        device: Any = None,
+        quantize: bool = False,
+    ) -> None:
+        chosen = chosen_model(
+            "AnswerExtractor", model, model_name, bert_squad_model, quantize=quantize
+        )
+        without_effect("AnswerExtractor", framework=framework, device=device)
+        self.predictor = as_answerer(chosen, maxlen)
 
     def __repr__(self) -> str:
         return f"AnswerExtractor: {self.predictor!r}"
@@ -161,6 +184,26 @@ class AnswerExtractor:
         return learner
 
 
+def chosen_model(where: str, *given: Model | None, quantize: bool = False) -> Model:
+    """Returns the one model of several arguments that mean the same, or the default.
+
+    Raises:
+        ArgumentError: If there is more than one, or `quantize`.
+    """
+    named = [model for model in given if model is not None]
+    problems = Problems(where)
+    problems.add_unless(
+        len(named) < 2, "model, model_name and bert_squad_model mean the same; give one of them."
+    )
+    problems.add_unless(
+        not quantize,
+        "quantize=True would change answers here: export a predictor with quantize='int8', see "
+        "what that costs by compare_exports, and give its folder as the model.",
+    )
+    problems.raise_if_any()
+    return named[0] if named else MODEL
+
+
 def as_answerer(model: Model, maxlen: int = 384) -> Predictor:
     """Returns a predictor that answers questions.
 
@@ -197,7 +240,8 @@ def _check(
     )
     problems.add_unless(
         isinstance(min_conf, (int, float)) and 0 <= min_conf <= 1,
-        f"min_conf={min_conf!r}; expected a probability, 0 to 1.",
+        f"min_conf={min_conf!r}; expected a probability, 0 to 1 (ktrain's is a sum of logits: 0.5 "
+        "is a fair start).",
     )
     is_frame = hasattr(df, "columns") and hasattr(df, "iloc")
     problems.add_unless(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ktlite._arguments import at_least_one
+from ktlite._arguments import at_least_one, checked
 from ktlite.errors import ArgumentError, DataError, Problems, plural
 from ktlite.predictor import Predictor, load_predictor
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
@@ -70,6 +70,7 @@ class SemanticSearch:
         >>> search.save("my-index")
     """
 
+    @checked
     def __init__(
         self,
         predictor: Predictor,
@@ -121,6 +122,7 @@ class SemanticSearch:
         if self._graph is not None:
             self._graph.add(vectors)
 
+    @checked
     def search(self, query: str | Sequence[str], k: int = 10, *, candidates: int = 50) -> list[Any]:
         """Finds the texts that are nearest to a query.
 

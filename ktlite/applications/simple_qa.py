@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one, checked
+from ktlite._arguments import at_least_one, checked, without_effect
 from ktlite._logging import logger
 from ktlite.applications.bm25 import Bm25Index, as_paragraphs, is_index
-from ktlite.applications.question_answering import Model, as_answerer
+from ktlite.applications.question_answering import Model, as_answerer, chosen_model
 from ktlite.errors import ArgumentError, DataError, Problems, plural
 from ktlite.tasks import QuestionAnswering
 from ktlite.tasks.arrays import softmax
@@ -32,8 +32,16 @@ class SimpleQA:
     Args:
         index_dir: The index.
         model: A predictor that answers questions, its folder, or a checkpoint that was
-            fine-tuned to answer questions: its folder or Hub name.
+            fine-tuned to answer questions: its folder or Hub name. Default: ktrain's, a large
+            BERT of 1.3 GB; `"deepset/roberta-base-squad2"` is a smaller one that also says where
+            there is no answer.
         maxlen: With a checkpoint: longest input in tokens; longer paragraphs are read in windows.
+        model_name: ktrain's name of `model`.
+        bert_squad_model: ktrain's older name of `model`.
+        bert_emb_model: Accepted for ktrain's sake; answers are not ranked again.
+        framework: Accepted for ktrain's sake.
+        device: Accepted for ktrain's sake.
+        quantize: Refused: export a predictor with `quantize="int8"`, and give its folder.
 
     Raises:
         DataError: If there is no index.
@@ -46,10 +54,27 @@ class SimpleQA:
         'October of 1997'
     """
 
-    def __init__(self, index_dir: str | os.PathLike[str], model: Model, maxlen: int = 384) -> None:
+    @checked
+    def __init__(
+        self,
+        index_dir: str | os.PathLike[str],
+        model: Model | None = None,
+        maxlen: int = 384,
+        *,
+        model_name: Model | None = None,
+        bert_squad_model: Model | None = None,
+        bert_emb_model: Any = None,
+        framework: str | None = None,
+        device: Any = None,
+        quantize: bool = False,
+    ) -> None:
+        chosen = chosen_model("SimpleQA", model, model_name, bert_squad_model, quantize=quantize)
+        without_effect(
+            "SimpleQA", bert_emb_model=bert_emb_model, framework=framework, device=device
+        )
         self.index_dir = index_dir
         self._index = Bm25Index.load(index_dir)
-        self.predictor = as_answerer(model, maxlen)
+        self.predictor = as_answerer(chosen, maxlen)
 
     def __repr__(self) -> str:
         count = plural(len(self._index.paragraphs), "paragraph")
@@ -77,6 +102,10 @@ class SimpleQA:
         breakup_docs: bool = True,
         min_words: int = 20,
         references: Sequence[str] | None = None,
+        commit_every: int | None = None,
+        procs: int | None = None,
+        limitmb: int | None = None,
+        multisegment: bool | None = None,
     ) -> None:
         """Adds documents to an index, and makes the index where there is none.
 
@@ -86,6 +115,11 @@ class SimpleQA:
             breakup_docs: Cut documents into paragraphs, at blank lines.
             min_words: Paragraphs of fewer words are put together with the next.
             references: What to call each document in answers. Default: its number.
+            commit_every: Accepted for ktrain's sake, like those below: the index is written once,
+                at the end.
+            procs: Likewise.
+            limitmb: Likewise.
+            multisegment: Likewise.
 
         Raises:
             ArgumentError: If `index_dir` holds something else, or arguments do not fit.
@@ -106,6 +140,13 @@ class SimpleQA:
         )
         at_least_one(problems, min_words=min_words)
         problems.raise_if_any()
+        without_effect(
+            "index_from_list",
+            commit_every=commit_every,
+            procs=procs,
+            limitmb=limitmb,
+            multisegment=multisegment,
+        )
         documents = [(text, str(name)) for text, name in zip(texts, names, strict=True)]
         _add(index_dir, documents, breakup_docs, min_words)
 
@@ -119,6 +160,12 @@ class SimpleQA:
         breakup_docs: bool = True,
         min_words: int = 20,
         encoding: str | None = None,
+        use_text_extraction: bool = False,
+        commit_every: int | None = None,
+        procs: int | None = None,
+        limitmb: int | None = None,
+        multisegment: bool | None = None,
+        verbose: int | None = None,
     ) -> None:
         """Adds the text files (`.txt`) of a folder, and of those in it, to an index.
 
@@ -130,13 +177,33 @@ class SimpleQA:
             breakup_docs: As in `index_from_list`.
             min_words: As in `index_from_list`.
             encoding: Of the files. Default: detected, for each.
+            use_text_extraction: Refused: files of other programs are not read here.
+            commit_every: Accepted for ktrain's sake, like those below: the index is written once,
+                at the end.
+            procs: Likewise.
+            limitmb: Likewise.
+            multisegment: Likewise.
+            verbose: Likewise.
 
         Raises:
             DataError: If there are no such files, or one cannot be read.
         """
         problems = Problems("index_from_folder")
         at_least_one(problems, min_words=min_words)
+        problems.add_unless(
+            not use_text_extraction,
+            "use_text_extraction=True: files of other programs are not read here. Write their "
+            "texts into .txt files first, as textract and Tika do.",
+        )
         problems.raise_if_any()
+        without_effect(
+            "index_from_folder",
+            commit_every=commit_every,
+            procs=procs,
+            limitmb=limitmb,
+            multisegment=multisegment,
+            verbose=verbose,
+        )
         folder = Path(folder_path)
         files = sorted(folder.rglob("*.txt"))
         if not files:
@@ -167,6 +234,8 @@ class SimpleQA:
         n_docs_considered: int = 10,
         n_answers: int = 50,
         raw_confidence: bool = False,
+        rerank_threshold: float | None = None,
+        include_np: bool = False,
     ) -> list[dict[str, Any]]:
         """Answers a question.
 
@@ -177,6 +246,9 @@ class SimpleQA:
             n_docs_considered: Paragraphs to read.
             n_answers: Answers to give, at most. There is one a paragraph, or none.
             raw_confidence: Give confidences as they are; see below.
+            rerank_threshold: Refused but for None: answers are not ranked again by how near they
+                are to the question.
+            include_np: Refused: name the words to search for in `query`.
 
         Returns:
             The answers, the best first, each a dict of `answer`, `confidence`, `reference`,
@@ -194,6 +266,16 @@ class SimpleQA:
         problems = Problems("ask")
         sizes = {"n_docs_considered": n_docs_considered, "n_answers": n_answers}
         at_least_one(problems, **sizes)
+        problems.add_unless(
+            rerank_threshold is None,
+            f"rerank_threshold={rerank_threshold!r}: answers are not ranked again here; leave it "
+            "out.",
+        )
+        problems.add_unless(
+            not include_np,
+            "include_np=True: noun phrases are not looked for here; name the words to search for "
+            "in query=.",
+        )
         problems.raise_if_any()
         paragraphs = self._index.search(question if query is None else query, n_docs_considered)
         pairs = [(question, paragraph.text) for paragraph, _ in paragraphs]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one
+from ktlite._arguments import at_least_one, checked
 from ktlite.batching import Encodings
 from ktlite.errors import DataError, Problems, plural
 from ktlite.inference import Forward
@@ -43,6 +43,7 @@ class TransformerEmbedding:
         (2, 5, 768)
     """
 
+    @checked
     def __init__(self, model_name: str | os.PathLike[str], layers: Sequence[int] = (-2,)) -> None:
         self.folder = find_checkpoint(model_name)
         spec = read_spec(self.folder)
@@ -68,6 +69,7 @@ class TransformerEmbedding:
     def __repr__(self) -> str:
         return f"TransformerEmbedding: vectors of {self.width}, {plural(self.longest, 'token')}"
 
+    @checked
     def embed(
         self,
         texts: str | Sequence[Any],

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one, checked, not_a_string
+from ktlite._arguments import at_least_one, checked, not_a_string, without_effect
 from ktlite.errors import CheckpointError, DataError, Problems, listing, plural
 from ktlite.inference import Forward
 from ktlite.tasks.arrays import softmax
@@ -28,6 +28,8 @@ class ZeroShotClassifier:
     Args:
         model_name: Checkpoint that was fine-tuned to tell entailment from contradiction (or
             from what is not entailed): its folder or Hub name.
+        device: Accepted for ktrain's sake.
+        quantize: Refused: it would change probabilities.
         batch_size: Pairs of text and label a batch.
         revision: Branch, tag or commit on the Hub.
 
@@ -40,9 +42,12 @@ class ZeroShotClassifier:
         [('politics', 0.97), ('sport', 0.01)]
     """
 
+    @checked
     def __init__(
         self,
         model_name: str | os.PathLike[str] = MODEL,
+        device: Any = None,
+        quantize: bool = False,
         *,
         batch_size: int = 32,
         revision: str | None = None,
@@ -51,6 +56,10 @@ class ZeroShotClassifier:
         from ktlite.models.checkpoint import find_checkpoint
         from ktlite.models.config import read_config
 
+        problems = Problems("ZeroShotClassifier")
+        problems.add_unless(not quantize, "quantize=True would change probabilities; leave it out.")
+        problems.raise_if_any()
+        without_effect("ZeroShotClassifier", device=device)
         self.folder = find_checkpoint(model_name, revision=revision)
         self.batch_size = batch_size
         names = read_config(self.folder).get("id2label", {})

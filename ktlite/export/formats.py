@@ -53,7 +53,7 @@ def _write_checkpoint(model: Any, folder: Path, quantize: str | None = None) -> 
         raise ExportError(
             f"a checkpoint of a {type(model).__name__} holds float32 alone: leave quantize out."
         )
-    model.save_pretrained(folder, **({"dtype": quantize} if quantize else {}))
+    model.save_pretrained(folder, tokenizer=False, **({"dtype": quantize} if quantize else {}))
 
 
 def _open_checkpoint(folder: Path, facts: Mapping[str, Any]) -> Runner:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._extras import needs_extra
-from ktlite.errors import ExportError, listing
+from ktlite.errors import ExportError, Problems, listing
 from ktlite.export.exported import ExportedModel
 from ktlite.export.quiet import quiet
 
@@ -132,20 +132,31 @@ class OnnxModel(ExportedModel):
         return dict(zip(self._outputs, self.session.run(None, whole), strict=True))
 
 
-def create_session(file: str | os.PathLike[str]) -> Any:
+def create_session(file: str | os.PathLike[str], provider: str | None = None) -> Any:
     """Returns an `onnxruntime.InferenceSession` of a file.
 
+    Args:
+        file: The file, or the folder of an export.
+        provider: Which of `onnxruntime.get_available_providers()` runs it. Default: all of them,
+            the first that can.
+
     Raises:
-        ExportError: If ONNX Runtime cannot open it.
+        ArgumentError: If there is no such provider.
+        ExportError: If ONNX Runtime cannot open the file.
     """
     with needs_extra("onnx", error=ExportError):
         import onnxruntime
+    file = Path(file) / FILE if Path(file).is_dir() else Path(file)
+    providers = onnxruntime.get_available_providers()
+    if provider is not None:
+        problems = Problems("create_onnx_session")
+        problems.choice("provider", provider, providers)
+        problems.raise_if_any()
+        providers = [provider]
     options = onnxruntime.SessionOptions()
     # Threads that wait for work by spinning take the cores from whoever shares them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(
-            os.fspath(file), options, providers=onnxruntime.get_available_providers()
-        )
+        return onnxruntime.InferenceSession(os.fspath(file), options, providers=providers)
     except Exception as error:  # its errors have no common class but this
         raise ExportError(f"ONNX Runtime cannot open {file}: {error}") from error

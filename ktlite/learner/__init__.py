@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ktlite._logging import results
+from ktlite._arguments import checked
+from ktlite._hints import LEARNER, Hinted
+from ktlite._logging import logger, results
 from ktlite.errors import Problems
 from ktlite.learner import weights
 from ktlite.learner.budget import Budget
@@ -13,10 +15,11 @@ from ktlite.learner.reporting import Reporting
 from ktlite.learner.sizing import Sizing
 from ktlite.models.adapters import save_adapters
 from ktlite.training import freezing
+from ktlite.training.looking import example_of, layer_output
 from ktlite.training.workers import first_writes, is_first
 
 
-class Learner(Reporting, Sizing, Budget):
+class Learner(Reporting, Sizing, Budget, Hinted):
     """A model, its training data and its validation data.
 
     Made by `ktlite.get_learner`.
@@ -45,11 +48,14 @@ class Learner(Reporting, Sizing, Budget):
         >>> learner.get_predictor().save("reviews-predictor")
     """
 
+    _hints = LEARNER
+
     @property
     def is_first_worker(self) -> bool:
         """Whether a script's own files are this process' to write: of several workers, one's."""
         return is_first(self.model)
 
+    @checked
     def freeze(self, freeze_range: int | None = None, *, keep_features: bool = True) -> None:
         """Keeps the first layer groups from training; `print_layers` shows the groups.
 
@@ -72,6 +78,7 @@ class Learner(Reporting, Sizing, Budget):
         self._keep_features = keep_features
         self._release_features()
 
+    @checked
     def unfreeze(self, exclude_range: int | None = None) -> None:
         """Lets all layer groups train, but the first `exclude_range` (default: none).
 
@@ -100,13 +107,47 @@ class Learner(Reporting, Sizing, Budget):
         """Replaces the model; the data stays."""
         self.model = model
 
-    def reset_weights(self) -> None:
-        """Takes all training back: the state from before the first fit, and a fresh optimizer."""
+    @checked
+    def reset_weights(self, verbose: int = 1) -> None:
+        """Takes all training back: the state from before the first fit, and a fresh optimizer.
+
+        Args:
+            verbose: 0 silences the line that says so.
+        """
         self._initial.restore()
         self._epochs_done = 0
         self._fits = []
         self._weights_change()
+        if verbose:
+            logger.info("the weights are those from before the first training again")
 
+    @checked
+    def layer_output(
+        self, layer_id: int, example_id: int = 0, batch_id: int = 0, use_val: bool = False
+    ) -> Any:
+        """Returns what a layer makes of one example, to look into a model.
+
+        Args:
+            layer_id: Number of the layer in `model.layers`.
+            example_id: Number of the example in its batch.
+            batch_id: Number of the batch, of data in its own order.
+            use_val: Take the validation data.
+
+        Returns:
+            The layer's output, an array [1, ...], or as many of them as the layer has.
+
+        Raises:
+            ArgumentError: If there is no such layer or example, or the layer does not run.
+
+        Example:
+            >>> learner.layer_output(1).shape
+            (1, 7, 50)
+        """
+        feed = self._val_feed("layer_output") if use_val else self._train_feed("layer_output")
+        inputs = example_of(feed, batch_id, example_id)
+        return layer_output(self.model, layer_id, inputs)
+
+    @checked
     def save_model(self, path: str | os.PathLike[str]) -> None:
         """Saves the model as a Hugging Face checkpoint folder, with its tokenizer.
 
@@ -143,6 +184,7 @@ class Learner(Reporting, Sizing, Budget):
             if first:
                 save_adapters(self.model, path, base, revision)
 
+    @checked
     def load_model(self, path: str | os.PathLike[str]) -> None:
         """Takes over the weights of a folder that `save_model` or `Predictor.save` wrote.
 

@@ -79,6 +79,7 @@ class Judging(Trusting):
 
     evaluate = validate
 
+    @checked
     def metrics(self, val_data: Any = None, *, ci: bool | float = False) -> dict[str, float]:
         """Returns the task's figures on the validation data, such as `{"accuracy": 0.91, ...}`.
 
@@ -92,6 +93,7 @@ class Judging(Trusting):
         self._keep_figures(val_data, figures, outputs.on)
         return with_intervals(figures, outputs, level_of("metrics", ci))
 
+    @checked
     def top_losses(
         self, n: int = 4, val_data: Any = None, preproc: Any = None
     ) -> list[tuple[int, float, Any, Any]]:
@@ -111,6 +113,7 @@ class Judging(Trusting):
         """
         return self._top_losses("top_losses", n, val_data)[0]
 
+    @checked
     def view_top_losses(
         self, n: int = 4, preproc: Any = None, val_data: Any = None, *, explain: bool = False
     ) -> Any:
@@ -136,6 +139,7 @@ class Judging(Trusting):
         show_top_losses(losses, outputs, explanations)
         return explanations
 
+    @checked
     def predict(self, val_data: Any = None) -> Any:
         """Predicts the validation data, or raw inputs.
 
@@ -146,8 +150,9 @@ class Judging(Trusting):
 
         Returns:
             For texts, what `Predictor.predict` returns. For data, the probabilities of classes,
-            [rows, classes] ([words, classes] for each text where words have labels); where there
-            are none, the predictions themselves: numbers, or answers, [rows].
+            [rows, classes] ([words, classes] for each text where words have labels, [rows, 1] of
+            a Keras model with a single sigmoid); where there are none, the predictions
+            themselves: numbers, or answers, [rows].
         """
         if _is_texts(val_data):
             return self._own_predictor().predict(val_data)
@@ -156,7 +161,10 @@ class Judging(Trusting):
         outputs = self._outputs("predict", val_data)
         if not outputs.task.predicts_classes:
             return np.array(outputs.task.decode(outputs.logits))
-        return outputs.task.probabilities(outputs.logits)
+        probabilities = outputs.task.probabilities(outputs.logits)
+        # As Keras gives it: of a single sigmoid, that of the second class.
+        single = self.task is None and self._reading(self._val_feed("predict", val_data)).single
+        return probabilities[:, 1:] if single else probabilities
 
     def _own_predictor(self) -> Predictor:
         """Returns a predictor that is kept, because it traces the model once; as calibrated now."""
@@ -165,6 +173,7 @@ class Judging(Trusting):
             self._predictor.preproc = self.preproc
         return self._predictor
 
+    @checked
     def get_predictor(self, preproc: Any = None, batch_size: int | None = None) -> Predictor:
         """Returns a predictor with the model, as it is calibrated now.
 
@@ -198,6 +207,7 @@ class Judging(Trusting):
         """
         return all_targets(self._val_feed("ground_truth", val_data))
 
+    @checked
     def plot(self, plot_type: str = "loss", return_fig: bool = False) -> Any:
         """Shows how the last training went.
 

@@ -118,6 +118,7 @@ class RateFinding(State):
             self.lr_plot(suggest=suggest)
         return self.lr_finder
 
+    @checked
     def lr_plot(
         self,
         n_skip_beginning: int = 10,

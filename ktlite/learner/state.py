@@ -22,6 +22,7 @@ from ktlite.training.distribution import check_learner, check_stream, replicas_o
 from ktlite.training.feed import Feed, as_feed
 from ktlite.training.freezing import encoder_is_frozen
 from ktlite.training.generic import Reading, read_model
+from ktlite.training.looking import build_model
 from ktlite.training.lr_curve import LRFinderResult
 from ktlite.training.stream import Stream
 
@@ -86,6 +87,7 @@ class State:
 
     @model.setter
     def model(self, model: Any) -> None:
+        build_model(model, self._train or self._val)
         check_labels_of(model, self.task, "get_learner")
         if hasattr(self, "_model"):
             self._weights_change()
@@ -171,8 +173,8 @@ class State:
         )
         problems.add_unless(
             bool(self.model.built),
-            "the model has no weights yet. Give it a keras.Input as its first layer, or call it "
-            "once on a batch: model(x[:1]).",
+            "the model has no weights yet, and there was no data to tell their shapes. Give it a "
+            "keras.Input as its first layer, or call it once on a batch: model(x[:1]).",
         )
         if self.model.compiled:
             self._check_devices(problems)

@@ -84,7 +84,7 @@ def save_model(
             return
         if preproc is not None:
             preproc.task.into_config(model.config)  # as it is calibrated now
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, tokenizer=preproc is None)
         if preproc is not None:
             preproc.tokenizer.save(folder)
 

@@ -110,6 +110,7 @@ def from_pretrained(
         _check_baseline(task, layers=layers, max_positions=max_positions, adapters=adapters)
         small = from_config(whole_config, task, num_labels=num_labels, seed=seed, dtype=dtype)
         small.load_pretrained(folder)
+        small.source = folder
         return small
     where = str(folder / "config.json") + (f" with config={changed!r}" if changed else "")
     stored = read_sentence_files(folder) if task == EMBEDDING else SentenceFiles()
@@ -145,6 +146,7 @@ def from_pretrained(
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             labels=head_labels,
         )
+    model.source = folder
     new_parts = {path.rpartition(".")[0] for path in new if path.startswith("head.")}
     if adapters is not None and new_parts and not head_labels.differ:
         logger.warning(

@@ -58,6 +58,12 @@ def find_checkpoint(name: str | os.PathLike[str], *, revision: str | None = None
         >>> find_checkpoint("models/my-bert")
         PosixPath('models/my-bert')
     """
+    if not isinstance(name, (str, os.PathLike)) or not os.fspath(name):
+        what = repr(name) if isinstance(name, str) else f"of type {type(name).__name__}"
+        raise CheckpointError(
+            f"the checkpoint is {what}; expected its folder, or its name on the Hugging Face Hub "
+            "such as 'bert-base-uncased'."
+        )
     problem = no_checkpoint(name)
     if problem:
         raise CheckpointError(problem)

@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ktlite._arguments import checked
 from ktlite.models.auto import from_pretrained
 
 
+@checked
 def load_model(
     name: str | os.PathLike[str],
     task: str | None = "text-classification",

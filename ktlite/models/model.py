@@ -29,6 +29,7 @@ from ktlite.models.saving import (
     read_options,
     replaced_checkpoint,
     write_config,
+    write_tokenizer,
     write_weights,
 )
 from ktlite.models.sentence_files import write_modules
@@ -118,6 +119,8 @@ class TransformerModel(keras.Model):
         self.num_labels = _count_labels(self.spec, config, task, num_labels)
         self.seed = seed
         self.ignore_config_fields = tuple(ignore_config_fields)
+        #: The checkpoint's folder that `from_pretrained` read; None: made from a config.
+        self.source: Path | None = None
         # What the checkpoint holds, and its class in PyTorch, are those of the bare encoder.
         self.stored_task = None if task == EMBEDDING else task
 
@@ -236,6 +239,7 @@ class TransformerModel(keras.Model):
         *,
         dtype: str | None = None,
         max_shard_size: int | str | None = None,
+        tokenizer: bool = True,
     ) -> None:
         """Writes a checkpoint that PyTorch `transformers` opens: `config.json` and the weights.
 
@@ -247,6 +251,8 @@ class TransformerModel(keras.Model):
                 Default: that of the variables.
             max_shard_size: In bytes, or a string such as `"5GB"`: larger weights are split
                 into several files with an index. Default: one file, `model.safetensors`.
+            tokenizer: Also write the tokenizer of the checkpoint that the model came from, unless
+                one is there.
 
         Raises:
             ArgumentError: If an argument is not understood; nothing is written then.
@@ -265,6 +271,8 @@ class TransformerModel(keras.Model):
         if self.task_name == EMBEDDING:
             head = self.spec.heads[EMBEDDING]
             write_modules(Path(folder), head.pooling, head.normalize, self.spec.encoder.width)
+        if tokenizer:
+            write_tokenizer(Path(folder), self.source)
 
     def load_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Takes over the weights of a checkpoint of the same architecture and head.

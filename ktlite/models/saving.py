@@ -14,12 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._logging import logger
 from ktlite.errors import CheckpointError, Problems, listing
 from ktlite.models.checkpoint import INDEX, WEIGHTS
 from ktlite.storage import flush
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 CONFIG = "config.json"
+#: What a checkpoint's folder may hold of its tokenizer, in any of its forms.
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model",
+    "spm.model",
+)  # fmt: skip
 _SHARDS = "model-*-of-*.safetensors"
 _UNFINISHED = ".ktlite-saving-"
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -97,6 +104,29 @@ def write_weights(
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Writes `config.json`."""
     _write_json(folder / CONFIG, config)
+
+
+def write_tokenizer(folder: Path, source: Path | None) -> None:
+    """Copies the tokenizer of the checkpoint that a model came from, or says that there is none.
+
+    A tokenizer that is there stays.
+
+    Args:
+        folder: Where to write.
+        source: The checkpoint's folder, which may be gone; None: the model is not from one.
+    """
+    there = [name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    known = [] if source is None else [n for n in TOKENIZER_FILES if (source / n).is_file()]
+    if there:
+        return
+    for name in known:
+        shutil.copyfile(source / name, folder / name)  # type: ignore[operator]
+    if not known:
+        logger.info(
+            "%s: written without a tokenizer, which is not known here; learner.save_model(folder) "
+            "and preproc.tokenizer.save(folder) write it.",
+            folder,
+        )
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from ktlite.models.families.family import Family
 from ktlite.models.head_labels import HeadLabels
 from ktlite.models.mapping import Rule, expand, matches, variable_at
 
+_MADE_BY = {"masked-lm": ", such as bert-base-uncased, or train one: ktlite.get_pretrainer."}
 _SHOWN = 10  # tensors named in an error; a wrong hidden_size makes all of them wrong
 
 
@@ -75,7 +76,10 @@ def load_weights(
 
     resized = [p for p in backbone if ignore_mismatched_sizes and _is_resized(p, reader)]
     wanted = [p for p in backbone if p not in resized]
-    _check_present(wanted if new_head else [*wanted, *head], reader, problems)
+    headless = bool(head) and not any(name in reader for p in head for name in p.names)
+    if headless and not new_head:
+        problems.add(_no_head(model))
+    _check_present(wanted if new_head or headless else [*wanted, *head], reader, problems)
     _check_extra(model, backbone, reader, prefix, problems)
     problems.add_unless(new_head or not labels.differ, labels.say)
     problems.raise_if_any()
@@ -186,6 +190,17 @@ def _check_present(planned: Sequence[_Planned], reader: TensorReader, problems: 
         problems.add(f"tensor {fault.name} {fault.text}.{hint}")
     if len(faults) > _SHOWN:
         problems.add(f"the like for {plural(len(faults) - _SHOWN, 'more tensor')}.")
+
+
+def _no_head(model: Any) -> str:
+    """Says that a checkpoint has nothing of a head that it was asked for."""
+    made_for = listing(model.config.get("architectures") or ())
+    return (
+        f"it has no head for {model.task_name!r}"
+        + (f"; its config.json says that it was saved as {made_for}" if made_for else "")
+        + ". Take a checkpoint that was trained for it"
+        + _MADE_BY.get(model.task_name, ", or train one: ktlite.get_learner.")
+    )
 
 
 def _check_cover(model: Any, planned: Sequence[_Planned]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._arguments import checked
 from ktlite.errors import DataError
 from ktlite.predictor.predicting import Predicting
 from ktlite.tasks.arrays import mean_of_rows
@@ -16,6 +17,7 @@ from ktlite.tasks.task import listed
 class Embedding(Predicting):
     """Raw texts to vectors."""
 
+    @checked
     def embed(
         self,
         texts: str | Sequence[str],

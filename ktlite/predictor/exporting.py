@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite._arguments import not_a_string
+from ktlite._arguments import checked, not_a_string
 from ktlite._extras import needs_extra
 from ktlite._logging import results
 from ktlite.errors import DataError, Problems
 from ktlite.export import Export, export_model, open_model
 from ktlite.export.costs import costs
 from ktlite.export.formats import find_format, require_packages
+from ktlite.export.onnx_file import create_session
 from ktlite.export.writing import folder_size
 from ktlite.inference import Runner
 from ktlite.predictor.saving import Saving
+
+_FILES = {"onnx": "model.onnx", "litert": "model.tflite"}
 
 
 class Exporting(Saving):
     """A predictor in formats that other programs run."""
 
+    @checked
     def export(
         self,
         path: str | os.PathLike[str],
@@ -81,6 +85,7 @@ class Exporting(Saving):
             **options,
         )
 
+    @checked
     def export_model_to_onnx(
         self,
         fpath: str | os.PathLike[str],
@@ -88,33 +93,81 @@ class Exporting(Saving):
         target_opset: int | None = None,
         verbose: int = 1,
     ) -> str:
-        """Writes a folder with `model.onnx`; `export` under ktrain's name.
+        """Writes a model for ONNX Runtime; `export` under ktrain's name.
 
         Args:
-            fpath: The folder.
+            fpath: A folder, which then holds `model.onnx` and all that `load_predictor` needs. Or
+                the name of a file that ends in `.onnx`, for the model alone, as ktrain writes it.
             quantize: Store the weights as 8-bit integers.
             target_opset: ONNX's version of operators. Default: 17.
             verbose: Without effect; the log says what was written.
 
         Returns:
-            The path of `model.onnx`.
+            The path of the file.
+
+        Example:
+            >>> path = predictor.export_model_to_onnx("reviews.onnx")
+            >>> session = predictor.create_onnx_session(path)
+            >>> tokens = dict(predictor.preproc.get_tokenizer()("Fine!", return_tensors="np"))
+            >>> session.run(None, tokens)[0].argmax()
+            1
         """
         precision = "int8" if quantize else None
-        written = self.export(fpath, "onnx", precision, target_opset=target_opset)
-        return str(written.path / "model.onnx")
+        return self._written(fpath, "onnx", precision, target_opset=target_opset)
 
-    def export_model_to_tflite(self, fpath: str | os.PathLike[str], verbose: int = 1) -> str:
-        """Writes a folder with `model.tflite`; `export` under ktrain's name.
+    @checked
+    def create_onnx_session(
+        self, onnx_model_path: str | os.PathLike[str], provider: str = "CPUExecutionProvider"
+    ) -> Any:
+        """Opens what `export_model_to_onnx` wrote.
 
         Args:
-            fpath: The folder.
+            onnx_model_path: The file, or its folder.
+            provider: One of `onnxruntime.get_available_providers()`.
+
+        Returns:
+            An `onnxruntime.InferenceSession`; `run(None, tokens)` gives logits.
+
+        Raises:
+            ArgumentError: If there is no such provider.
+            ExportError: If the file cannot be opened, or onnxruntime is not installed.
+        """
+        return create_session(onnx_model_path, provider)
+
+    @checked
+    def export_model_to_tflite(self, fpath: str | os.PathLike[str], verbose: int = 1) -> str:
+        """Writes a model for LiteRT; `export` under ktrain's name.
+
+        Args:
+            fpath: A folder, which then holds `model.tflite` and all that `load_predictor` needs.
+                Or the name of a file that ends in `.tflite`, for the model alone.
             verbose: Without effect; the log says what was written.
 
         Returns:
-            The path of `model.tflite`.
+            The path of the file.
         """
-        return str(self.export(fpath, "litert").path / "model.tflite")
+        return self._written(fpath, "litert")
 
+    def _written(
+        self,
+        fpath: str | os.PathLike[str],
+        format: str,
+        quantize: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Exports to a folder, or to a file of the name that the folder's would have."""
+        path, name = Path(fpath), _FILES[format]
+        if path.suffix.lower() != Path(name).suffix or path.is_dir():
+            return str(self.export(path, format, quantize, **options).path / name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the file, so that it appears there whole.
+        with tempfile.TemporaryDirectory(prefix=".ktlite-", dir=path.parent) as folder:
+            written = self.export(Path(folder, "export"), format, quantize, **options)
+            os.replace(written.path / name, path)
+        logger.info("%s: the model alone; a folder in its place is a predictor", path)
+        return str(path)
+
+    @checked
     @needs_extra("train", "compare_exports")
     def compare_exports(
         self,

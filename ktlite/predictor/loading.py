@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ktlite._arguments import check_paths, checked
 from ktlite.cards import RunCard
 from ktlite.errors import ArgumentError, PredictorError, Problems
 from ktlite.export.formats import FORMATS, KERAS, RUNTIMES
@@ -16,6 +17,7 @@ from ktlite.storage import read_manifest
 from ktlite.text.preprocessor import Preprocessor
 
 
+@checked
 def load_predictor(
     path: str | os.PathLike[str],
     batch_size: int = 32,
@@ -52,6 +54,7 @@ def load_predictor(
         >>> ktlite.load_predictor("reviews-predictor").predict_proba("Fine!")
         array([0.02, 0.98], dtype=float32)
     """
+    check_paths("load_predictor", path=path)
     folder = Path(path)
     manifest = read_manifest(folder)
     if "preprocessor" not in manifest:

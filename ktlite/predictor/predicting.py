@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one, not_a_string
+from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite._labels import label_names, matched
 from ktlite.cards import RunCard
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
@@ -67,6 +67,7 @@ class Predicting:
         """Returns the labels in the order of the probabilities."""
         return self.preproc.get_classes()
 
+    @checked
     def predict(
         self,
         texts: Any,
@@ -131,6 +132,7 @@ class Predicting:
         sets = self.preproc.task.sets(self.logits(many, batch_size, verbose), coverage)
         return sets[0] if single else sets
 
+    @checked
     def predict_stream(
         self,
         texts: Iterable[Any],
@@ -173,6 +175,7 @@ class Predicting:
 
         return predictions()
 
+    @checked
     def predict_proba(
         self,
         texts: Any,
@@ -188,6 +191,7 @@ class Predicting:
         probabilities = self.preproc.task.probabilities(self.logits(many, batch_size, verbose))
         return probabilities[0] if single else probabilities
 
+    @checked
     def logits(
         self, texts: Sequence[Any], batch_size: int | None = None, verbose: int = 0
     ) -> np.ndarray:

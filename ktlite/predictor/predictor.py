@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ktlite._hints import PREDICTOR, Hinted
 from ktlite.predictor.embedding import Embedding
 from ktlite.predictor.explaining import Explaining
 from ktlite.predictor.exporting import Exporting
 
 
-class Predictor(Exporting, Embedding, Explaining):
+class Predictor(Exporting, Embedding, Explaining, Hinted):
     """Predicts from raw texts.
 
     Args:
@@ -28,3 +29,5 @@ class Predictor(Exporting, Embedding, Explaining):
         >>> predictor.predict(["Dull.", "Superb!"])
         ['negative', 'positive']
     """
+
+    _hints = PREDICTOR

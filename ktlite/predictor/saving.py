@@ -62,7 +62,7 @@ class Saving(Predicting):
 
         self._check_writable()
         folder.mkdir(exist_ok=True)
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, tokenizer=False)
         self.preproc.task.write_files(folder, self.preproc.maxlen)
         manifest = {
             "format": KERAS,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite._arguments import between_0_and_1, checked
+from ktlite._arguments import between_0_and_1, check_paths, checked
 from ktlite._extras import needs_extra
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
@@ -26,6 +26,7 @@ Loaded = tuple[TextDataset, TextDataset, Any]
 
 DEFAULT_SEED = 42
 STANDARD = "standard"
+_OTHERS = " texts_from_df takes data frames, texts_from_array lists."
 # ktrain's names of preprocessing modes that stand for one checkpoint each, of English texts.
 _MODES = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
 
@@ -89,6 +90,8 @@ def texts_from_csv(
         >>> train, val, preproc = text.texts_from_csv(
         ...     "reviews.csv", "text", "label", preprocess_mode="bert-base-uncased", maxlen=128)
     """
+    paths = {"train_filepath": train_filepath, "val_filepath": val_filepath}
+    check_paths("texts_from_csv", _OTHERS, **paths)
 
     def read(path: Any) -> RawTexts:
         return read_csv(
@@ -184,6 +187,7 @@ def texts_from_folder(
         >>> train, val, preproc = text.texts_from_folder("aclImdb", maxlen=256,
         ...     train_test_names=["train", "test"], preprocess_mode="bert-base-uncased")
     """
+    check_paths("texts_from_folder", datadir=datadir)
     train_name, *rest = train_test_names
     root = Path(datadir)
 

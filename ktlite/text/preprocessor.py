@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._arguments import checked
 from ktlite._hints import PREPROCESSOR, Hinted
 from ktlite.batching import Encodings
 from ktlite.errors import ArgumentError, DataError, PredictorError, listing
@@ -102,6 +103,7 @@ class Preprocessor(Hinted):
         """Returns the class labels in the order of the model's outputs."""
         return self.task.classes
 
+    @checked
     def preprocess_train(
         self,
         texts: Any,
@@ -133,6 +135,7 @@ class Preprocessor(Hinted):
         raw = read(texts, y)
         return self.dataset(raw, fit=mode == "train", verbose=verbose, sample_weight=sample_weight)
 
+    @checked
     def preprocess_test(self, texts: Any, y: Any = None, verbose: int = 1) -> TextDataset:
         """Tokenises texts for validation or prediction; labels must be known ones."""
         return self.preprocess_train(texts, y, mode="test", verbose=verbose)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,47 @@ SOURCES: dict[str, Source] = {
         arrays=groups.read_group_arrays,
     ),
 }
+
+
+def mistaken_texts(data: Any, other: Any) -> str | None:
+    """Says what is wrong where texts were given in the place of files; None where they were not.
+
+    Args:
+        data: What `get_learner` was given as `train_data`.
+        other: As `val_data`.
+    """
+    pair = "train_data=(texts, labels)"
+    if is_tabular(other) and not isinstance(other, (list, tuple)):
+        other = None  # a file or a frame, no labels
+    if _are_no_files(data) and _count(other) == len(data):
+        return f"train_data and val_data are texts and their labels, it seems; pass both as {pair}."
+    if isinstance(data, (list, tuple)) and _are_no_files(data):
+        return (
+            f"train_data is a {type(data).__name__} of strings, which are taken for paths, and "
+            f"there is no file {data[0]!r:.60}. Texts come with their labels, in lists: {pair}."
+        )
+    return None
+
+
+def _count(labels: Any) -> int | None:
+    """Returns how many labels there are, if they are in a list, an array or a Series."""
+    if isinstance(labels, (str, os.PathLike, Mapping)) or getattr(labels, "ndim", 1) != 1:
+        return None
+    return len(labels) if hasattr(labels, "__len__") else None
+
+
+def _are_no_files(data: Any) -> bool:
+    """Says whether data is a list, an array or a Series of strings, and none of them a file's."""
+    if not _count(data):
+        return False
+    return all(isinstance(item, str) and not _is_path(item) for item in list(data))
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return "*" in text or bool(Path(text).suffix.strip(". ")) or os.path.exists(text)
+    except (ValueError, OSError):  # a null character, or too long
+        return False
 
 
 def source_of(task: str | Task | None) -> Source:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ktlite._arguments import at_least_one
+from ktlite._arguments import at_least_one, checked
 from ktlite.errors import Problems
 from ktlite.tasks import Task
 from ktlite.text.preprocessor import Preprocessor
@@ -42,6 +42,7 @@ class StandardPreprocessor(Preprocessor):
 
     model_name = "standard"
 
+    @checked
     def __init__(
         self,
         maxlen: int = 400,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ktlite._arguments import checked
+from ktlite._arguments import check_paths, checked
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.tasks import TokenClassification
@@ -95,6 +95,9 @@ def entities_from_txt(
     problems = Problems("entities_from_txt")
     problems.choice("data_format", data_format, FORMATS)
     problems.raise_if_any()
+    others = " entities_from_df takes data frames, entities_from_array lists."
+    paths = {"train_filepath": train_filepath, "val_filepath": val_filepath}
+    check_paths("entities_from_txt", others, **paths)
 
     def read(path: Path_) -> RawTexts:
         if data_format == "jsonl":

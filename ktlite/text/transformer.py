@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+from ktlite._arguments import checked
 from ktlite.errors import CheckpointError, Problems
 from ktlite.tasks import MultiLabel, Regression, Task
 from ktlite.text.preprocessor import Preprocessor
@@ -43,6 +44,7 @@ class Transformer(Preprocessor):
         >>> learner = ktlite.get_learner(t.get_classifier(), train_data=train, val_data=val)
     """
 
+    @checked
     def __init__(
         self,
         model_name: str | os.PathLike[str],
@@ -61,9 +63,9 @@ class Transformer(Preprocessor):
         from ktlite.models.auto import read_spec
         from ktlite.models.checkpoint import find_checkpoint
 
-        self.model_name = os.fspath(model_name)
         self.revision = revision
         self.folder = find_checkpoint(model_name, revision=revision)
+        self.model_name = os.fspath(model_name)
         self.ignore_config_fields = tuple(ignore_config_fields)
         spec = read_spec(self.folder, self.ignore_config_fields)
         longest = spec.tokens.max_positions
@@ -94,6 +96,7 @@ class Transformer(Preprocessor):
                 "to another checkpoint."
             )
 
+    @checked
     def get_classifier(
         self,
         fpath: str | os.PathLike[str] | None = None,
@@ -137,6 +140,7 @@ class Transformer(Preprocessor):
         problems.raise_if_any()
         return self._model(fpath, metrics, loss, label_smoothing, seed, execution)
 
+    @checked
     def get_regression_model(
         self,
         fpath: str | os.PathLike[str] | None = None,
@@ -148,11 +152,16 @@ class Transformer(Preprocessor):
     ) -> Any:
         """Returns the checkpoint as a compiled regression model; arguments as `get_classifier`."""
         problems = Problems("get_regression_model")
-        problems.add_unless(
-            isinstance(self.task, Regression),
-            f"the labels were taken for {self.task.name}; make the preprocessor with "
-            "task='regression'.",
-        )
+        if self._task is None:
+            problems.add(
+                "no labels have been seen yet: make the Transformer with task='regression', and "
+                "call preprocess_train(texts, y) first."
+            )
+        elif not isinstance(self._task, Regression):
+            problems.add(
+                f"the labels were taken for {self.task.name}; make the Transformer with "
+                "task='regression' before preprocess_train."
+            )
         problems.raise_if_any()
         return self._model(fpath, metrics, loss, 0.0, seed, execution)
 

@@ -24,11 +24,13 @@ class Reading:
         task: The task.
         logits: Turns the model's outputs into logits [rows, outputs].
         targets: Turns the data's targets into the task's.
+        single: Whether the outputs are one number a row that stands for two classes.
     """
 
     task: Task
     logits: Callable[[np.ndarray], np.ndarray]
     targets: Callable[[np.ndarray], np.ndarray]
+    single: bool = False
 
 
 def read_model(model: Any, outputs: int) -> Reading:
@@ -54,7 +56,7 @@ def read_model(model: Any, outputs: int) -> Reading:
     if name in ("sparse_categorical_crossentropy", "categorical_crossentropy"):
         return Reading(Classification(range(outputs)), _softmax_logits(from_logits), class_numbers)
     if name == "binary_crossentropy" and outputs == 1:
-        return Reading(Classification([0, 1]), _two_logits(from_logits), class_numbers)
+        return Reading(Classification([0, 1]), _two_logits(from_logits), class_numbers, True)
     if name == "binary_crossentropy":
         return Reading(MultiLabel(range(outputs)), _sigmoid_logits(from_logits), _matrix)
     if name in ("mean_squared_error", "mean_absolute_error", "huber", "log_cosh"):

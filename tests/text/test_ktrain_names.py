@@ -55,7 +55,8 @@ def test_names_that_are_not_here_say_what_to_use(module: str, name: str) -> None
     hint = MODULES[module][name]
     with pytest.raises(AttributeError) as error:
         getattr(owner, name)
-    assert str(error.value) == f"module {module!r} has no attribute {name!r}. {hint}"
+    use = "" if hint[0].isupper() else "Use "
+    assert str(error.value) == f"module {module!r} has no attribute {name!r}. {use}{hint}"
     with pytest.raises(ImportError) as caught:
         exec(f"from {module} import {name}")
     assert hint in str(caught.value)

@@ -21,7 +21,7 @@ from ktlite.models.config import ConfigReader, label_count, read_config
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import InitSpec
 from ktlite.models.head_labels import HeadLabels, labels_of
-from ktlite.models.saving import replaced_checkpoint, write_config, write_weights
+from ktlite.models.saving import replaced_checkpoint, write_config, write_tokenizer, write_weights
 
 Inputs = Mapping[str, Any]
 _ROWS = ("classifier.kernel", "classifier.bias", "classifier.values")
@@ -52,6 +52,8 @@ class Baseline(keras.Model):
     #: The Hugging Face task name of what it gives.
     task_name = "text-classification"
     ignore_config_fields: tuple[str, ...] = ()
+    #: The folder that `from_pretrained` read it from; None: made from a config.
+    source: Path | None = None
 
     def __init__(
         self,
@@ -90,16 +92,20 @@ class Baseline(keras.Model):
         fields = label_fields(labels_of(self) or numbered)
         return {**self.config, **fields, "architectures": [type(self).__name__]}
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, folder: str | os.PathLike[str], *, tokenizer: bool = True) -> None:
         """Writes `config.json` and `model.safetensors`, which `from_pretrained` opens.
 
         Args:
             folder: Where to write; made if it is missing. A checkpoint that is there is replaced.
+            tokenizer: Also write the tokenizer of the folder that the model came from, unless one
+                is there.
         """
         tensors = {name: ops.convert_to_numpy(v) for name, v in self._named().items()}
         with replaced_checkpoint(Path(folder)) as new:
             write_weights(new, tensors)
             write_config(new, self.hf_config())
+        if tokenizer:
+            write_tokenizer(Path(folder), self.source)
 
     def load_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Takes over the weights that `save_pretrained` wrote; all are checked before one is set.
