@@ -153,15 +153,22 @@ def at_least_one(problems: Problems, **arguments: Any) -> None:
         problems.add_unless(bool(fine), f"{name}={value!r}; expected a whole number of 1 or more.")
 
 
-def check_paths(where: str, instead: str = "", **arguments: Any) -> None:
+# What takes in memory what a loader takes of files.
+_IN_MEMORY = {
+    "texts_from_csv": " texts_from_df takes data frames, texts_from_array lists.",
+    "entities_from_txt": " entities_from_df takes data frames, entities_from_array lists.",
+}
+
+
+def check_paths(where: str, **arguments: Any) -> None:
     """Raises unless each argument is a path or None.
 
     Args:
         where: What was called.
-        instead: What takes other things, such as a data frame.
-        **arguments: The arguments.
+        **arguments: Its arguments.
     """
     problems = Problems(where)
+    instead = _IN_MEMORY.get(where, "")
     for name, value in arguments.items():
         problems.add_unless(
             value is None or isinstance(value, (str, os.PathLike)),

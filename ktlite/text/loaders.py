@@ -26,7 +26,6 @@ Loaded = tuple[TextDataset, TextDataset, Any]
 
 DEFAULT_SEED = 42
 STANDARD = "standard"
-_OTHERS = " texts_from_df takes data frames, texts_from_array lists."
 # ktrain's names of preprocessing modes that stand for one checkpoint each, of English texts.
 _MODES = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
 
@@ -67,8 +66,7 @@ def texts_from_csv(
         preprocess_mode: `"standard"`: lower-case words, for the models that `text_classifiers()`
             lists. Or a checkpoint folder or Hub name, for that checkpoint.
         encoding: Of the files. Default: detected (UTF-8, GB18030, ...).
-        lang: With ktrain's `preprocess_mode="bert"` or `"distilbert"`: the language, such as
-            `"en"`, which decides on the checkpoint. Default: by the script of the texts.
+        lang: Of ktrain's modes `"bert"` and `"distilbert"`, such as `"en"`. Default: by script.
         sep: Column separator. Default: a comma, or by the file's name a tab (`.tsv`).
         is_regression: The same as `task="regression"`.
         random_state: Seed of the split. Default: 42.
@@ -90,8 +88,7 @@ def texts_from_csv(
         >>> train, val, preproc = text.texts_from_csv(
         ...     "reviews.csv", "text", "label", preprocess_mode="bert-base-uncased", maxlen=128)
     """
-    paths = {"train_filepath": train_filepath, "val_filepath": val_filepath}
-    check_paths("texts_from_csv", _OTHERS, **paths)
+    check_paths("texts_from_csv", train_filepath=train_filepath, val_filepath=val_filepath)
 
     def read(path: Any) -> RawTexts:
         return read_csv(

@@ -95,9 +95,7 @@ def entities_from_txt(
     problems = Problems("entities_from_txt")
     problems.choice("data_format", data_format, FORMATS)
     problems.raise_if_any()
-    others = " entities_from_df takes data frames, entities_from_array lists."
-    paths = {"train_filepath": train_filepath, "val_filepath": val_filepath}
-    check_paths("entities_from_txt", others, **paths)
+    check_paths("entities_from_txt", train_filepath=train_filepath, val_filepath=val_filepath)
 
     def read(path: Path_) -> RawTexts:
         if data_format == "jsonl":

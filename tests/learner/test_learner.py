@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -253,25 +254,110 @@ def test_any_loss_works_with_any_model(case: str) -> None:
     check(learner, BOTH, outputs, activation, y)
 
 
-def test_a_subclassed_model_works_once_it_has_weights() -> None:
-    class Own(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense = keras.layers.Dense(3)
+class Own(keras.Model):
+    """A model that gets its weights when it is called."""
 
-        def call(self, x: Any) -> Any:
-            return self.dense(x)
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
 
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+@pytest.mark.parametrize("as_stream", [False, True])
+@pytest.mark.parametrize(
+    "make", [Own, lambda: keras.Sequential([keras.layers.Dense(3)])], ids=["own", "sequential"]
+)
+def test_models_without_weights_are_built_from_their_data(
+    make: Callable[[], Any], as_stream: bool
+) -> None:
     loss, outputs, activation, y = CASES["classes, logits"]
-    model = Own()
+    model = make()
     model.compile("sgd", loss=loss, run_eagerly=True)
-    learner = ktlite.get_learner(model, (BOTH, y), (BOTH, y), batch_size=8)
-    for train in (lambda: learner.fit(0.1, 1), learner.lr_find, lambda: learner.fit_onecycle(1, 1)):
-        with pytest.raises(ArgumentError, match=r"no weights yet.*model\(x\[:1\]\)"):
-            train()
-    model(BOTH[:1])
+    data: Any = tf_data(BOTH, y) if as_stream else (BOTH, y)
+    learner = ktlite.get_learner(model, data, (BOTH, y), batch_size=8)
+    assert [w.shape for w in model.weights] == [(BOTH.shape[1], 3), (3,)]
     check(learner, BOTH, outputs, activation, y)
+    learner.lr_find(max_epochs=1, verbose=0)
     assert learner.fit(0.1, 1, class_weight="balanced", verbose=0)
+    # Of any number of rows: not of as many as were looked at.
+    assert model(BOTH[:2]).shape == (2, 3)
+
+
+def test_a_model_that_does_not_take_the_data_says_so() -> None:
+    model = keras.Sequential([keras.layers.Conv2D(2, 3)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ArgumentError, match=r"does not take the data, of shape \[rows, 6\]"):
+        ktlite.get_learner(model, (BOTH, np.zeros(len(BOTH))))
+
+
+def test_a_model_without_weights_and_data_is_refused() -> None:
+    model = Own()
+    model.compile("sgd", "mse")
+    learner = ktlite.get_learner(model)
+    with pytest.raises(ArgumentError, match=r"no weights yet.*model\(x\[:1\]\)"):
+        learner.fit(0.1, 1)
+
+
+def test_a_single_sigmoid_predicts_what_keras_does() -> None:
+    model = keras.Sequential([keras.layers.Dense(1, activation="sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    y = np.arange(len(BOTH)) % 2
+    learner = ktlite.get_learner(model, (BOTH, y), (BOTH, y))
+    predicted = learner.predict()
+    assert predicted.shape == (len(BOTH), 1)
+    np.testing.assert_allclose(predicted, model.predict(BOTH, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(learner.predict(BOTH[:2]), predicted[:2], atol=1e-6)
+    assert learner.validate(print_report=False).shape == (2, 2)
+
+
+def test_the_output_of_a_layer() -> None:
+    model = keras.Sequential([keras.layers.Dense(4, activation="relu"), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    y = np.zeros((len(BOTH), 2))
+    learner = ktlite.get_learner(model, (BOTH, y), (BOTH[::-1], y), batch_size=4)
+    hidden = np.maximum(BOTH @ np.array(model.layers[0].kernel), 0)  # its bias is 0
+    np.testing.assert_allclose(learner.layer_output(0), hidden[:1], atol=1e-5)
+    np.testing.assert_allclose(learner.layer_output(0, 1, 1), hidden[5:6], atol=1e-5)
+    np.testing.assert_allclose(learner.layer_output(-2, use_val=True), hidden[-1:], atol=1e-5)
+    streamed = ktlite.get_learner(model, tf_data(BOTH, y), batch_size=4)
+    assert streamed.layer_output(1, example_id=2).shape == (1, 2)
+    for call, message in (
+        (lambda: learner.layer_output(2), "2 layers, 0 to 1: dense"),
+        (lambda: learner.layer_output(0, 4000), "there is no example 4000"),
+        (lambda: streamed.layer_output(0, batch_id=4000), "there is no batch 4000"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            call()
+
+
+def test_the_output_of_a_layer_of_a_text_model(tiny_checkpoint: Path) -> None:
+    learner = ktlite.get_learner(
+        tiny_checkpoint, (["a b", "c d"] * 8, ["x", "y"] * 8), maxlen=8, verbose=0
+    )
+    learner.reset_weights(verbose=0)
+    head = learner.layer_output(-1)
+    assert head.shape == (1, 2)
+    inputs = learner.train_data.inputs(np.array([0]))
+    np.testing.assert_allclose(head, np.array(learner.model(inputs)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("fit_one_cycle", "learner.fit_onecycle"),
+        ("fine_tune", "learner.freeze"),
+        ("train", "learner.fit_onecycle"),
+        ("save_pretrained", "learner.save_model"),
+        ("lr_fnd", "Did you mean 'lr_find'"),
+    ],
+)
+def test_names_of_other_libraries_say_what_to_use(name: str, use: str) -> None:
+    learner = ktlite.get_learner(keras.Sequential([keras.layers.Dense(3)]))
+    assert not hasattr(learner, name)
+    with pytest.raises(AttributeError, match=f"'Learner' object has no attribute '{name}'.*{use}"):
+        getattr(learner, name)
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras, of an unknown length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,14 @@ from safetensors.numpy import load_file, save_file
 from ktlite.errors import ArgumentError, CheckpointError
 from ktlite.models import TransformerModel, from_config, from_pretrained
 from ktlite.models.checkpoint import INDEX, WEIGHTS, CheckpointReader
-from ktlite.models.saving import replaced_checkpoint, write_config, write_weights
+from ktlite.models.saving import (
+    TOKENIZER_FILES,
+    replaced_checkpoint,
+    write_config,
+    write_weights,
+)
 from ktlite.models.transfer import collect_tensors
+from ktlite.text.tokenizer import FILES
 
 TASK = "text-classification"
 Tensors = dict[str, np.ndarray]
@@ -257,3 +264,32 @@ def test_new_files_are_apart_until_the_end(tmp_path: Path) -> None:
         (new / "config.json").write_text("new")
         assert (tmp_path / "config.json").read_text() == "old"
     assert contents(tmp_path) == {"config.json": b"new"}
+
+
+def test_the_tokenizer_that_a_model_came_with_is_written(
+    tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ktlite")
+    model = from_pretrained(tiny_checkpoint, TASK)
+    model.save_pretrained(tmp_path / "saved")
+    for name in TOKENIZER_FILES:
+        there = tiny_checkpoint / name
+        saved = tmp_path / "saved" / name
+        assert saved.is_file() == there.is_file()
+        assert not there.is_file() or saved.read_bytes() == there.read_bytes()
+    assert (tmp_path / "saved" / "tokenizer.json").is_file()
+    assert "without a tokenizer" not in caplog.text
+    model.save_pretrained(tmp_path / "bare", tokenizer=False)
+    assert sorted(path.name for path in (tmp_path / "bare").iterdir()) == [
+        "config.json", "model.safetensors",
+    ]  # fmt: skip
+    # One that is there stays.
+    (tmp_path / "saved" / "tokenizer.json").write_text("{}", encoding="utf-8")
+    model.save_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "tokenizer.json").read_text(encoding="utf-8") == "{}"
+    from_config(model.config, TASK).save_pretrained(tmp_path / "new")
+    assert "without a tokenizer" in caplog.text
+
+
+def test_all_files_of_a_tokenizer_are_known() -> None:
+    assert set(TOKENIZER_FILES) >= set(FILES)

@@ -337,3 +337,54 @@ def test_files_that_are_gone_cut_or_of_another_predictor(
             file.unlink(missing_ok=True)
             file.write_bytes(whole)
     load_predictor(folder)
+
+
+@pytest.mark.parametrize("quantize", [False, True])
+def test_the_name_of_a_file_gives_the_model_alone(
+    predictor: Predictor, tmp_path: Path, quantize: bool
+) -> None:
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
+    file = tmp_path / "new" / "reviews.onnx"
+    assert predictor.export_model_to_onnx(str(file), quantize=quantize) == str(file)
+    assert [path.name for path in file.parent.iterdir()] == ["reviews.onnx"]
+    session = predictor.create_onnx_session(str(file))
+    tokenizer = predictor.preproc.get_tokenizer()  # of transformers
+    for text in TEXTS:
+        tokens = {
+            name: np.atleast_2d(value)
+            for name, value in tokenizer(text, truncation=True, max_length=24).items()
+        }
+        found = session.run(None, tokens)[0]
+        expected = predictor.logits([text])
+        np.testing.assert_allclose(found, expected, atol=0.5 if quantize else 1e-4)
+    written = file.stat().st_mtime_ns
+    predictor.export_model_to_onnx(file)  # again, over what is there
+    assert file.stat().st_mtime_ns > written
+    with pytest.raises(ArgumentError, match="CPUExecutionProvider"):
+        predictor.create_onnx_session(file, "NoSuchProvider")
+    with pytest.raises(ExportError, match="cannot open"):
+        predictor.create_onnx_session(tmp_path / "none.onnx")
+
+
+def test_a_session_of_a_folder(predictor: Predictor, onnx_folder: Path) -> None:
+    session = predictor.create_onnx_session(onnx_folder)
+    assert {item.name for item in session.get_inputs()} >= {"input_ids", "attention_mask"}
+
+
+def test_the_name_of_a_tflite_file(predictor: Predictor, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    path = predictor.export_model_to_tflite(tmp_path / "reviews.tflite")
+    assert path == str(tmp_path / "reviews.tflite")
+    assert Path(path).read_bytes()[4:8] == b"TFL3"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [("fit", "ktlite.get_learner"), ("labels", "get_classes"), ("predct", "'predict'")],
+)
+def test_names_that_a_predictor_lacks(predictor: Predictor, name: str, use: str) -> None:
+    assert not hasattr(predictor, name)
+    with pytest.raises(AttributeError, match=use):
+        getattr(predictor, name)
