@@ -224,7 +224,8 @@ def check(learner: Learner, x: Any, outputs: int, activation: str | None, y: np.
         else:
             p = raw if activation else np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
         true = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1).astype(int)
-        np.testing.assert_allclose(learner.predict(), p, rtol=1e-4, atol=1e-6)
+        shown = p[:, 1:] if outputs == 1 else p  # of one output, what Keras gives
+        np.testing.assert_allclose(learner.predict(), shown, rtol=1e-4, atol=1e-6)
         expected = metrics.confusion_matrix(true, p.argmax(axis=1))
         np.testing.assert_array_equal(learner.validate(), expected)
         losses = -np.log(p[np.arange(ROWS), true])
