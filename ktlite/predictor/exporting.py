@@ -10,7 +10,7 @@ from typing import Any
 
 from ktlite._arguments import checked, not_a_string
 from ktlite._extras import needs_extra
-from ktlite._logging import results
+from ktlite._logging import logger, results
 from ktlite.errors import DataError, Problems
 from ktlite.export import Export, export_model, open_model
 from ktlite.export.costs import costs

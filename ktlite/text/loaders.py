@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -348,17 +349,14 @@ def _load(
         f"preprocess_mode={mode!r}: name 'standard', or a checkpoint, as a folder or on the "
         "Hugging Face Hub, such as preprocess_mode='bert-base-uncased'.",
     )
-    standard = None
+    standard, named = None, functools.partial(checkpoint_name, mode, lang)
     if mode == STANDARD:
         standard = StandardPreprocessor(maxlen, max_features, class_names, ngram_range, task=task)
     return load(
         problems,
         read_train,
         read_val,
-        lambda texts: (
-            standard
-            or Transformer(checkpoint_name(mode, lang, texts), maxlen, class_names, task=task)
-        ),
+        lambda texts: standard or Transformer(named(texts), maxlen, class_names, task=task),
         val_pct=val_pct,
         random_state=random_state,
         verbose=verbose,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import checked
-from ktlite._logging import logger
+from ktlite._logging import logger, results
 from ktlite.batching import plan_batches
 from ktlite.errors import DataError, Problems, did_you_mean, listing
 from ktlite.tasks import MultiLabel, Regression
@@ -145,7 +145,7 @@ def show_names(what: str, lines: Mapping[str, str]) -> None:
     """Shows the names that a function takes, a line each."""
     width = max(map(len, lines))
     table = "\n".join(f"{name:{width}}  {line}" for name, line in lines.items())
-    logger.info("%s(name, ...):\n%s", what, table)
+    results.info("%s(name, ...):\n%s", what, table)
 
 
 @checked
