@@ -17,6 +17,7 @@ from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.evaluation import Outputs, interval_table, label_errors
 from ktlite.evaluation.bootstrap import LEVEL, confidence_intervals
 from ktlite.tasks import Report, Task
+from ktlite.text.labels import settled
 from ktlite.text.loaders import DEFAULT_SEED
 from ktlite.text.named_labels import encode_labels, in_order
 from ktlite.text.preprocessor import Preprocessor
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = inspect.signature(get_learner).parameters
 # Those that say how the data is read, and are not for the learners of the folds.
-_READING = ("sep", "encoding", "names", "missing")
+_READING = ("sep", "encoding", "names", "missing", "na_values")
 _NOT_HERE = ("model", "train_data", "val_data", "val_pct", "preproc", "seed", "check", "verbose",
              "cache_folder")  # fmt: skip
 _VALIDATED = 32
@@ -203,6 +204,7 @@ def cross_validate(
     reading = {name: given[name] for name in _READING}
     read = source_of(given["task"]).read
     raw = read(data, text_column, label_columns, source="data", **reading)
+    (raw,) = settled(given["task"], given["class_names"], raw)
     if raw.labels is None:
         raise DataError("data: there are no labels; name the label_columns.")
     task = _learned(raw, given)

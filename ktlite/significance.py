@@ -82,6 +82,7 @@ def compare_predictors(
     encoding: str | None = None,
     names: Sequence[str] | None = None,
     missing: str = "drop",
+    na_values: Any = None,
 ) -> Comparison:
     """Compares two predictors on the same examples, and says how much of it may be luck.
 
@@ -104,6 +105,7 @@ def compare_predictors(
         encoding: Of the file. Default: detected.
         names: Column names of a CSV file without a header row.
         missing: As for `get_learner`.
+        na_values: Likewise. Default: as the training data was read.
 
     Raises:
         ArgumentError: If the two cannot be compared.
@@ -129,6 +131,7 @@ def compare_predictors(
     between_0_and_1(problems, level=level)
     problems.raise_if_any()
     reading = {"sep": sep, "encoding": encoding, "names": names, "missing": missing}
+    reading["na_values"] = na_values
     first, second = (
         _outputs(given, data, text_column, label_columns, reading)
         if isinstance(given, Predictor)

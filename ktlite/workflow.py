@@ -38,6 +38,7 @@ _LOADING = (
     "names",
     "class_names",
     "missing",
+    "na_values",
     "metrics",
     "loss",
     "label_smoothing",
@@ -82,6 +83,7 @@ def get_learner(
     names: Sequence[str] | None = None,
     class_names: Sequence[Any] = (),
     missing: str = "drop",
+    na_values: Any = (),
     metrics: Sequence[Any] | None = None,
     loss: Any = None,
     label_smoothing: float = 0.0,
@@ -156,6 +158,9 @@ def get_learner(
         missing: `"drop"` leaves out rows without text or label and says how many;
             `"error"` refuses them. (Words without a tag, and questions without a context, are
             refused in any case.)
+        na_values: Cells of a table that stand for a missing value, such as `["NA"]`, beside
+            empty ones; or a dict of such lists by column. Default: none; `NA`, `None` and `null`
+            are texts and classes as any other.
         metrics: What Keras takes, over the logits; or, for classes, names and functions of
             scikit-learn, such as `"f1_macro"`. Default: the task's.
         loss: `"focal"`, a loss of Keras' or a function of targets and logits; for regression
@@ -253,6 +258,7 @@ def get_learner(
     read = source_of(task).read
     options: dict[str, Any]
     options = {"sep": sep, "encoding": encoding, "names": names, "missing": missing}
+    options["na_values"] = na_values
     if cache_folder is not None:  # tokenises while it reads
         tokenizer = make_transformer().tokenizer
         options["store"] = TokenStore(cache_folder, tokenizer, verbose=verbose)
@@ -262,7 +268,7 @@ def get_learner(
         raw_val = read(val_data, text_column, label_columns, source="val_data", **options)
     transformer = make_transformer()
     transformer.reading = as_given(
-        text_column, label_columns, sep=sep, encoding=encoding, names=names
+        text_column, label_columns, sep=sep, encoding=encoding, names=names, na_values=na_values
     )
     if isinstance(sample_weight, str):
         sample_weight = train_data[sample_weight]

@@ -112,10 +112,12 @@ def _inferred(labels: Any, task: str | None, class_names: Sequence[Any], source:
         raise DataError(f"{source}: there are no labels.")
     if values.ndim == 2:
         return _from_matrix(values, task, class_names, source)
+    if values.dtype == object and isinstance(values[0], (list, tuple)):
+        return _from_names_of_many(values, task, class_names, source)
     if task == "multilabel":
         raise DataError(
-            f"{source}: task='multilabel' needs a matrix of 0 and 1, one column a class; got one "
-            "label a text."
+            f"{source}: task='multilabel' needs a matrix of 0 and 1, one column a class, or lists "
+            "of names of classes; got one label a text."
         )
     return _from_column(values, task, class_names, source)
 
@@ -139,6 +141,17 @@ def _from_matrix(
             raise DataError(f"{source}: only one class occurs; classification needs two or more.")
         return Classification(names, numbered=bool(class_names))
     return MultiLabel(names)
+
+
+def _from_names_of_many(
+    rows: np.ndarray, task: str | None, class_names: list[Any], source: str
+) -> Task:
+    if task not in (None, "multilabel"):
+        raise DataError(
+            f"{source}: each label is a list, such as {rows[0]!r:.60}, of the names of several "
+            f"classes: that is task='multilabel', not {task!r}."
+        )
+    return MultiLabel(class_names or sorted({str(name) for row in rows for name in row}))
 
 
 def _from_column(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import checked
-from ktlite.errors import DataError, listing
+from ktlite.errors import DataError, did_you_mean, listing
 from ktlite.tasks.arrays import plain, sigmoid
 from ktlite.tasks.calibration import Calibration, Reliability
 from ktlite.tasks.figures import area_under_curve, dense_ranks, f1_averages
@@ -64,6 +64,8 @@ class MultiLabel(Task):
 
     def encode(self, labels: Any, source: str = "labels") -> np.ndarray:
         values = np.asarray(labels)
+        if values.dtype == object and values.ndim == 1 and isinstance(values[0], (list, tuple)):
+            values = self._flags(values, source)
         if values.ndim != 2 or values.shape[1] != self.outputs or not np.isin(values, (0, 1)).all():
             raise DataError(
                 f"{source}: multi-label targets must be a matrix of 0 and 1 of shape "
@@ -71,6 +73,20 @@ class MultiLabel(Task):
                 f"{values.dtype} of shape {list(values.shape)}."
             )
         return values.astype("float32")
+
+    def _flags(self, names: np.ndarray, source: str) -> np.ndarray:
+        """Returns the matrix of 0 and 1 for lists of the names of classes."""
+        index = {str(name): number for number, name in enumerate(self._classes)}
+        unknown = sorted({str(name) for row in names for name in row} - {*index})
+        if unknown:
+            raise DataError(
+                f"{source}: labels that are not among the classes {listing(self._classes)}: "
+                f"{listing(unknown)}.{did_you_mean(unknown[0], index)}"
+            )
+        flags = np.zeros((len(names), self.outputs), int)
+        for text, row in enumerate(names):
+            flags[text, [index[str(name)] for name in row]] = 1
+        return flags
 
     def loss(self) -> Any:
         return self.custom_loss()

@@ -11,6 +11,7 @@ from ktlite.errors import DataError, Problems, listing
 from ktlite.tasks.arrays import plain
 from ktlite.tasks.calibration import Calibration
 from ktlite.tasks.losses import keras_loss
+from ktlite.tasks.spelling import spelled_numbers
 from ktlite.tasks.task import Report, Task
 
 
@@ -242,7 +243,11 @@ class Regression(Task):
 def _numbers(labels: Any, source: str) -> np.ndarray:
     """Returns labels as float64 [texts, targets]."""
     try:
-        values = np.asarray(labels, "float64")
+        values = np.asarray(labels)
+        if values.dtype.kind in "OU":  # of a file: in whatever spelling
+            flat = spelled_numbers(values.ravel().tolist())
+            values = flat.reshape(values.shape)
+        values = values.astype("float64")
     except (TypeError, ValueError) as error:
         raise DataError(f"{source}: regression needs numbers as labels: {error}.") from error
     if values.ndim not in (1, 2):

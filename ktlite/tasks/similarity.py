@@ -11,6 +11,7 @@ import numpy as np
 from ktlite._arguments import positive
 from ktlite.batching import GroupedEncodings
 from ktlite.errors import ArgumentError, DataError, Problems
+from ktlite.tasks.spelling import spelled_numbers
 from ktlite.tasks.task import Report, Task
 
 LOSSES = ("ranking", "triplet", "cosine")
@@ -82,6 +83,13 @@ class Similarity(Task):
 
     def encode(self, labels: Any, source: str = "labels") -> np.ndarray:
         values = np.asarray(labels)
+        if values.dtype.kind in "OU" and values.ndim == 1:  # of a file: in whatever spelling
+            try:
+                values = spelled_numbers(values.tolist())
+            except (TypeError, ValueError) as error:
+                raise DataError(
+                    f"{source}: expected a number as the score of each pair: {error}."
+                ) from None
         if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
             raise DataError(
                 f"{source}: expected a number as the score of each pair; got "

@@ -9,6 +9,7 @@ swallow all lines up to the next one. Here such lines are found and read as they
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -27,12 +28,6 @@ RARE_IN_PROSE = "\t|"
 
 # Characters: a quote that nothing closes for so long is none.
 LONGEST_RECORD = 2**24
-
-# What pandas takes for missing (`na_values` of its `read_csv`): here only in inferred columns.
-MISSING_MARKERS = (
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,40 +70,29 @@ def split_header(text: str, sep: str) -> tuple[list[str], str]:
     return names, text[record.end() :]
 
 
-def read_table(
-    text: str,
-    sep: str,
-    width: int,
-    *,
-    strings: Collection[int],
-    inferred: Collection[int],
-    plain: Collection[int] = (),
-) -> CsvTable:
+def read_table(text: str, sep: str, width: int, columns: Collection[int]) -> CsvTable:
     """Reads columns of separated text without header, as many sound rows as there are.
 
     Args:
         text: The decoded file, after its header.
         sep: The character between fields.
         width: How many fields a record has.
-        strings: Positions of the columns to read as they stand, as str.
-        inferred: Positions of the columns whose type pandas infers.
-        plain: Those of `inferred` that are of strings, whatever this part of them looks like.
+        columns: Positions of the columns to read.
 
     Returns:
-        The table. A record with too few fields ends in missing values (an empty
-        str in a column of strings); one with too many is marked, since nobody
-        can say which of its separators is part of a text.
+        The table, all cells str as they stand. A record with too few fields ends in empty
+        ones; one with too many is marked, since nobody can say which of its separators is part of
+        a text.
     """
-    wanted = (sep, width, strings, inferred, plain)
     if _is_sound(text, sep, width):
-        return _parse(text, *wanted)
+        return _parse(text, sep, width, columns)
     # Quotes may join lines into one record, or be stray: the reading with more rows is right.
     whole, stray = _mend_quotes(text, sep)
-    table = _parse(whole, *wanted)
+    table = _parse(whole, sep, width, columns)
     lines = [_mend_quotes(line, sep) for line in LINE.findall(text)]
     by_line = "".join(line for line, _ in lines)
     if by_line != whole:
-        other = _parse(by_line, *wanted)
+        other = _parse(by_line, sep, width, columns)
         if other.complete_rows() > table.complete_rows():
             table, stray = other, sum(count for _, count in lines)
     return replace(table, stray=stray)
@@ -249,42 +233,28 @@ def _complete(rows: Iterable[list[str]], width: int) -> int:
     return sum(len(row) == width and all(row) for row in rows)
 
 
-def _parse(
-    text: str,
-    sep: str,
-    width: int,
-    strings: Collection[int],
-    inferred: Collection[int],
-    plain: Collection[int],
-) -> CsvTable:
+def _parse(text: str, sep: str, width: int, columns: Collection[int]) -> CsvTable:
     import pandas as pd
 
-    def read(rows: str) -> pd.DataFrame:
-        # One column more than there should be shows which records are too long. The line of
-        # separators tells the parser that there is such a column.
-        frame = pd.read_csv(
-            io.StringIO(f"{sep * width}\n{rows}"),
-            sep=sep,
-            header=0,
-            names=[str(position) for position in range(width + 1)],
-            usecols=[*strings, *inferred, width],
-            index_col=False,
-            dtype={str(position): object for position in (*strings, *plain, width)},
-            na_values={str(position): MISSING_MARKERS for position in inferred},
-            keep_default_na=False,
-            low_memory=False,  # one type per column, not one per chunk
-        )
-        return frame.rename(columns=int)
-
-    frame = read(text)
+    # One column more than there should be shows which records are too long. The line of
+    # separators tells the parser that there is such a column.
+    frame = pd.read_csv(
+        io.StringIO(f"{sep * width}\n{text}"),
+        sep=sep,
+        header=0,
+        names=[str(position) for position in range(width + 1)],
+        usecols=[*columns, width],
+        index_col=False,
+        dtype=object,
+        keep_default_na=False,
+        na_filter=False,
+        low_memory=False,
+    ).rename(columns=int)
     too_long = (frame.pop(width) != "").to_numpy()
     if not too_long.any():
         return CsvTable(frame, too_long)
-    # What stands in the wrong column must not decide its type: read again without these records.
+    frame[too_long] = None
     blank = " \t\r\n".replace(sep, "")  # pandas skips lines of these
-    records = [match for match in re.finditer(_record(sep), text) if match[0].strip(blank)]
-    kept = "".join(record[0] for record, bad in zip(records, too_long, strict=True) if not bad)
-    frame = read(kept).drop(columns=width)
-    frame = frame.set_axis(np.flatnonzero(~too_long)).reindex(range(len(too_long)))
-    before = text[: records[int(too_long.argmax())].start()]
-    return CsvTable(frame, too_long, before.count("\n") + 1)
+    records = (match for match in re.finditer(_record(sep), text) if match[0].strip(blank))
+    first = next(itertools.islice(records, int(too_long.argmax()), None))
+    return CsvTable(frame, too_long, text[: first.start()].count("\n") + 1)

@@ -17,7 +17,7 @@ from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, plural
 from ktlite.text.csv_table import read_table, split_header, split_records
 from ktlite.text.encodings import decode, detect_encoding
-from ktlite.text.raw_texts import NUMBERS, Block, Name
+from ktlite.text.raw_texts import Block, Name
 from ktlite.text.table import (
     AT_ONCE,
     DatasetTable,
@@ -256,11 +256,8 @@ class CsvFile(TextFile):
         width, stray, too_long = len(self.columns), 0, ""
         text_at = [self.columns.index(name) for name in texts]
         label_at = [self.columns.index(name) for name in labels]
-        plain = self._not_numbers(text_at, label_at) if self._in_parts else ()
         for line, part in self._bodies():
-            table = read_table(
-                part, self.sep, width, strings=text_at, inferred=label_at, plain=plain
-            )
+            table = read_table(part, self.sep, width, [*text_at, *label_at])
             stray += table.stray
             if table.too_long_line and not too_long:
                 first = line + table.too_long_line
@@ -269,28 +266,11 @@ class CsvFile(TextFile):
                 table.frame[text_at].set_axis(texts, axis=1),
                 table.frame[label_at].set_axis(labels, axis=1) if labels else None,
                 {too_long: table.too_long} if too_long else {},
+                written=True,
             )
         if stray:
             lines = plural(stray, "line")
             logger.info("%s: quotes do not pair in %s; read as they stand.", self.source, lines)
-
-    def _not_numbers(self, texts: Sequence[int], labels: Sequence[int]) -> list[int]:
-        """Returns the columns of labels that are strings: not all of their values are numbers.
-
-        Read in one piece, pandas would see that; read in parts, numbers may come long before.
-        """
-        from pandas.api.types import infer_dtype
-
-        kinds: dict[int, set[str]] = {position: set() for position in labels}
-        for _, part in self._bodies():
-            width = len(self.columns)
-            frame = read_table(part, self.sep, width, strings=texts, inferred=labels).frame
-            for position, found in kinds.items():
-                known = frame[position].dropna()
-                found |= {infer_dtype(known)} if len(known) else set()
-            if all(_are_strings(found) for found in kinds.values()):
-                break  # whatever is to come
-        return [position for position, found in kinds.items() if _are_strings(found)]
 
     def _bodies(self) -> Iterator[tuple[int, str]]:
         """Yields the parts of the text after its header, each after the number of lines before."""
@@ -383,11 +363,6 @@ def check_exists(problems: Problems, path: Path, exists: bool, kind: str) -> Non
 def visible(folder: Path) -> list[Path]:
     """Returns what is in a folder and not hidden."""
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
-
-
-def _are_strings(kinds: set[str]) -> bool:
-    """Says whether a column is of strings, by the types that pandas infers of its parts."""
-    return not (kinds <= NUMBERS or kinds == {"boolean"})
 
 
 def _separator_hint(header: list[str], sep: str) -> str:

@@ -11,7 +11,7 @@ from ktlite.errors import DataError, Problems
 from ktlite.text.files import open_table
 from ktlite.text.raw_texts import RawTexts
 from ktlite.text.readers import read_frame
-from ktlite.text.table import as_names, is_tabular, read_table_texts
+from ktlite.text.table import as_names, check_na_values, is_tabular, read_table_texts
 
 EXPECTED = (
     "the path of a file (CSV, TSV, JSONL, Parquet), a DataFrame, a datasets.Dataset, a list of "
@@ -29,7 +29,7 @@ def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any)
         text_column: Two or three names of columns. Default: "anchor", "positive" and, in a data
             frame that has it, "negative".
         label_columns: The column of the scores; None: there are none.
-        **options: `sep`, `encoding`, `names`, `missing`, `source`.
+        **options: `sep`, `encoding`, `names`, `missing`, `na_values`, `source`.
 
     Returns:
         The texts as tuples. The labels are the scores; without them int64 [n, 2 or 3], the number
@@ -39,11 +39,14 @@ def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any)
         DataError: If the data cannot be read.
         ArgumentError: If it is of another kind.
     """
-    source, missing = options.pop("source"), options["missing"]
+    source, missing = options.pop("source"), options.pop("missing")
+    na_values = options.pop("na_values", None) or ()
+    problems = Problems("get_learner")
+    check_na_values(problems, na_values, is_tabular(data), source)
+    problems.raise_if_any()
     if isinstance(data, (list, tuple)):
         scored = len(data) == 2 and not all(map(_is_group, data))
         return read_group_arrays(*(data if scored else (data,)), missing=missing, source=source)
-    problems = Problems("get_learner")
     problems.add_unless(
         is_tabular(data),
         f"{source} is of type {type(data).__name__}; expected {EXPECTED}.",
@@ -57,10 +60,9 @@ def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any)
         "positive, negative).",
     )
     problems.raise_if_any()
-    del options["missing"]
     table = open_table(data, source, **options)
     columns = as_names(text_column), as_names(label_columns)
-    return _with_numbers(read_table_texts(table, *columns, missing))
+    return _with_numbers(read_table_texts(table, *columns, missing, na_values))
 
 
 def read_group_arrays(

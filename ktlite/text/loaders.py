@@ -15,8 +15,10 @@ from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.text.checkpoint_names import in_language
 from ktlite.text.dataset import TextDataset
+from ktlite.text.labels import settled
 from ktlite.text.named_labels import encode_labels
 from ktlite.text.preprocessor import Preprocessor
+from ktlite.text.raw_texts import NaValues
 from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
 from ktlite.text.reading import as_given
 from ktlite.text.split import stratified_split
@@ -52,6 +54,7 @@ def texts_from_csv(
     names: Sequence[str] | None = None,
     task: str | None = None,
     missing: str = "drop",
+    na_values: NaValues = (),
 ) -> Loaded:
     """Loads texts and labels from CSV files.
 
@@ -76,6 +79,7 @@ def texts_from_csv(
         task: `"classification"`, `"multilabel"` or `"regression"`. Default: inferred.
         missing: `"drop"` leaves out rows without text or label and says how many;
             `"error"` refuses them.
+        na_values: As for `get_learner`.
 
     Returns:
         (train, val, preproc): two `TextDataset`s and what made them, a `Transformer` or a
@@ -100,13 +104,16 @@ def texts_from_csv(
             encoding=encoding,
             names=names,
             missing=missing,
+            na_values=na_values,
         )
 
     return _load(
         lambda: read(train_filepath),
         None if val_filepath is None else lambda: read(val_filepath),
         preprocess_mode,
-        reading=as_given(text_column, label_columns, sep=sep, encoding=encoding, names=names),
+        reading=as_given(
+            text_column, label_columns, sep=sep, encoding=encoding, names=names, na_values=na_values
+        ),
         lang=lang,
         maxlen=maxlen,
         max_features=max_features,
@@ -281,8 +288,13 @@ def prepare(
         verbose: 0 silences progress bars and all lines but warnings.
         sample_weight: Of each row of the training data's source, as for `preprocess_train`.
     """
-    if train.labels is None:
-        raise DataError(f"{train.source}: there are no labels; name the label_columns.")
+    together = [train] if val is None else [train, val]
+    train, *rest = settled(preproc.task_name, preproc.class_names, *together)
+    val = rest[0] if rest else None
+    for raw in (train, *rest):
+        if raw.labels is None:
+            raise DataError(f"{raw.source}: there are no labels; name the label_columns.")
+    assert train.labels is not None
     preproc.learn_task(train)
     if val is None:
         targets = encode_labels(preproc.task, train)
@@ -291,8 +303,6 @@ def prepare(
         kept, held_out = stratified_split(labels, val_pct, seed)
         val = dataclasses.replace(train.take(held_out), source=f"{train.source} (validation)")
         train = train.take(kept)
-    elif val.labels is None:
-        raise DataError(f"{val.source}: there are no labels; name the label_columns.")
     # Encoded before the long work: a label that cannot be learned shows at once.
     encode_labels(preproc.task, val)
     preproc.learn_texts(train)

@@ -40,7 +40,7 @@ class Preprocessor(Hinted):
 
     Attributes:
         reading: How the training data was read, for more of its kind: `text_column`,
-            `label_columns`, `sep`, `encoding` and `names`, as far as they were given.
+            `label_columns`, `sep`, `encoding`, `names` and `na_values`, as far as they were given.
     """
 
     _hints = PREPROCESSOR

@@ -12,6 +12,7 @@ import numpy as np
 from ktlite._logging import logger
 from ktlite.batching import Encodings
 from ktlite.errors import DataError, Problems, plural
+from ktlite.text.labels import joined_labels
 from ktlite.text.stored_texts import StoredTexts
 
 if TYPE_CHECKING:
@@ -21,12 +22,8 @@ if TYPE_CHECKING:
 Texts = Sequence[Any]  # of str, of tuples of str, or of Words
 Name = Hashable  # of a column: mostly str, but pandas allows any
 MISSING_CHOICES = ("drop", "error")
+NaValues = Sequence[Any] | Mapping[Any, Sequence[Any]]
 SHOWN_ROWS = 5
-
-# What pandas.api.types.infer_dtype calls the values that are numbers.
-INTEGERS = frozenset({"integer"})
-_PLAIN = ("int64", "float64", "bool")
-NUMBERS = INTEGERS | {"floating", "mixed-integer-float", "decimal"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +35,14 @@ class RawTexts:
             question and its context; `Words` where each word has a label.
         labels: [n] object (str), int64 or float64; [n, k] int64 or float64 for several
             label columns or one-hot and multi-hot input; [n] object (list of str) for labels
-            of words, (list of `Answer`) for questions; None where there are none.
+            of words and for names of several classes, (list of `Answer`) for questions; None
+            where there are none.
         label_columns: Names of the label columns; empty for arrays and folders.
         class_names: The class folders in order; empty for all other sources.
         source: What to call the data in a message, such as "reviews.csv".
         encodings: The texts' tokens, where they are on disk already; else None.
+        written: Whether `labels` [n] come from a file that has no types: `str` of each is what
+            stands there. See `ktlite.text.labels.settled`.
         rows: int64 [n], the 0-based row of each text in its source, as pandas counts.
 
     Example:
@@ -57,6 +57,7 @@ class RawTexts:
     class_names: tuple[str, ...] = ()
     source: str = ""
     encodings: Encodings | None = None
+    written: bool = False
     rows: np.ndarray = field(kw_only=True)
 
     def __len__(self) -> int:
@@ -84,12 +85,14 @@ class Block:
         labels: One column or several, as many rows as `texts`; None: unlabelled.
         refused: Reasons not to use rows, each with a bool mask of those that it hits.
         place: What to call a row of this block in messages; None: its number in the source.
+        written: Whether the labels are str as they stand in a file that has no types.
     """
 
     texts: pd.DataFrame
     labels: pd.DataFrame | None = None
     refused: Mapping[str, np.ndarray] = field(default_factory=dict)
     place: Callable[[int], str] | None = None
+    written: bool = False
 
 
 class Sieve:
@@ -101,15 +104,17 @@ class Sieve:
     Args:
         source: What to call the data in messages.
         missing: "drop" or "error".
+        na_values: Cells that stand for a missing value, too: of all columns, or for each.
 
     Attributes:
         seen: Rows so far.
         kept: Those that can be used.
     """
 
-    def __init__(self, source: str, missing: str) -> None:
+    def __init__(self, source: str, missing: str, na_values: NaValues = ()) -> None:
         self.source = source
         self.missing = missing
+        self._markers = na_values
         self.seen = self.kept = 0
         self.problems = Problems(source, DataError)
         self._left_out: dict[str, list[str]] = {}  # for each reason the first rows, as shown
@@ -124,9 +129,9 @@ class Sieve:
         """
         texts, labels = block.texts, block.labels
         reasons = dict(block.refused)
-        reasons["an empty or missing text"] = _any_missing(texts)
+        reasons["an empty or missing text"] = _any_missing(texts, self._markers)
         if labels is not None:
-            reasons["a missing label"] = _any_missing(labels)
+            reasons["a missing label"] = _any_missing(labels, self._markers)
         place = block.place or (lambda row: str(self.seen + row))
         self._numbered = block.place is None
         keep = np.ones(len(texts), bool)
@@ -137,7 +142,8 @@ class Sieve:
             shown = self._left_out.setdefault(reason, [])
             shown += [place(int(row)) for row in hit[: SHOWN_ROWS - len(shown)]]
         rows = np.flatnonzero(keep)
-        columns = [texts.iloc[rows, i].tolist() for i in range(texts.shape[1])]
+        used = texts if len(rows) == len(texts) else texts.iloc[rows]
+        columns = [used.iloc[:, i].tolist() for i in range(texts.shape[1])]
         for name, column in zip(texts.columns, columns, strict=True):
             self._check_are_str(name, column, rows, place)
         kept = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
@@ -207,6 +213,7 @@ def gather(
     missing: str,
     label_columns: tuple[Name, ...] = (),
     class_names: tuple[str, ...] = (),
+    na_values: NaValues = (),
 ) -> RawTexts:
     """Makes RawTexts of all rows that can be used.
 
@@ -216,85 +223,44 @@ def gather(
         missing: "drop" or "error".
         label_columns: See `RawTexts`.
         class_names: See `RawTexts`.
+        na_values: See `Sieve`.
 
     Raises:
         DataError: No rows, or none that can be used; `missing` is "error" and there
             are unusable ones; a text is not a str; labels have no usable type.
     """
-    import pandas as pd
-
-    sieve = Sieve(source, missing)
+    sieve = Sieve(source, missing, na_values)
     texts: list[Any] = []
-    labels, rows = [], []
+    labels, written, rows = [], [], []
     for block in blocks:
         kept, of_kept, found = sieve.keep(block)
         texts += kept
         rows.append(found)
         if of_kept is not None:
             labels.append(of_kept)
-    values = None
+            written.append(block.written)
+    values, as_written = None, False
     if texts and labels:
-        joined = labels[0] if len(labels) == 1 else pd.concat(labels, ignore_index=True)
-        values = label_array(joined, sieve.problems)
+        values, as_written = joined_labels(labels, written, sieve.problems)
     sieve.finish()
-    return RawTexts(texts, values, label_columns, class_names, source, rows=np.concatenate(rows))
+    found = np.concatenate(rows)
+    if values is not None and values.ndim == 2 and values.shape[1] != len(label_columns):
+        label_columns = ()  # one of lists: its name is none of a label
+    return RawTexts(
+        texts, values, label_columns, class_names, source, written=as_written, rows=found
+    )
 
 
-def _any_missing(frame: pd.DataFrame) -> np.ndarray:
-    """Returns bool [n]: rows with a cell that is None, NaN, pd.NA or a str of whitespace."""
+def _any_missing(frame: pd.DataFrame, na_values: NaValues) -> np.ndarray:
+    """Returns bool [n]: rows with a cell that is None, NaN, pd.NA, only whitespace or marked so."""
     found = frame.isna().to_numpy().any(axis=1)
-    for i in range(frame.shape[1]):
+    for i, name in enumerate(frame.columns):
         column = frame.iloc[:, i]
         if column.dtype.kind == "O":  # numbers and the like cannot be blank
-            blank = (isinstance(value, str) and not value.strip() for value in column)
-            found |= np.fromiter(blank, bool, len(column))
+            cells = column.tolist()
+            found |= np.array([isinstance(v, str) and (not v or v.isspace()) for v in cells], bool)
+        listed = na_values.get(name, ()) if isinstance(na_values, Mapping) else na_values
+        if listed:
+            marked = column.isin({*listed, *map(str, listed)})
+            found |= marked.to_numpy(dtype=bool, na_value=False)
     return found
-
-
-def label_array(labels: pd.DataFrame, problems: Problems) -> np.ndarray | None:
-    """Returns [n] for one column, [n, k] for k; None after adding a problem."""
-    from pandas.api.types import infer_dtype
-
-    columns = [_values(labels.iloc[:, i]) for i in range(labels.shape[1])]
-    kinds = [infer_dtype(column, skipna=False) for column in columns]
-    if len(columns) == 1:
-        if kinds[0] in NUMBERS:
-            return _numbers(columns[0], kinds, problems)
-        if kinds[0] in ("string", "boolean"):
-            return np.array([str(value) for value in columns[0]], dtype=object)
-        problems.add(
-            f"the labels are of type {kinds[0]} ({_types(columns[0])}); expected all str, all "
-            "integers or all floats."
-        )
-        return None
-    wrong = [i for i, kind in enumerate(kinds) if kind not in NUMBERS and kind != "boolean"]
-    if wrong:
-        first = columns[wrong[0]]
-        problems.add(
-            f"label column {labels.columns[wrong[0]]!r} holds {_types(first)}; with several label "
-            "columns each must hold numbers (0 and 1 for classes)."
-        )
-        return None
-    return _numbers(np.stack(columns, axis=1), kinds, problems)
-
-
-def _values(column: pd.Series) -> np.ndarray:
-    """Returns a column as NumPy's own numbers, or else as objects."""
-    return column.to_numpy(dtype=None if column.dtype in _PLAIN else object)
-
-
-def _numbers(values: np.ndarray, kinds: list[str], problems: Problems) -> np.ndarray | None:
-    """Returns int64 if all values are whole (missing rows had made them floats), else float64."""
-    if INTEGERS.issuperset(kinds):
-        try:
-            return values.astype(np.int64)
-        except OverflowError:
-            problems.add("a label is a whole number of more than 64 bits; give these as strings.")
-            return None
-    floats = values.astype(np.float64)
-    whole = np.isfinite(floats) & (floats == np.rint(floats)) & (np.abs(floats) < 2**53)
-    return floats.astype(np.int64) if whole.all() else floats
-
-
-def _types(column: np.ndarray) -> str:
-    return ", ".join(sorted({type(value).__name__ for value in column}))

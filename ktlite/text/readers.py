@@ -14,7 +14,7 @@ from ktlite._logging import logger
 from ktlite.errors import DataError, Problems, did_you_mean, listing, plural
 from ktlite.text.encodings import decode, detect_encoding
 from ktlite.text.files import CsvFile, check_exists, visible
-from ktlite.text.raw_texts import MISSING_CHOICES, Block, Name, RawTexts, gather
+from ktlite.text.raw_texts import MISSING_CHOICES, Block, Name, NaValues, RawTexts, gather
 from ktlite.text.table import FrameTable, as_names, check_names, read_table_texts
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ def read_csv(
     encoding: str | None = None,
     names: Sequence[Name] | None = None,
     missing: str = "drop",
+    na_values: NaValues = (),
 ) -> RawTexts:
     r"""Reads texts and labels from a CSV, TSV or similar file.
 
-    Texts are read as they stand ("NA" and "007" are texts); the type of a label
-    column is inferred as pandas does. Quotes that do not pair are read as they
-    stand and join no lines. A line with too many fields counts as missing.
+    Texts and labels are read as they stand: "NA" and "007" are texts, and classes. A column of
+    labels is of numbers where all of its cells stand as numbers are written back; see `decided`
+    in `labels.py`. Quotes that do not pair are read as they stand and join no lines. A line with
+    too many fields counts as missing.
 
     Args:
         path: The file.
@@ -52,6 +54,8 @@ def read_csv(
         names: Column names of a file that has no header line.
         missing: "drop" leaves out rows without text or label and warns with their
             number; "error" refuses them.
+        na_values: Cells that stand for a missing value, such as `["NA"]`, beside empty ones; or
+            a dict of them by column.
 
     Raises:
         DataError: With everything that is wrong: no such file or column, no rows,
@@ -69,7 +73,8 @@ def read_csv(
         problems.add(f"sep={sep!r} is not one character such as ',' ';' '|' or '\\t'.")
     check_exists(problems, file, file.is_file(), "file")
     problems.raise_if_any()
-    return read_table_texts(CsvFile(file, sep, encoding, names), texts, labels, missing)
+    table = CsvFile(file, sep, encoding, names)
+    return read_table_texts(table, texts, labels, missing, na_values)
 
 
 def read_frame(
@@ -276,7 +281,9 @@ def _label_frame(labels: Any, problems: Problems) -> pd.DataFrame | None:
         problems.add(f"labels must be [n] or [n, k], got an array of shape {labels.shape}.")
         return None
     rows = list(labels)
-    if not any(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+    lists = [isinstance(row, (list, tuple, np.ndarray)) for row in rows]
+    names = all(lists) and any(isinstance(item, str) for row in rows for item in row)
+    if names or not any(lists):  # names of the classes of each text, or a label each
         return pd.DataFrame({"label": pd.Series(rows, dtype=object)})
     widths = {np.size(row) for row in rows}
     if len(widths) > 1 or 0 in widths:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ktlite.errors import DataError, Problems
 from ktlite.text.dataset import TextDataset
+from ktlite.text.labels import settled
 from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.sources import source_of
 from ktlite.text.table import is_tabular
@@ -22,6 +23,7 @@ def read_for(
     encoding: str | None = None,
     names: Sequence[Any] | None = None,
     missing: str = "drop",
+    na_values: Any = None,
     source: str = "data",
     where: str = "validate",
     verbose: int = 0,
@@ -41,6 +43,8 @@ def read_for(
         names: Column names of CSV files without a header row. Default: likewise.
         missing: `"drop"` leaves out rows without text or label and says how many;
             `"error"` refuses them.
+        na_values: Cells that stand for a missing value, as for `get_learner`. Default: as the
+            training data was read.
         source: What to call data that has no name of its own.
         where: What was called, for messages.
         verbose: 1 shows a progress bar.
@@ -63,6 +67,7 @@ def read_for(
         "sep": sep,
         "encoding": encoding,
         "names": names,
+        "na_values": na_values,
     }
     known = preproc.reading
     options = {k: known.get(k) if value is None else value for k, value in given.items()}
@@ -76,9 +81,12 @@ def read_for(
     problems.choice("missing", missing, ("drop", "error"))
     problems.raise_if_any()
     texts, labels = options.pop("text_column"), options.pop("label_columns")
+    if not is_tabular(data):
+        options["na_values"] = na_values  # of a table
     raw = kind.read(data, texts, labels, source=source, missing=missing, **options)
     if raw.labels is None:
         raise DataError(f"{raw.source}: there are no labels; name the label_columns.")
+    (raw,) = settled(preproc.task, (), raw)
     return preproc.dataset(raw, verbose=verbose)
 
 

@@ -14,7 +14,7 @@ from ktlite.text import groups, squad
 from ktlite.text.files import open_table
 from ktlite.text.readers import RawTexts, read_arrays, read_folder
 from ktlite.text.spans import read_spans
-from ktlite.text.table import as_names, is_tabular, read_table_texts
+from ktlite.text.table import as_names, check_na_values, is_tabular, read_table_texts
 from ktlite.text.tagged import (
     read_columns,
     read_conllu,
@@ -50,15 +50,15 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
             a folder of class folders, a data frame, a `datasets.Dataset`, or (texts, labels).
         text_column: Name of the text column, or two names.
         label_columns: Name or names of the label columns.
-        **options: `sep`, `encoding`, `names`, `missing`, `source`; `store`, a `TokenStore` that
-            reads the data and tokenises it to disk.
+        **options: `sep`, `encoding`, `names`, `missing`, `na_values`, `source`; `store`, a
+            `TokenStore` that reads the data and tokenises it to disk.
 
     Raises:
         DataError: If the data cannot be read.
         ArgumentError: If it is of another kind, or columns are not named.
     """
     source, store = options.pop("source"), options.pop("store", None)
-    missing = options.pop("missing")
+    missing, na_values = options.pop("missing"), options.pop("na_values", None) or ()
     tabular = is_tabular(data)
     problems = Problems("get_learner")
     problems.add_unless(
@@ -66,6 +66,7 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
         f"cache_folder= keeps the tokens of a file, a DataFrame or a Dataset; {source} is another "
         "kind of data: leave cache_folder out.",
     )
+    check_na_values(problems, na_values, tabular, source)
     if not tabular:
         problems.raise_if_any()
         if isinstance(data, (tuple, list)) and len(data) == 2:
@@ -85,7 +86,7 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     texts, labels = as_names(text_column), as_names(label_columns)
     table = open_table(data, source, whole=store is None, **options)
     read = read_table_texts if store is None else store.read
-    raw: RawTexts = read(table, texts, labels, missing)
+    raw: RawTexts = read(table, texts, labels, missing, na_values)
     return raw
 
 
@@ -106,13 +107,15 @@ def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: 
         ArgumentError: If it is of another kind.
     """
     source, encoding = options["source"], options["encoding"]
+    problems = Problems("get_learner")
+    check_na_values(problems, options.get("na_values"), False, source)
+    problems.raise_if_any()
     if isinstance(data, (tuple, list)) and len(data) == 2:
         return read_tag_arrays(*data, source=source)
     given = {"word_column": text_column, "tag_column": label_columns}
     columns = {name: value for name, value in given.items() if value is not None}
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         return read_tag_frame(data, **columns, source=source)
-    problems = Problems("get_learner")
     problems.add_unless(
         isinstance(data, (str, os.PathLike)),
         f"{source} is of type {type(data).__name__}; expected {SOURCES['tagged'].expected}.",

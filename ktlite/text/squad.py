@@ -15,6 +15,7 @@ from ktlite.errors import DataError, Problems, did_you_mean, listing
 from ktlite.tasks.answers import Answer
 from ktlite.tasks.question_answering import as_question
 from ktlite.text.raw_texts import RawTexts
+from ktlite.text.table import check_na_values
 from ktlite.text.tagged import SHOWN, file_content
 
 QUESTION, CONTEXT = "question", "context"
@@ -58,6 +59,9 @@ def read_any_questions(data: Any, text_column: Any, label_columns: Any, **option
         DataError: If the data cannot be read; the message names the rows that are wrong.
     """
     source, encoding = options["source"], options.get("encoding")
+    problems = Problems("get_learner")
+    check_na_values(problems, options.get("na_values"), False, source)
+    problems.raise_if_any()
     columns = _Columns.of(text_column, label_columns)
     if isinstance(data, (str, os.PathLike)):
         return read_squad(data, columns, encoding=encoding)

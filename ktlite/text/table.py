@@ -6,13 +6,13 @@ import abc
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ktlite.errors import DataError, Problems, did_you_mean, listing, plural
-from ktlite.text.raw_texts import MISSING_CHOICES, Block, Name, RawTexts, gather
+from ktlite.text.raw_texts import MISSING_CHOICES, Block, Name, NaValues, RawTexts, gather
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,9 @@ class Table(abc.ABC):
         return None
 
 
-def read_table_texts(table: Table, texts: Names, labels: Names, missing: str) -> RawTexts:
+def read_table_texts(
+    table: Table, texts: Names, labels: Names, missing: str, na_values: NaValues = ()
+) -> RawTexts:
     """Reads the whole of a table into memory.
 
     Raises:
@@ -71,6 +73,7 @@ def read_table_texts(table: Table, texts: Names, labels: Names, missing: str) ->
         missing=missing,
         label_columns=labels,
         class_names=table.class_names(labels),
+        na_values=na_values,
     )
 
 
@@ -220,6 +223,23 @@ def check_names(problems: Problems, texts: Names, labels: Names, missing: str) -
     for name, count in Counter((*texts, *labels)).items():
         if count > 1:
             problems.add(f"column {name!r} is asked for {count} times, as a text or a label.")
+
+
+def check_na_values(problems: Problems, na_values: Any, tabular: bool, source: str) -> None:
+    """Records what is wrong with the cells that are said to stand for a missing value."""
+    if not na_values:
+        return
+    listed = list(na_values.values()) if isinstance(na_values, Mapping) else [na_values]
+    problems.add_unless(
+        all(isinstance(cells, (list, tuple, set)) for cells in listed),
+        f"na_values={na_values!r}; expected a list of cells that stand for a missing value, such "
+        "as ['NA'], or a dict of such lists by column.",
+    )
+    problems.add_unless(
+        tabular,
+        f"na_values= goes with tables of texts and labels; {source} is another kind of data: leave "
+        "it out.",
+    )
 
 
 def _check_are_there(problems: Problems, table: Table, texts: Names, labels: Names) -> None:

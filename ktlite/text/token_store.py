@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from ktlite._progress import progress
 from ktlite.batching import Encodings
 from ktlite.errors import DataError
 from ktlite.storage import atomic_folder, sha256
+from ktlite.tasks.arrays import ragged
 from ktlite.text.array_files import ArrayFiles, map_arrays
-from ktlite.text.raw_texts import RawTexts, Sieve, label_array
+from ktlite.text.labels import joined_labels
+from ktlite.text.raw_texts import NaValues, RawTexts, Sieve
 from ktlite.text.stored_texts import StoredTexts
 from ktlite.text.table import Names, Table, check_columns
 from ktlite.text.tokenizer import Tokenizer
 
 _FACTS = "tokens.json"
-_SCHEMA = 1
+_SCHEMA = 2
 _KINDS = {
     "types": "int8",  # of tokens; empty where all are 0
     "offsets": "int64",  # where each row starts in `ids`, and where the last one ends
@@ -65,7 +68,9 @@ class TokenStore:
         self.tokenizer = tokenizer
         self.verbose = verbose
 
-    def read(self, table: Table, texts: Names, labels: Names, missing: str) -> RawTexts:
+    def read(
+        self, table: Table, texts: Names, labels: Names, missing: str, na_values: NaValues = ()
+    ) -> RawTexts:
         """Returns all texts of a table that can be used, with their tokens.
 
         Args:
@@ -73,6 +78,7 @@ class TokenStore:
             texts: Columns of the texts.
             labels: Columns of the labels.
             missing: `"drop"` or `"error"`, as for `read_csv`.
+            na_values: As for `read_csv`.
 
         Raises:
             DataError: As `read_csv`; if the folder cannot be written, or its disk is full; if
@@ -84,7 +90,8 @@ class TokenStore:
             "table": table.identity(),
             "columns": [list(texts), list(labels)],
             "missing": missing,
-            "tokenizer": _digest(self.tokenizer),
+            "na_values": na_values,
+            "tokenizer": self._digest,
             "maxlen": self.tokenizer.maxlen,
             "stride": self.tokenizer.stride,
         }
@@ -95,7 +102,9 @@ class TokenStore:
         state, facts = table.state(wanted), _facts(place)
         if state is None or facts.get("state") != state:
             with _disk_errors(place), atomic_folder(place, replace=_is_ours) as new:
-                facts = self._write(new, table, texts, labels, missing)
+                facts = self._write(
+                    new, table, texts, labels, Sieve(table.source, missing, na_values)
+                )
                 if table.state(wanted) != state:
                     raise DataError(f"{table.source} has changed while it was read.")
                 (new / _FACTS).write_text(json.dumps({**facts, "state": state}), encoding="utf-8")
@@ -107,10 +116,9 @@ class TokenStore:
         return self._open(place, table, labels)
 
     def _write(
-        self, folder: Path, table: Table, texts: Names, labels: Names, missing: str
+        self, folder: Path, table: Table, texts: Names, labels: Names, sieve: Sieve
     ) -> dict[str, Any]:
         """Writes the arrays; returns what else there is to know."""
-        sieve = Sieve(table.source, missing)
         targets = _Labels()
         kinds = {**_KINDS, "ids": self._ids_kind}
         tokens, size, any_type = 0, 0, False
@@ -141,14 +149,15 @@ class TokenStore:
                     size = int(ends[-1])
                     files.add("rows", rows)
                     if of_kept is not None:
-                        targets.add(of_kept)
+                        targets.add(of_kept, block.written)
         finally:
             bar.close()
         if not any_type:
             os.truncate(folder / "types", 0)
-        found = targets.joined(sieve) if sieve.kept else None
+        found, written = targets.joined(sieve) if sieve.kept else (None, False)
         left_out = sieve.finish()
         facts: dict[str, Any] = {"texts": sieve.kept, "size": len(texts), "left_out": left_out}
+        facts["written"] = written
         if found is None:
             return facts
         if found.dtype == object:
@@ -162,6 +171,13 @@ class TokenStore:
         except DataError as error:
             raise DataError(f"{source}, rows {rows[0]:,} to {rows[-1]:,}: {error}") from error
 
+    @cached_property
+    def _digest(self) -> dict[str, str]:
+        """The SHA-256 of each of the tokenizer's files."""
+        with tempfile.TemporaryDirectory(prefix="ktlite-") as folder:
+            self.tokenizer.save(Path(folder))
+            return {file.name: sha256(file) for file in sorted(Path(folder).iterdir())}
+
     @property
     def _ids_kind(self) -> str:
         return "uint16" if self.tokenizer.vocab_size <= 1 << 16 else "int32"
@@ -173,7 +189,7 @@ class TokenStore:
         if (place / "labels.npy").is_file():
             values = np.load(place / "labels.npy", allow_pickle=False)
         if "classes" in facts:
-            values = np.array(facts["classes"], object)[values]
+            values = ragged(facts["classes"])[values]
         encodings = Encodings(
             ids=arrays["ids"],
             offsets=arrays["offsets"],
@@ -185,10 +201,11 @@ class TokenStore:
         return RawTexts(
             StoredTexts(arrays["content"], arrays["ends"], facts["size"]),
             values,
-            labels,
+            labels if values is None or values.ndim == 1 or values.shape[1] == len(labels) else (),
             table.class_names(labels),
             table.source,
             encodings,
+            facts["written"],
             rows=arrays["rows"],
         )
 
@@ -198,11 +215,13 @@ class _Labels:
 
     def __init__(self) -> None:
         self._frames: list[Any] = []
+        self._written: list[bool] = []
         self._known: dict[str, str] = {}
 
-    def add(self, frame: Any) -> None:
+    def add(self, frame: Any, written: bool) -> None:
         import pandas as pd
 
+        self._written.append(written)
         columns = {}
         for number in range(frame.shape[1]):
             column = frame.iloc[:, number].infer_objects()
@@ -213,28 +232,20 @@ class _Labels:
             columns[number] = column.reset_index(drop=True)
         self._frames.append(pd.DataFrame(columns).set_axis(frame.columns, axis=1))
 
-    def joined(self, sieve: Sieve) -> np.ndarray | None:
-        """Returns the labels of all texts; None after adding a problem, or without labels."""
-        import pandas as pd
-
+    def joined(self, sieve: Sieve) -> tuple[np.ndarray | None, bool]:
+        """Returns the labels of all texts, and whether they are as written; see `RawTexts`."""
         if not self._frames:
-            return None
-        return label_array(pd.concat(self._frames, ignore_index=True), sieve.problems)
+            return None, False
+        return joined_labels(self._frames, self._written, sieve.problems)
 
 
-def _coded(labels: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Returns the different labels, and the number of each row's."""
+def _coded(labels: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    """Returns the different labels, str or lists of them, and the number of each row's."""
     import pandas as pd
 
-    codes, classes = pd.factorize(labels)
-    return list(classes), codes.astype("int32")
-
-
-def _digest(tokenizer: Tokenizer) -> dict[str, str]:
-    """Returns the SHA-256 of each of a tokenizer's files."""
-    with tempfile.TemporaryDirectory(prefix="ktlite-") as folder:
-        tokenizer.save(Path(folder))
-        return {file.name: sha256(file) for file in sorted(Path(folder).iterdir())}
+    lists = isinstance(labels[0], list)
+    codes, classes = pd.factorize(ragged([tuple(row) for row in labels]) if lists else labels)
+    return [list(row) if lists else row for row in classes], codes.astype("int32")
 
 
 def _facts(place: Path) -> dict[str, Any]:

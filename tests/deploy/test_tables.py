@@ -245,5 +245,5 @@ def test_predictions_of_other_types_become_json() -> None:
 )
 def test_rows_are_those_that_training_reads(text: str, sep: str) -> None:
     text = text.replace(",", sep)
-    frame = read_table(text, sep, 2, strings=(0, 1), inferred=()).frame
+    frame = read_table(text, sep, 2, (0, 1)).frame
     assert read_rows(text, sep, 2) == (frame.to_numpy().tolist(), 0)

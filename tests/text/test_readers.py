@@ -70,14 +70,38 @@ def test_csv_texts_stand_as_they_are(tmp_path: Path) -> None:
     [
         (["1", "0", "5"], [1, 0, 5], np.int64),
         (["1", "", "5"], [1, 5], np.int64),
-        (["1.0", "0.0", "1.0"], [1, 0, 1], np.int64),
-        (["1.0", "0.5", "NA"], [1.0, 0.5], np.float64),
-        (["pos", "neg", "7"], ["pos", "neg", "7"], object),
-        (["True", "False", ""], ["True", "False"], object),
-        (["1", "pos", "2"], ["1", "pos", "2"], object),
+        (["-1", "0", f"{2**63 - 1}"], [-1, 0, 2**63 - 1], np.int64),
+        (["1.0", "0.5", ""], [1.0, 0.5], np.float64),
+        (["1.0", "0.0", "1.0"], [1.0, 0.0, 1.0], np.float64),
+        (["-1.5", "1e-05", "0.1"], [-1.5, 1e-05, 0.1], np.float64),
+        # All else is what stands there: something of it would be lost as a number.
+        *(
+            (cells, cells, object)
+            for cells in (
+                ["pos", "neg", "7"],
+                ["True", "False", "True"],
+                ["true", "false", "TRUE"],
+                ["007", "010", "100"],
+                ["3.9", "3.10", "3.11"],
+                ["1e5", "2e5", "3e5"],
+                ["+1", "2", "3"],
+                ["-0", "0", "1"],
+                ["1", "0.5", "2"],
+                ["1_000", "2_000", "1"],
+                ["inf", "-inf", "nan"],
+                ["NA", "None", "null"],
+                ["NaN", "N/A", "#N/A"],
+                ["2024-01-31", "2024-02-01", "2024-03-01"],
+                [" 1", "1 ", "1"],
+                ["\u0661", "\u0662", "\u0663"],  # digits, but not ours
+                [f"{2**63}", "1", "2"],
+                [f"{2**53 + 1}.0", "1.5", "2.5"],
+                ["0x10", "1", "2"],
+            )
+        ),
     ],
 )
-def test_csv_label_column_gets_its_natural_dtype(
+def test_csv_labels_are_numbers_where_these_write_back_as_they_stood(
     tmp_path: Path, cells: list[str], expected: list[Any], dtype: Any
 ) -> None:
     file = write(tmp_path, "text,label\n" + "".join(f"t,{cell}\n" for cell in cells))
@@ -529,7 +553,7 @@ def test_array_of_tuples_is_pairs(texts: Any) -> None:
         ([("a", "b", "c")], None, r"row 0 of texts is \('a', 'b', 'c'\)"),
         (["a"], "b", "labels must be a sequence, got str"),
         (["a", "b"], [[1], [1, 2]], "label rows have 1, 2 values.*multi-hot"),
-        (["a", "b"], [["x", "y"], ["z", "x"]], "label column 0 holds str"),
+        (["a", "b"], [["x", "y"], ["z", 1]], "lists of 2 values .int, str.*names of each text's"),
         (["a"], np.zeros((1, 2, 3)), r"array of shape \(1, 2, 3\)"),
         (["a", "b"], [1, "x"], r"\(int, str\)"),
     ],
