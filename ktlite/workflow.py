@@ -14,7 +14,8 @@ from ktlite.cards import described
 from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task, find_task
-from ktlite.text.loaders import DEFAULT_SEED, prepare
+from ktlite.text.loaders import DEFAULT_SEED
+from ktlite.text.preparing import prepare
 from ktlite.text.reading import as_given
 from ktlite.text.sources import mistaken_texts, source_of
 from ktlite.text.table import is_tabular
