@@ -22,7 +22,7 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,12 +184,21 @@ def inside(folder: str) -> Iterator[None]:
         os.chdir(before)
 
 
-def run_all(log: bool = False) -> dict[str, list[dict[str, str]]]:
-    """Runs all tutorials; returns what became of each cell."""
+def run_all(
+    names: Collection[str] | None = None, log: bool = False
+) -> dict[str, list[dict[str, str]]]:
+    """Runs tutorials; returns what became of each cell.
+
+    Args:
+        names: Which. Default: all.
+        log: Show each cell as it is done.
+    """
     found: dict[str, list[dict[str, str]]] = {}
     with tempfile.TemporaryDirectory() as top, inside(top):
         data = make_data()
         for tutorial in read_cells():
+            if names is not None and tutorial["name"] not in names:
+                continue
             # Each in a folder of its own, with the data.
             work = Path(top, re.sub(r"\W+", "-", tutorial["name"]))
             work.mkdir()
@@ -262,12 +271,13 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     parser.add_argument("--save", type=Path, help="write what each cell did, as JSON")
     parser.add_argument("--before", type=Path, help="what --save wrote for an earlier version")
+    parser.add_argument("--only", action="append", help="a tutorial's name; may be repeated")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         os.environ.update(HF_HUB_CACHE=cache, HF_HUB_OFFLINE="1", MPLBACKEND="Agg")
         logging.getLogger("ktlite").setLevel(logging.ERROR)
         make_hub(Path(cache))
-        found = run_all(log=True)
+        found = run_all(options.only, log=True)
     if options.save:
         short = {n: [{k: c[k] for k in ("kind",)} for c in cells] for n, cells in found.items()}
         options.save.write_text(json.dumps(short, indent=1) + "\n")

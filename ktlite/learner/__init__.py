@@ -101,7 +101,7 @@ class Learner(Reporting, Sizing, Budget, Hinted):
 
     def print_layers(self) -> None:
         """Shows the layer groups: number, name, whether they train, parameters."""
-        results.info("%s", freezing.describe_layers(self.model))
+        results.info("layer groups\n%s", freezing.describe_layers(self.model))
 
     def set_model(self, model: Any) -> None:
         """Replaces the model; the data stays."""
