@@ -16,12 +16,15 @@ import numpy as np
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
 from ktlite._version import __version__
+from ktlite.deploy.serving import answers
 from ktlite.deploy.serving import metrics as prometheus
+from ktlite.deploy.serving.answers import problems
 from ktlite.deploy.serving.limits import Limits
 from ktlite.deploy.serving.middleware import Observed, WholeBody
 from ktlite.deploy.serving.requests import Explain, Proba
@@ -105,7 +108,9 @@ def create_app(
             counted.waiting(service.in_flight)
         return Response(content, media_type="application/json")
 
-    def texts_in(path: str, work: Callable[[bytes], Any], schema: type[BaseModel]) -> None:
+    def texts_in(
+        path: str, work: Callable[[bytes], Any], schema: type[BaseModel], answered: type[BaseModel]
+    ) -> None:
         """Adds a route that takes texts."""
         content = {"application/json": {"schema": schema.model_json_schema()}}
 
@@ -122,19 +127,31 @@ def create_app(
             methods=["POST"],
             name=path[1:],
             dependencies=protected,
+            response_model=answered,  # for /docs: a Response goes out as it is
+            responses=problems(400, 401, 408, 413, 415, 422, 503, 504),
             openapi_extra={"requestBody": {"required": True, "content": content}},
         )
 
-    texts_in("/predict", service.predict, service.Predict)
-    texts_in("/predict_proba", service.predict_proba, Proba)
-    texts_in("/explain", service.explain, Explain)
+    texts_in("/predict", service.predict, service.Predict, answers.Predictions)
+    texts_in("/predict_proba", service.predict_proba, Proba, answers.Probabilities)
+    texts_in("/explain", service.explain, Explain, answers.Explanation)
 
-    @app.get("/info", dependencies=protected)
+    @app.get(
+        "/info",
+        dependencies=protected,
+        response_model=answers.Info,
+        responses=problems(401, 503, 504),
+    )
     async def info() -> Response:
         """Returns what the predictor is, and what it takes."""
         return await in_thread(service.info)
 
-    @app.post("/reload", dependencies=protected)
+    @app.post(
+        "/reload",
+        dependencies=protected,
+        response_model=answers.Info,
+        responses=problems(401, 403, 409, 500, 503, 504),
+    )
     async def reload() -> Response:
         """Loads the predictor's folder anew, without dropping a request. Needs an API key."""
         if api_key is None:
@@ -145,19 +162,28 @@ def create_app(
 
     app.state.reload = service.reload  # of several processes, `serve` puts in what tells them all
 
-    @app.get("/health")
+    @app.get("/health", response_model=answers.Status)
     def health() -> dict[str, str]:
         """Says that the server lives."""
         return {"status": "alive"}
 
-    @app.get("/health/ready")
+    @app.get(
+        "/health/ready",
+        response_model=answers.Status,
+        responses={503: {"model": answers.Status, "description": "the model does not answer"}},
+    )
     def ready() -> JSONResponse:
         """Says whether to send requests: 503 where the model does not answer."""
         if service.stuck:
             return JSONResponse({"status": "the model does not answer"}, 503)
         return JSONResponse({"status": "ready"})
 
-    @app.get("/metrics", dependencies=protected)
+    @app.get(
+        "/metrics",
+        dependencies=protected,
+        response_class=PlainTextResponse,
+        responses=problems(401),
+    )
     def metrics() -> Response:
         """Returns counts of requests and batches, in Prometheus' format."""
         return Response(counted.text(), media_type=prometheus.CONTENT_TYPE)
@@ -166,7 +192,21 @@ def create_app(
         _add_file(app, path, file)
     for file in sorted(f.name for f in _PAGE.iterdir() if f.suffix in (".js", ".css", ".svg")):
         _add_file(app, f"/{file}", file)
+    _add_heads(app)
     return app
+
+
+def _add_heads(app: FastAPI) -> None:
+    """Makes every route that is got answer to HEAD, too, as monitors and proxies ask."""
+    for route in [r for r in app.routes if isinstance(r, APIRoute) and "GET" in r.methods]:
+        app.add_api_route(
+            route.path,
+            route.endpoint,
+            methods=["HEAD"],
+            dependencies=route.dependencies,
+            response_model=None,
+            include_in_schema=False,
+        )
 
 
 def _add_file(app: FastAPI, path: str, name: str) -> None:

@@ -26,11 +26,18 @@ from ktlite.deploy.serving.requests import (
 )
 from ktlite.errors import KtliteError
 from ktlite.predictor import Predictor
+from ktlite.text.familiarity import Familiarity
 
 
 class _Loaded(NamedTuple):
     predictor: Predictor
     since: str
+    familiarity: Familiarity
+
+    @classmethod
+    def of(cls, predictor: Predictor) -> _Loaded:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        return cls(predictor, now, Familiarity(predictor.preproc.tokenizer))
 
 
 class Service:
@@ -55,7 +62,7 @@ class Service:
         self.limits, self.name = limits, name
         self.in_flight = 0
         self._load, self._loading = load, threading.Lock()
-        self._now = _Loaded(predictor, _now())
+        self._now = _Loaded.of(predictor)
         self.Predict = predict_model(predictor.predict, predictor.preproc.task.predict)
         self._batches = Batcher(
             most=limits.batch,
@@ -77,7 +84,8 @@ class Service:
         options = parse(body, self.Predict)
         predictor = self._now.predictor
         texts = self._examples(predictor, options.pop("texts"))
-        return {"predictions": self._batched(predictor).predict(texts, **options)}
+        predictions = self._batched(predictor).predict(texts, **options)
+        return {"predictions": predictions, **self._remarks(texts)}
 
     def predict_proba(self, body: bytes) -> dict[str, Any]:
         """Returns probabilities, and the classes in their order."""
@@ -86,6 +94,7 @@ class Service:
         return {
             "classes": predictor.get_classes(),
             "probabilities": self._batched(predictor).predict_proba(texts),
+            **self._remarks(texts),
         }
 
     def explain(self, body: bytes) -> dict[str, Any]:
@@ -103,7 +112,7 @@ class Service:
 
     def info(self) -> dict[str, Any]:
         """Returns what the predictor is."""
-        predictor, since = self._now
+        predictor, since, _ = self._now
         task = predictor.preproc.task
         return {
             "name": self.name,
@@ -143,7 +152,7 @@ class Service:
             if old != new:
                 raise HTTPException(409, f"the folder now holds a predictor of {new}; this server "
                                          f"was started for {old}: restart it.")  # fmt: skip
-            self._now = _Loaded(predictor, _now())
+            self._now = _Loaded.of(predictor)
         logger.info("reloaded %s", self.name)
         return self.info()
 
@@ -151,6 +160,14 @@ class Service:
         words = predictor.preproc.task.reads == "tagged"
         examples, single = examples_of(texts, self.limits, words=words)
         return examples[0] if single else examples
+
+    def _remarks(self, texts: Any) -> dict[str, Any]:
+        """Returns what there is to say of texts that the tokenizer hardly knows; mostly nothing."""
+        many = texts if isinstance(texts, list) else [texts]
+        found = self._now.familiarity.remarks([" ".join(parts_of(text)) for text in many])
+        if not any(found):
+            return {}
+        return {"remarks": found if isinstance(texts, list) else found[0]}
 
     def _batched(self, predictor: Predictor) -> Predictor:
         """Returns a predictor that gets its logits together with the texts of other requests."""
@@ -167,7 +184,3 @@ class Service:
 def _cost(example: Any) -> int:
     """Returns how many short texts an example counts as: a long one may be read in windows."""
     return 1 + sum(len(part) for part in parts_of(example)) // SHORT
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

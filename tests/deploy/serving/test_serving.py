@@ -144,6 +144,54 @@ def test_interface_is_described_with_the_options_of_the_task(
     content = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert {"texts", "n_best", "return_offsets"} <= set(content["schema"]["properties"])
     assert {"/predict_proba", "/explain", "/reload", "/info", "/metrics"} <= set(paths)
+    assert all("head" not in methods for methods in paths.values())
+
+
+@pytest.mark.parametrize("task", ["classification", "question-answering"])
+def test_answers_have_the_shape_that_is_described(
+    serving: Start, predictors: Get, task: str
+) -> None:
+    client = serving(predictors(task))
+    api = client.get("/openapi.json").json
+    texts: Any = QUESTION if task == "question-answering" else "房间很好"
+    asked = {"/predict": {"texts": texts}, "/predict_proba": {"texts": texts},
+             "/explain": {"text": texts}}  # fmt: skip
+    answers = {path: client.post(path, content).json for path, content in asked.items()}
+    answers |= {path: client.get(path).json for path in ("/info", "/health", "/health/ready")}
+    for path, answer in answers.items():
+        if "detail" in answer:
+            continue  # of questions there are no probabilities
+        ((_, details),) = api["paths"][path].items()
+        reference = details["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+        schema = api["components"]["schemas"][reference.rpartition("/")[2]]
+        assert set(schema.get("required", ())) <= set(answer) <= set(schema["properties"]), path
+    problem = client.post("/predict", {}).json
+    refused = api["paths"]["/predict"]["post"]["responses"]["422"]["content"]["application/json"]
+    assert refused["schema"]["$ref"].endswith("/Problem")
+    assert set(problem) == {"detail"}
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/info", "/metrics", "/", "/docs"])
+def test_head_is_answered_without_a_body(serving: Start, predictors: Get, path: str) -> None:
+    client = serving(predictors("classification"), api_key="k")
+    got, asked = (client.ask(method, path, X_API_Key="k") for method in ("GET", "HEAD"))
+    assert (asked.status, asked.body) == (200, b"")
+    assert asked.headers["content-type"] == got.headers["content-type"]
+    if path in ("/info", "/metrics"):
+        assert client.ask("HEAD", path).status == 401
+
+
+def test_texts_that_the_tokenizer_hardly_knows_are_remarked(
+    serving: Start, predictors: Get
+) -> None:
+    client = serving(predictors("classification"))
+    texts = ["The film was great!", "ⴰⵣⵓⵍ ⴼⵍⵍⴰⵡⵏ ⴰⵣⵓⵍ"]
+    for path in ("/predict", "/predict_proba"):
+        known, unknown = client.post(path, {"texts": texts}).json["remarks"]
+        assert known is None
+        assert "are unknown to this model's tokenizer" in unknown
+        assert client.post(path, {"texts": texts[1]}).json["remarks"] == unknown
+        assert "remarks" not in client.post(path, {"texts": texts[:1]}).json
 
 
 # What is refused

@@ -159,20 +159,21 @@ async function predict(examples, progress = () => {}) {
   const signal = (stop = new AbortController()).signal;
   const there = examples.flatMap((example, i) => (example === null ? [] : [i]));
   const size = Math.min(64, info.limits.texts);
-  const found = examples.map(() => null);
+  const found = examples.map(() => null), remarked = examples.map(() => null);
   results = [];
   complain("");
   try {
     for (let at = 0; at < there.length; at += size) {
       progress(at, there.length);
       const part = there.slice(at, at + size);
-      const outcomes = await kind.ask(part.map((i) => examples[i]), info, signal);
-      part.forEach((i, j) => { found[i] = outcomes[j]; });
+      const { outcomes, remarks = [] } = await kind.ask(part.map((i) => examples[i]), info, signal);
+      part.forEach((i, j) => { found[i] = outcomes[j]; remarked[i] = remarks[j] ?? null; });
     }
   } catch (error) {
     if (error.name !== "AbortError") complain(error.message);
   }
-  results = examples.map((example, i) => ({ example, outcome: found[i], source: table?.rows[i] }));
+  results = examples.map((example, i) =>
+    ({ example, outcome: found[i], remark: remarked[i], source: table?.rows[i] }));
   show();
 }
 
@@ -180,12 +181,13 @@ function show() {
   const done = results.filter(({ outcome }) => outcome !== null);
   $("results").hidden = !done.length;
   if (!done.length) return;
-  $("rows").replaceChildren(...done.slice(0, SHOWN).map(({ example, outcome }) => {
+  $("rows").replaceChildren(...done.slice(0, SHOWN).map(({ example, outcome, remark }) => {
     const item = element("li");
     const parts = kind.show(example, outcome, info);
     const last = parts.pop();
     const button = info.takes === "groups" ? "" : explainer(example, item);
     item.append(...parts, element("div", { className: "outcome" }, last, button));
+    if (remark) item.append(element("p", { className: "remark" }, `Not to be trusted: ${remark}.`));
     unfold(item);
     return item;
   }));

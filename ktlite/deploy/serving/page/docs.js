@@ -8,15 +8,29 @@ const kindOf = (schema) => {
   return schema.type ?? "any";
 };
 
-function fields({ properties, required = [] }) {
+function fields({ properties, required = [] }, asked = true) {
+  const given = (name, schema) => required.includes(name) ? "required" : `default: ${JSON.stringify(schema.default ?? null)}`;
+  const there = (name, schema) => required.includes(name) ? kindOf(schema) : `${kindOf(schema)}, or missing`;
   const rows = Object.entries(properties).map(([name, schema]) => element("tr", {},
     element("td", {}, element("code", {}, name)),
     element("td", {}, schema.description ?? kindOf(schema)),
-    element("td", {}, required.includes(name) ? "required" : `default: ${JSON.stringify(schema.default ?? null)}`)));
+    element("td", {}, (asked ? given : there)(name, schema))));
   return element("table", {}, ...rows);
 }
 
-function route(path, method, { summary, description, requestBody }) {
+const named = (schema) => (schema?.$ref ? api.components.schemas[schema.$ref.split("/").pop()] : schema);
+
+function answers(responses) {
+  const schema = named(responses["200"]?.content?.["application/json"]?.schema);
+  const problems = Object.entries(responses).filter(([status]) => status !== "200")
+    .map(([status, { description }]) => `${status}: ${description}`).join("; ");
+  return [
+    ...(schema?.properties ? [element("h3", {}, "Answer"), fields(schema, false)] : []),
+    ...(problems ? [element("p", { className: "quiet" }, problems)] : []),
+  ];
+}
+
+function route(path, method, { summary, description, requestBody, responses = {} }) {
   const schema = requestBody?.content["application/json"].schema;
   const example = schema && JSON.stringify({ [schema.required[0]]: "Your text" });
   const post = method === "post" ? " -X POST" : "";
@@ -25,7 +39,8 @@ function route(path, method, { summary, description, requestBody }) {
     element("h2", {}, element("span", { className: "method" }, method.toUpperCase()), element("code", {}, path)),
     element("p", {}, (description ?? summary).split("\n\n")[0].replaceAll("`", "")),
     schema ? fields(schema) : "",
-    element("pre", {}, element("code", {}, command)));
+    element("pre", {}, element("code", {}, command)),
+    ...answers(responses));
 }
 
 const api = await (await fetch("openapi.json")).json();

@@ -72,11 +72,11 @@ const classesWithShares = (row, classes, chosen) =>
 
 const classification = {
   async ask(examples, info, signal) {
-    const { classes, probabilities } = await ask("predict_proba", { texts: examples }, signal);
+    const { classes, probabilities, remarks } = await ask("predict_proba", { texts: examples }, signal);
     if (JSON.stringify(classes) !== JSON.stringify(info.classes)) {
       throw new Error("The server has another model by now, with other classes. Load this page again.");
     }
-    return probabilities;
+    return { outcomes: probabilities, remarks };
   },
   label: (row, info) => info.classes[row.indexOf(Math.max(...row))],
   show: (example, row, info) => [
@@ -95,10 +95,14 @@ const multilabel = {
   values: (row, info) => [info.classes.filter((_, i) => thereIn(info)(row[i], i)).join("; "), ...row],
 };
 
+/** Asks for predictions, with what the server remarks on them. */
+async function predictions(options, signal) {
+  const { predictions: outcomes, remarks } = await ask("predict", options, signal);
+  return { outcomes, remarks };
+}
+
 const plain = {
-  async ask(examples, info, signal) {
-    return (await ask("predict", { texts: examples }, signal)).predictions;
-  },
+  ask: (examples, info, signal) => predictions({ texts: examples }, signal),
   label: () => null,
   show: (example, value) => [...texts(example), element("div", { className: "number" }, JSON.stringify(value))],
   columns: () => ["prediction"],
@@ -124,10 +128,8 @@ const similarity = {
 };
 
 const tagging = {
-  async ask(examples, info, signal) {
-    const options = { texts: examples, merge_tokens: true, return_proba: true };
-    return (await ask("predict", options, signal)).predictions;
-  },
+  ask: (examples, info, signal) =>
+    predictions({ texts: examples, merge_tokens: true, return_proba: true }, signal),
   label: () => null,
   show(example, entities, info) {
     const parts = entities.map(([, type, share, [start, end]]) => ({
@@ -147,10 +149,8 @@ const tagging = {
 };
 
 const answering = {
-  async ask(examples, info, signal) {
-    const options = { texts: examples, return_proba: true, return_offsets: true, n_best: 3 };
-    return (await ask("predict", options, signal)).predictions;
-  },
+  ask: (examples, info, signal) =>
+    predictions({ texts: examples, return_proba: true, return_offsets: true, n_best: 3 }, signal),
   label: () => null,
   show({ question, context }, answers) {
     const [, , [start, end]] = answers[0];

@@ -1,0 +1,113 @@
+"""What the routes answer with, for `/docs` and `/openapi.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+_REMARKS = (
+    "Of each text that the model's tokenizer hardly knows, why; null for the others. Missing where "
+    "there is nothing to say. Do not trust the predictions of such texts."
+)
+
+
+class Predictions(BaseModel):
+    """What `/predict` answers."""
+
+    predictions: Any = Field(
+        description="Of one text its prediction, of a list a list, as Predictor.predict gives them."
+    )
+    remarks: str | list[str | None] | None = Field(None, description=_REMARKS)
+
+
+class Probabilities(BaseModel):
+    """What `/predict_proba` answers."""
+
+    classes: list[Any] = Field(description="The classes, in the order of the probabilities.")
+    probabilities: list[Any] = Field(
+        description="[classes] for one text, [texts, classes] for a list; of a model that tags "
+        "words [words, classes] for each text."
+    )
+    remarks: str | list[str | None] | None = Field(None, description=_REMARKS)
+
+
+class Word(BaseModel):
+    """A word of an explained text."""
+
+    text: int = Field(description="0, or 1 for the second text of a pair.")
+    word: str = Field(description="The word.")
+    start: int = Field(description="Its first character.")
+    end: int = Field(description="The character after its last.")
+
+
+class Explanation(BaseModel):
+    """What `/explain` answers."""
+
+    target: Any = Field(description="What is explained.")
+    prediction: Any = Field(description="What the model says.")
+    probability: float | None = Field(description="Of the target.")
+    method: str = Field(description="How the scores were made.")
+    words: list[Word] = Field(description="The words.")
+    scores: list[float | None] = Field(
+        description="How much each word speaks for the target, in the unit of the model's outputs "
+        "(of classes, logits); null for words that were not looked at."
+    )
+    difference: float = Field(description="What all words together make.")
+    completeness_error: float | None = Field(
+        description="How far the scores' sum is from that, of integrated gradients."
+    )
+
+
+class Allowed(BaseModel):
+    """The largest requests that are taken."""
+
+    texts: int = Field(description="Texts.")
+    characters: int = Field(description="Characters of a text.")
+
+
+class Info(BaseModel):
+    """What `/info` and `/reload` answer."""
+
+    name: str = Field(description="Of the predictor's folder.")
+    task: str = Field(description="What it does.")
+    takes: str = Field(description="What an example is: texts, tagged, questions or groups.")
+    classes: list[Any] = Field(description="The labels, in the order of the probabilities.")
+    options: list[str] = Field(description="What /predict takes beside texts.")
+    settings: dict[str, Any] = Field(description="Of the task.")
+    maxlen: int = Field(description="Tokens of the longest text.")
+    limits: Allowed = Field(description="The largest requests.")
+    loaded: str = Field(description="When the predictor was loaded, in UTC.")
+    ktlite: str = Field(description="The version.")
+
+
+class Status(BaseModel):
+    """What `/health` and `/health/ready` answer."""
+
+    status: str = Field(description="In words.")
+
+
+class Problem(BaseModel):
+    """What is answered where something is wrong."""
+
+    detail: str = Field(description="What is wrong, and what to do.")
+
+
+_WHY = {
+    400: "no JSON, or not UTF-8",
+    401: "the API key is missing or wrong",
+    403: "the server has no API key",
+    408: "the request took too long to arrive",
+    409: "there is nothing to load, or another task",
+    413: "the request is too large",
+    415: "not Content-Type: application/json",
+    422: "no texts, too many, too long, unknown fields, or what the task does not take",
+    500: "the folder does not load",
+    503: "too many requests are waiting, or the model does not answer",
+    504: "no answer in time",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Returns what a route answers where something is wrong, as FastAPI's `responses`."""
+    return {status: {"model": Problem, "description": _WHY[status]} for status in statuses}
