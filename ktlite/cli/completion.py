@@ -46,7 +46,14 @@ def _commands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Argument
 
 
 def _flags(action: argparse.Action) -> Sequence[str]:
+    if action.help == argparse.SUPPRESS:
+        return []
     return [flag for flag in action.option_strings if flag.startswith("--")]
+
+
+def _values(action: argparse.Action) -> list[str]:
+    """Returns the values of an option that there are; none where they cannot be listed."""
+    return [str(value) for value in action.choices or vars(action).get("completes", ())]
 
 
 def _bash(commands: Mapping[str, argparse.ArgumentParser]) -> str:
@@ -55,8 +62,8 @@ def _bash(commands: Mapping[str, argparse.ArgumentParser]) -> str:
         flags = [flag for action in command._actions for flag in _flags(action)]
         options.append(f"            {name}) words={' '.join(flags)!r} ;;")
         for action in command._actions:
-            if action.choices:
-                words = " ".join(map(str, action.choices))
+            if _values(action):
+                words = " ".join(_values(action))
                 patterns = [f'"{name} {flag}"' for flag in action.option_strings or [name]]
                 choices.append(f"        {'|'.join(patterns)}) words={words!r} ;;")
     return _BASH.format(
@@ -72,13 +79,12 @@ def _fish(commands: Mapping[str, argparse.ArgumentParser]) -> str:
         seen = f"-n '__fish_seen_subcommand_from {name}'"
         for action in command._actions:
             takes = "" if action.nargs == 0 else " -r"
-            words = (
-                f" -f -a {_quoted(' '.join(map(str, action.choices)))}" if action.choices else ""
-            )
+            values = _values(action)
+            words = f" -f -a {_quoted(' '.join(values))}" if values else ""
             text = _quoted(str(action.help or "").replace("%%", "%").partition(".")[0])
             for flag in _flags(action):
                 lines.append(f"complete -c ktlite {seen} -l {flag[2:]}{takes}{words} -d {text}")
-            if not action.option_strings and words:
+            if not action.option_strings and words and action.help != argparse.SUPPRESS:
                 lines.append(f"complete -c ktlite {seen}{words} -d {text}")
     return "\n".join(lines)
 

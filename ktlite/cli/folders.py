@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 from ktlite._labels import label_names
 from ktlite._logging import logger
-from ktlite.cli.options import Option, check_free, options_of, without
+from ktlite.cli.options import Option, add_grouped, check_free, options_of, without
+from ktlite.cli.wording import EXPORTING, SERVING
 from ktlite.errors import PredictorError, Problems, listing
 from ktlite.storage import MANIFEST, read_manifest
 
@@ -28,7 +30,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         "Turn a predictor that ktrain saved into one of ktlite's.",
     )
     convert.add_argument("old", metavar="OLD", help="folder that ktrain's predictor.save wrote")
-    convert.add_argument("new", metavar="NEW", help="folder to write")
+    _add_out(convert, "new")
 
     export = add(
         "export",
@@ -36,21 +38,34 @@ def add_commands(add: Callable[..., Any]) -> None:
         "Write a predictor for another runtime, and compare the two.",
     )
     export.add_argument("predictor", metavar="PREDICTOR", help="folder of a saved predictor")
-    export.add_argument("out", metavar="OUT", help="folder to write")
+    _add_out(export, "place")
     own = options_of("predictor/exporting.py", "export", "Exporting")
-    for option in (own["format"], own["quantize"], _OPSET):
-        option.add_to(export)
+    taken = {name: own[name] for name in ("format", "quantize")}
+    add_grouped(export, {**taken, _OPSET.name: _OPSET}, EXPORTING)
 
     serve = add("serve", run_serve, "Serve a predictor over HTTP, with a page to try it on.")
     serve.add_argument("path", metavar="PREDICTOR", help="folder of a saved predictor")
-    for option in _served().values():
-        option.add_to(serve)
+    add_grouped(serve, _served(), SERVING)
 
     compare = add("compare", run_compare, "Set two trained models side by side.")
     for name in ("run1", "run2"):
         compare.add_argument(
             name, metavar=name.upper(), help="folder of a predictor, or a checkpoint_folder"
         )
+
+
+def _add_out(parser: Any, positional: str) -> None:
+    """Adds --out, and the second folder of earlier versions, which is not shown."""
+    parser.add_argument("--out", metavar="FOLDER", help="folder to write")
+    parser.add_argument(positional, nargs="?", help=argparse.SUPPRESS)
+
+
+def _out(args: Any, positional: str) -> str:
+    """Returns the folder to write, however it was given."""
+    given = [path for path in (args.out, getattr(args, positional)) if path is not None]
+    if len(given) != 1:
+        args.parser.error("give the folder to write once: --out FOLDER")
+    return str(given[0])
 
 
 def _served() -> dict[str, Option]:
@@ -85,7 +100,7 @@ def _facts(folder: Path, check: bool) -> dict[str, Any]:
     if not (folder / MANIFEST).is_file():
         kind = "checkpoint" if config else "neither predictor nor checkpoint"
         if any(folder.glob("*.preproc")):
-            kind = f"predictor of ktrain; ktlite convert {folder} NEW"
+            kind = f"predictor of ktrain; ktlite convert {folder} --out NEW"
         return {"kind": kind, **model, "labels": label_names(config), **files}
     manifest = read_manifest(folder) if check else _json(folder / MANIFEST)
     preproc = manifest.get("preprocessor", {})
@@ -125,14 +140,15 @@ def run_convert(args: Any) -> tuple[str, Any]:
     """Converts ktrain's folder."""
     from ktlite.deploy.ktrain_files import convert_ktrain
 
+    out = _out(args, "new")
     problems = Problems("convert")
-    check_free(problems, "NEW", args.new)
+    check_free(problems, "--out", out)
     problems.raise_if_any()
-    predictor = convert_ktrain(args.old, args.new)
+    predictor = convert_ktrain(args.old, out)
     task = predictor.preproc.task
     labels = listing(task.classes)
-    return f"{args.new}: {task.name}{f' of {labels}' if labels else ''}.", {
-        "predictor": args.new,
+    return f"{out}: {task.name}{f' of {labels}' if labels else ''}.", {
+        "predictor": out,
         "task": task.name,
         "labels": task.classes,
     }
@@ -146,9 +162,10 @@ def run_export(args: Any) -> tuple[str, Any]:
     names = ("format", "quantize", _OPSET.name)
     given = {name: vars(args)[name] for name in names if name in vars(args)}
     options = {name: value for name, value in given.items() if name == _OPSET.name}
-    check_export(args.out, given.get("format", "onnx"), given.get("quantize"), options)
+    out = _out(args, "place")
+    check_export(out, given.get("format", "onnx"), given.get("quantize"), options)
     logger.info("export: loading %s", args.predictor)
-    made = load_predictor(args.predictor).export(args.out, **given)
+    made = load_predictor(args.predictor).export(out, **given)
     text = (
         f"{made.path}: {made.format}{f', {made.quantize}' if made.quantize else ''}, "
         f"{_megabytes(made.size)}, outputs differ by {made.difference:.2g} at most "

@@ -16,10 +16,20 @@ from typing import Any
 from ktlite._extras import needs_extra
 from ktlite._version import __version__
 from ktlite.cli import completion, folders, launch, training, using
+from ktlite.cli.wording import EXAMPLES
 from ktlite.errors import ArgumentError, KtliteError, did_you_mean, listing
 
 DESCRIPTION = "Fine-tune Hugging Face checkpoints, and use what was trained: files in, files out."
 FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Wraps what is said of a command, and leaves its examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return text
+        return super()._fill_text(text, width, indent)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,6 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
             name,
             help=description.partition(".")[0],
             description=description,
+            epilog=f"examples:\n{EXAMPLES[name]}" if name in EXAMPLES else None,
+            formatter_class=_Formatter,
             parents=[common],
             allow_abbrev=False,
         )
@@ -73,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.parser.error(_unknown(unknown, args.parser))
     args.out_stream = sys.stdout
     logger = logging.getLogger("ktlite")
-    logger.setLevel(logging.WARNING if args.quiet else logging.INFO)
+    logger.setLevel(logging.ERROR if args.quiet else logging.INFO)
     try:
         needed = needs_extra("train", args.parser.prog)
         with needed, contextlib.redirect_stdout(sys.stderr):

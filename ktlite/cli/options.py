@@ -12,11 +12,12 @@ import functools
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ktlite.cli.wording import REST, Group, Word
 from ktlite.errors import ArgumentError, Problems
 
 PACKAGE = Path(__file__).parents[1]
@@ -42,10 +43,16 @@ class Option:
     def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
 
-    def add_to(self, parser: Any, aliases: Iterable[str] = ()) -> None:
-        """Adds it to a parser; it leaves no trace where it is not given."""
-        shown = self.help
-        if re.match(r"[\d.'-]", self.default or "") and "Default:" not in shown:
+    def add_to(self, parser: Any, flag: str | None = None, word: Word | None = None) -> None:
+        """Adds it to a parser; it leaves no trace where it is not given.
+
+        Args:
+            parser: Where to.
+            flag: What it is called before its own name, such as `"--data"`.
+            word: How it is shown. Default: as its docstring has it.
+        """
+        shown = self.help if word is None else word.help
+        if word is None and re.match(r"[\d.'-]", self.default or "") and "Default:" not in shown:
             shown += f" Default: {self.default}."
         settings: dict[str, Any] = {
             "dest": self.name,
@@ -67,7 +74,33 @@ class Option:
                 "metavar": "VALUE",
                 "always_list": listed,
             }
-        parser.add_argument(self.flag, *aliases, **settings)
+        if word is not None and kinds != {"bool"}:
+            settings["metavar"] = word.metavar
+            if word.choices:
+                settings["help"] += f"; one of {', '.join(word.choices)}"
+        added = parser.add_argument(*filter(None, (flag, self.flag)), **settings)
+        # For shells. Whoever gives another value is told by the function, which knows more names.
+        vars(added)["completes"] = word.choices if word else ()
+
+
+def add_grouped(
+    parser: Any,
+    options: Mapping[str, Option],
+    groups: Mapping[str, Group],
+    flags: Mapping[str, str] | None = None,
+) -> None:
+    """Adds options to a parser, in groups; those that no group has come last."""
+    left = dict(options)
+    for title, words in groups.items():
+        named = {name: left.pop(name) for name in words if name in left}
+        if named:
+            group = parser.add_argument_group(title)
+            for name, option in named.items():
+                option.add_to(group, (flags or {}).get(name), words[name])
+    if left:
+        group = parser.add_argument_group(REST)
+        for option in left.values():
+            option.add_to(group)
 
 
 class _Values(argparse.Action):

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._places import writable_file
-from ktlite.cli.options import Option, check_free, options_of, without
+from ktlite.cli.options import Option, add_grouped, check_free, options_of, without
 from ktlite.cli.runfile import read_run, write_run
+from ktlite.cli.wording import TRAINING
 from ktlite.errors import Problems, listing
 
 FITS = ("fit_onecycle", "autofit", "fit")
@@ -27,11 +28,7 @@ _NOT_OFFERED = {
     "verbose",
     "workers",
 }
-_SHORT = {
-    "train_data": ["--data"],
-    "text_column": ["--text"],
-    "label_columns": ["--label"],
-}
+_SHORT = {"train_data": "--data", "text_column": "--text", "label_columns": "--label"}
 _OUT = Option("out", "str", None, "Folder to save the predictor in.")
 _PLOT = Option("plot", "str", None, "Image to draw the curve in, such as lr.png.")
 
@@ -41,22 +38,25 @@ def add_commands(add: Callable[..., Any]) -> None:
     train = add(
         "train",
         run_train,
-        "Fine-tune a checkpoint on labelled texts and save the predictor. The options are the "
-        "arguments of get_learner and of the fit; OUT.run.yaml repeats the run.",
+        "Fine-tune a checkpoint on labelled texts and save the predictor. The options may stand in "
+        "a file (--config); beside the predictor appears FOLDER.run.yaml, which repeats the run.",
     )
     find = add(
         "lr-find",
         run_find,
-        "Try learning rates, and suggest one. The options are the arguments of get_learner and "
-        "of lr_find; what only ktlite train takes is passed over in a file.",
+        "Try learning rates, and suggest one. A file of options (--config) may be that of ktlite "
+        "train.",
     )
     for parser, options in ((train, _train_options()), (find, _find_options())):
         parser.usage = "%(prog)s [OPTION ...]"  # they would fill a screen at every mistake
         parser.add_argument("--config", metavar="FILE", help="YAML or TOML file with options")
-        for option in options.values():
-            option.add_to(parser, _SHORT.get(option.name, ()))
+        add_grouped(parser, options, TRAINING, _SHORT)
     train.add_argument(
-        "--fit", choices=FITS, default=None, help=f"How to train. Default: {FITS[0]}."
+        "--fit",
+        choices=FITS,
+        default=None,
+        help="the rate goes up and down once (fit_onecycle, the default); once an epoch until it "
+        "gets no better (autofit); is plain, or in cycles (fit)",
     )
 
 
@@ -88,7 +88,7 @@ def _settings(args: Any, options: Mapping[str, Option], *more: str) -> dict[str,
     settings |= {name: value for name, value in given.items() if value is not None}
     problems = Problems(args.parser.prog)
     for name in ("model", "train_data"):
-        flag = _SHORT.get(name, [f"--{name}"])[0]
+        flag = _SHORT.get(name, f"--{name}")
         problems.add_unless(name in settings, f"{flag} is not given.")
     problems.raise_if_any()
     return settings
@@ -100,6 +100,8 @@ def _get_learner(settings: Mapping[str, Any], verbose: int) -> Any:
     chosen = {name: value for name, value in settings.items() if name in _learner_options()}
     if chosen.get("sep") == "\\t":  # as one types it where the shell leaves it
         chosen["sep"] = "\t"
+    if not verbose:
+        chosen.setdefault("check", False)  # what it finds are remarks
     return get_learner(**chosen, verbose=verbose)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ktlite._logging import logger
 from ktlite._places import no_data, writable_file
-from ktlite.cli.options import options_of, parsed
+from ktlite.cli.options import add_grouped, options_of, parsed
+from ktlite.cli.wording import EXPLAINING
 from ktlite.deploy.formats import FORMATS, format_of
 from ktlite.errors import ArgumentError, Problems, plural
 
@@ -38,8 +39,13 @@ def add_commands(add: Callable[..., Any]) -> None:
         "the default where no TEXT is given",
     )
     predict.add_argument(
-        "--output", "-o", metavar="PATH", help="file, or folder; default: -, standard output"
+        "--out",
+        "-o",
+        dest="output",
+        metavar="PATH",
+        help="file, or folder; default: -, standard output",
     )
+    predict.add_argument("--output", help=argparse.SUPPRESS)
     predict.add_argument(
         "--overwrite", action="store_true", help="replace the output file that is there"
     )
@@ -79,9 +85,13 @@ def add_commands(add: Callable[..., Any]) -> None:
     _add_predictor(explain)
     explain.add_argument("texts", nargs="+", metavar="TEXT", help="a text; of pairs two")
     own = options_of("predictor/explaining.py", "explain", "Explaining")
-    for name in _EXPLAINING:
-        own[name].add_to(explain)
-    explain.add_argument("--target", metavar="VALUE", help=own["target"].help.replace("%", "%%"))
+    add_grouped(explain, {name: own[name] for name in _EXPLAINING}, EXPLAINING)
+    explain.add_argument(
+        "--target",
+        metavar="VALUE",
+        help="what to explain in place of the prediction: a class, a "
+        "word, or a part of the context as an answer",
+    )
     explain.add_argument("--html", metavar="FILE", help="also write it in colours")
 
 

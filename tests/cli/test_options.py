@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import shlex
 from typing import Any
 
 import pytest
 
+from ktlite.cli.main import main, make_parser
 from ktlite.cli.options import Option, options_of, parsed
+from ktlite.cli.wording import EXAMPLES, REST
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,52 @@ def test_switches_go_both_ways(flag: str, value: bool) -> None:
 
 def test_value_that_is_no_json_is_a_string() -> None:
     assert [parsed(v) for v in ("2.5", "null", "NA", "'x'")] == [2.5, None, "NA", "'x'"]
+
+
+def _parsers() -> dict[str, argparse.ArgumentParser]:
+    actions = make_parser()._actions
+    return dict(next(a.choices for a in actions if isinstance(a, argparse._SubParsersAction)))
+
+
+def test_every_option_has_words_for_the_command_line() -> None:
+    for name, parser in _parsers().items():
+        assert REST not in {group.title for group in parser._action_groups}, name
+        for action in parser._actions:
+            said = str(action.help)
+            # What only makes sense in Python.
+            for word in ("`", "Keras model", "learner.", " dict ", "tf.data", "Default: '"):
+                assert word not in said or name == "completion", (name, action.dest, said)
+        assert name == "completion" or "examples:" in parser.format_help()
+
+
+def test_examples_are_commands() -> None:
+    parsers = _parsers()
+    for name, text in EXAMPLES.items():
+        for line in text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.partition("|")[2] or line, comments=True)
+            words = (
+                [word for word in words if word not in (">", "scored.csv")]
+                if "|" in line
+                else words
+            )
+            assert words[:2] == ["ktlite", name]
+            parsers[name].parse_args(words[2:])
+
+
+@pytest.mark.parametrize(
+    "words", [["predict", "P", "-o", "x"], ["predict", "P", "--output", "x"],
+              ["predict", "P", "--out", "x"]]
+)  # fmt: skip
+def test_the_output_has_one_name_and_keeps_its_old_ones(words: list[str]) -> None:
+    parser = _parsers()[words[0]]
+    assert parser.parse_args(words[1:]).output == "x"
+    assert "--output " not in parser.format_help()
+
+
+@pytest.mark.parametrize(("command", "old"), [("export", "place"), ("convert", "new")])
+def test_the_second_folder_may_come_without_a_flag(command: str, old: str) -> None:
+    parser = _parsers()[command]
+    assert vars(parser.parse_args(["P", "x"]))[old] == "x"
+    assert parser.parse_args(["P", "--out", "x"]).out == "x"
+    with pytest.raises(SystemExit):  # neither
+        main([command, "P"])

@@ -198,7 +198,7 @@ def create_app(
 
 def _add_heads(app: FastAPI) -> None:
     """Makes every route that is got answer to HEAD, too, as monitors and proxies ask."""
-    for route in [r for r in app.routes if isinstance(r, APIRoute) and "GET" in r.methods]:
+    for route in [r for r in app.routes if isinstance(r, APIRoute) and "GET" in (r.methods or ())]:
         app.add_api_route(
             route.path,
             route.endpoint,
