@@ -56,6 +56,9 @@ TRAINING: Mapping[str, Group] = {
             "WHAT",
             ("drop", "error"),
         ),
+        "na_values": Word(
+            "cells that stand for a missing value, such as NA; default: empty ones alone", "CELL"
+        ),
         "cache_folder": Word("keep tokens in files here: for data larger than memory", "FOLDER"),
         "check": Word("look for what is wrong with the data, and say it (default)"),
     },
