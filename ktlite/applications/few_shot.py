@@ -11,6 +11,7 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked, positive
 from ktlite._logging import logger
+from ktlite._tensor_writing import save_tensors
 from ktlite.errors import ArgumentError, DataError, Problems, plural
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor, load_predictor
@@ -182,12 +183,10 @@ class FewShotClassifier:
         Raises:
             ArgumentError: If something else is at `path`, or nothing has been learned yet.
         """
-        from safetensors.numpy import save_file
-
         embedder = self.embedder
         with atomic_folder(path, replace=_is_classifier) as folder:
             embedder.write(folder / "embedder")
-            save_file({"weights": self._weights}, folder / _REGRESSION)
+            save_tensors({"weights": self._weights}, folder / _REGRESSION)
             write_manifest(
                 folder, {"few_shot": {"classes": self.get_classes(), "maxlen": self.maxlen}}
             )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ktlite._arguments import at_least_one, checked
+from ktlite._tensor_writing import save_tensors
 from ktlite.errors import ArgumentError, DataError, Problems, plural
 from ktlite.predictor import Predictor, load_predictor
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
@@ -217,15 +218,13 @@ class SemanticSearch:
         Raises:
             ArgumentError: If something else is at `path`.
         """
-        from safetensors.numpy import save_file
-
         with atomic_folder(path, replace=_is_index) as folder:
             self.predictor.write(folder / "predictor")
             if self.cross_encoder is not None:
                 self.cross_encoder.write(folder / "cross-encoder")
             text = json.dumps(self.texts, ensure_ascii=False)
             (folder / _TEXTS).write_text(text, encoding="utf-8")
-            save_file({"vectors": self.vectors}, folder / _VECTORS)
+            save_tensors({"vectors": self.vectors}, folder / _VECTORS)
             if self._graph is not None:
                 _faiss().write_index(self._graph, str(folder / _GRAPH))
             kind = {"approximate": self.approximate, "reranks": self.cross_encoder is not None}

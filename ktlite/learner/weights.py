@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._tensor_writing import save_tensors
 from ktlite.cards import RunCard
 from ktlite.cards.run_card import FILE as RUN_CARD
 from ktlite.errors import ArgumentError
@@ -38,7 +39,6 @@ class InitialWeights:
         if self._file is not None:
             return
         import keras
-        from safetensors.numpy import save_file
 
         folder = tempfile.mkdtemp(prefix="ktlite-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
@@ -47,7 +47,7 @@ class InitialWeights:
             str(i): np.array(keras.ops.convert_to_numpy(variable))
             for i, variable in enumerate(self.model.variables)
         }
-        save_file(arrays, file)
+        save_tensors(arrays, file)
         self._file = file
 
     def restore(self) -> None:

@@ -18,6 +18,7 @@ from keras import initializers, ops
 
 from ktlite._labels import label_fields
 from ktlite._logging import logger
+from ktlite._tensor_writing import save_tensors
 from ktlite.errors import ArgumentError, Problems
 from ktlite.models.adapter_files import BASE, CONFIG, EXPECTED, LABELS, WEIGHTS
 from ktlite.models.core.dense import Dense
@@ -113,8 +114,6 @@ def save_adapters(
         >>> learner.save_adapters("reviews-adapters")
         >>> ktlite.load_model("bert-base-uncased", adapters="reviews-adapters")
     """
-    from safetensors.numpy import save_file
-
     layers = [layer for layer in _dense_layers(model) if layer.lora_enabled]
     if not layers:
         raise ArgumentError("save_adapters: the model has none; train it with lora=8.")
@@ -147,8 +146,7 @@ def save_adapters(
         "inference_mode": True,
     }
     with atomic_folder(folder, replace=_is_adapters) as new:
-        whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        save_file(whole, new / WEIGHTS, metadata={"format": "pt"})
+        save_tensors(tensors, new / WEIGHTS, {"format": "pt"})
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if head and labels_of(model):  # PEFT's config has no place for them
             fields = json.dumps(label_fields(labels_of(model)), indent=2, ensure_ascii=False)

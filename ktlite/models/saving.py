@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._logging import logger
+from ktlite._tensor_writing import save_tensors
 from ktlite.errors import CheckpointError, Problems, listing
 from ktlite.models.checkpoint import INDEX, WEIGHTS
 from ktlite.storage import flush
@@ -79,7 +80,6 @@ def write_weights(
             a single tensor never is. Default: one file.
     """
     from huggingface_hub import split_state_dict_into_shards_factory
-    from safetensors.numpy import save_file
 
     total = sum(tensor.nbytes for tensor in tensors.values())
     split = split_state_dict_into_shards_factory(
@@ -89,9 +89,7 @@ def write_weights(
         max_shard_size=max_shard_size or total,
     )
     for file, names in split.filename_to_tensors.items():
-        # save_file writes a transposed view's memory, not its values.
-        whole = {name: np.ascontiguousarray(tensors[name]) for name in names}
-        save_file(whole, folder / file, metadata={"format": "pt"})
+        save_tensors({name: tensors[name] for name in names}, folder / file, {"format": "pt"})
     if split.is_sharded:
         parameters = sum(tensor.size for tensor in tensors.values())
         index = {

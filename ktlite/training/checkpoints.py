@@ -21,6 +21,7 @@ import numpy as np
 
 from ktlite._json import plain
 from ktlite._logging import logger
+from ktlite._tensor_writing import save_tensors
 from ktlite.errors import ArgumentError, CheckpointError, PredictorError, listing
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 from ktlite.training.identity import differences
@@ -175,7 +176,6 @@ class Checkpoints:
             tensors: Arrays by name.
         """
         from safetensors import SafetensorError
-        from safetensors.numpy import save_file
 
         folder = self.folder / step_name(state["step"])
         score = None
@@ -184,7 +184,7 @@ class Checkpoints:
         state = {**state, "run": self.run, "first_epoch": self.first_epoch, "score": score}
         try:
             with atomic_folder(folder, replace=_is_checkpoint) as new:
-                save_file(dict(tensors), new / TENSORS)
+                save_tensors(tensors, new / TENSORS)
                 (new / STATE).write_text(json.dumps(state, default=plain), encoding="utf-8")
                 write_manifest(new, {"kind": "training checkpoint"})
         except (OSError, SafetensorError) as error:
