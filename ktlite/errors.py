@@ -35,6 +35,10 @@ class ExportError(KtliteError):
     """A model that a format cannot express, or an export that gives other numbers."""
 
 
+class ProcessError(KtliteError):
+    """A process in which TensorFlow cannot compute: it was forked after TensorFlow had."""
+
+
 class PredictorError(KtliteError):
     """A predictor folder that is missing, damaged, foreign or too new."""
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._process import check_process
 from ktlite._progress import progress
 from ktlite.batching import plan_batches
+from ktlite.errors import ArgumentError
 
 # Texts of more tokens go in smaller batches, so that these take as much memory as others.
 _USUAL = 128
@@ -53,6 +55,12 @@ class Runner(abc.ABC):
         Raises:
             ArgumentError: If the model cannot do that.
         """
+
+    def __reduce__(self) -> Any:
+        raise ArgumentError(
+            f"a {type(self).__name__} is neither pickled nor copied: pickle or copy the predictor "
+            "that it belongs to. What is made of a checkpoint alone, make anew where it is needed."
+        )
 
     def over(
         self,
@@ -101,12 +109,16 @@ class Forward(Runner):
         call: What of the model to run, as `call(inputs, training=False)`; for Keras' TensorFlow
             backend. Default: all of it.
 
+    Raises:
+        ProcessError: If the process was forked from one in which TensorFlow had computed.
+
     Example:
         >>> Forward(model)({"input_ids": np.array([[101, 102]], "int32")}).shape
         (1, 2)
     """
 
     def __init__(self, model: Any, strategy: Any = None, call: Any = None) -> None:
+        check_process()
         self.model = model
         self._call = call or model
         self.strategy = strategy or _mirrored_by(model)
@@ -133,6 +145,7 @@ class Forward(Runner):
 
         if keras.config.backend() != "tensorflow":
             return self.model.predict_on_batch(inputs)
+        check_process()
         import tensorflow as tf
 
         ranks = tuple((name, array.ndim) for name, array in inputs.items())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline
@@ -185,3 +189,44 @@ def test_a_folder_of_something_else_is_not_replaced(
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ArgumentError, match="does not replace"):
         classifier.save(tmp_path)
+
+
+def test_scikit_learn_fits_and_keeps_estimators_in_several_processes(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    search = GridSearchCV(TextClassifier(**options), {"lr": [1e-3]}, cv=2, n_jobs=2)
+    search.fit(TEXTS, LABELS)
+    alone = GridSearchCV(TextClassifier(**options), {"lr": [1e-3]}, cv=2).fit(TEXTS, LABELS)
+    scores = [found.cv_results_["mean_test_score"] for found in (search, alone)]
+    np.testing.assert_allclose(*scores)
+    joblib.dump(search, tmp_path / "search.joblib")
+    again = joblib.load(tmp_path / "search.joblib")
+    np.testing.assert_allclose(again.predict_proba(TEXTS), search.predict_proba(TEXTS), atol=1e-5)
+    assert again.best_params_ == search.best_params_
+
+
+def test_fitted_estimators_are_copied_and_pickled_alone_and_in_pipelines(
+    classifier: TextClassifier, options: dict[str, Any]
+) -> None:
+    expected = classifier.predict_proba(TEXTS)
+    for again in (copy.deepcopy(classifier), pickle.loads(pickle.dumps(classifier))):
+        np.testing.assert_allclose(again.predict_proba(TEXTS), expected, atol=1e-5)
+        assert again.get_params() == classifier.get_params()
+    assert copy.copy(classifier).predictor_ is classifier.predictor_
+    assert not hasattr(clone(classifier), "predictor_")
+
+    columns = ColumnTransformer([("text", FunctionTransformer(), ["text"])])
+    frame = pd.DataFrame({"text": TEXTS, "other": range(len(TEXTS))})
+    pipeline = Pipeline([("columns", columns), ("model", TextClassifier(**options))])
+    pipeline.fit(frame, LABELS)
+    again = pickle.loads(pickle.dumps(pipeline))
+    np.testing.assert_allclose(again.predict_proba(frame), pipeline.predict_proba(frame), atol=1e-5)
+
+
+def test_every_kind_of_estimator_is_pickled(options: dict[str, Any]) -> None:
+    numbers = [float(len(text)) for text in TEXTS]
+    regressor = TextRegressor(**options).fit(TEXTS, numbers)
+    tagger = TokenClassifier(**options).fit(WORDS, TAGS)
+    again = pickle.loads(pickle.dumps(regressor))
+    np.testing.assert_allclose(again.predict(TEXTS), regressor.predict(TEXTS), atol=1e-4)
+    assert pickle.loads(pickle.dumps(tagger)).predict(WORDS) == tagger.predict(WORDS)

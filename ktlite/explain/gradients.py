@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._process import check_process
 from ktlite.explain.subject import Subject
 from ktlite.tasks.aims import Aim
 
@@ -45,6 +46,7 @@ class PathGradients:
             row: One of the example's.
             points: How many gradients are taken: those of Gauss-Legendre quadrature.
         """
+        check_process()
         inputs = subject.encodings.pad(np.array([row]))
         length, width = len(subject.parts.word_of[row]), inputs["input_ids"].shape[1]
         nothing = np.zeros((1, len(subject.parts)), bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ktlite._process import check_process
 from ktlite.export.exported import CHOICE, output_names
 from ktlite.models.adapters import has_adapters
 
@@ -23,6 +24,7 @@ def traced(model: Any, dtype: str = "int32") -> Any:
         a dict of named tensors.
     """
     model = _plain(model)
+    check_process()
     whole = _function(model, INPUTS, "int32").get_concrete_function()
     read = [
         name

@@ -8,7 +8,7 @@ from typing import Any
 from ktlite._arguments import checked
 from ktlite._hints import LEARNER, Hinted
 from ktlite._logging import logger, results
-from ktlite.errors import Problems
+from ktlite.errors import ArgumentError, Problems
 from ktlite.learner import weights
 from ktlite.learner.budget import Budget
 from ktlite.learner.reporting import Reporting
@@ -49,6 +49,14 @@ class Learner(Reporting, Sizing, Budget, Hinted):
     """
 
     _hints = LEARNER
+
+    def __reduce__(self) -> Any:
+        raise ArgumentError(
+            "a learner is neither pickled nor copied: it holds a model in training, its data and "
+            "compiled functions. Keep the model with save_model(folder), what predicts with "
+            "get_predictor().save(folder) (predictors can be pickled), and a training with "
+            "fit(..., checkpoint_folder=folder) and resume=True."
+        )
 
     @property
     def is_first_worker(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one
+from ktlite._process import check_process
 from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.inference import Forward
 from ktlite.learner.features import KeptFeatures
@@ -115,6 +116,7 @@ class State:
             self.task.forget_calibration()
 
     def _train_feed(self, where: str) -> Feed | Stream:
+        check_process()
         if self._train is None:
             raise ArgumentError(f"{where}: the learner has no train_data; pass it to get_learner.")
         return self._train

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from ktlite._labels import label_fields, label_names
+from ktlite._process import check_process
 from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.models import transfer
 from ktlite.models.adapters import has_adapters
@@ -104,6 +105,7 @@ class TransformerModel(keras.Model):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_process()
         self.family = get_family(config.get("model_type"))
         reader = ConfigReader(config, ignore_config_fields)
         spec = self.family.spec(reader)

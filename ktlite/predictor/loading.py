@@ -78,6 +78,8 @@ def load_predictor(
         model = FORMATS[name].open(folder, {**manifest, "num_labels": preproc.task.outputs})
     predictor = Predictor(model, preproc, batch_size, cache=cache)
     predictor.card = RunCard.find(folder)
+    if name != KERAS:
+        predictor.origin = folder.resolve(), manifest["checksum"]
     if verify:
         predictor.check(manifest["golden"], folder)
     return predictor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,8 @@ class Predicting:
         self.batch_size = batch_size
         #: What led to the model; None where that is not known.
         self.card: RunCard | None = None
+        #: The folder of the export that it runs, and its manifest's checksum; else None.
+        self.origin: tuple[Path, str] | None = None
         self._cache = LogitsCache(cache)
         self._embedders: dict[tuple[str | None, bool | None], Runner] = {}
 

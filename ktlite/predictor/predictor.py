@@ -6,9 +6,10 @@ from ktlite._hints import PREDICTOR, Hinted
 from ktlite.predictor.embedding import Embedding
 from ktlite.predictor.explaining import Explaining
 from ktlite.predictor.exporting import Exporting
+from ktlite.predictor.pickling import Pickling
 
 
-class Predictor(Exporting, Embedding, Explaining, Hinted):
+class Predictor(Exporting, Embedding, Explaining, Pickling, Hinted):
     """Predicts from raw texts.
 
     Args:

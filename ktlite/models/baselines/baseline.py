@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from ktlite._labels import label_fields, label_names
 from ktlite._logging import logger
+from ktlite._process import check_process
 from ktlite.errors import CheckpointError, Problems, listing
 from ktlite.models.checkpoint import WEIGHTS
 from ktlite.models.config import ConfigReader, label_count, read_config
@@ -64,6 +65,7 @@ class Baseline(keras.Model):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
+        check_process()
         super().__init__(name=name or self.model_type, dtype=dtype)
         self.config = dict(config, model_type=self.model_type)
         self.num_labels = num_labels or label_count(config)
