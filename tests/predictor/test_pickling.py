@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import pickle
 import shutil
@@ -143,7 +144,8 @@ def test_exports_come_back_twice(learner: ktlite.Learner, tmp_path: Path, format
     learner.get_predictor().export(tmp_path / "x", format)
     predictor = ktlite.load_predictor(tmp_path / "x", 5, runtime=format)
     expected = predictor.predict_proba(TEXTS)
-    predictor.preproc.task.calibration.temperature = 3.0  # since it was written
+    task = predictor.preproc.task  # calibrated anew, since it was written
+    task.calibration = dataclasses.replace(task.calibration, temperature=3.0)
     changed = predictor.predict_proba(TEXTS)
     assert np.abs(changed - expected).max() > 1e-4
     data = pickle.dumps(predictor)
