@@ -13,7 +13,8 @@ from ktlite.errors import ArgumentError, Problems
 from ktlite.evaluation import Outputs
 from ktlite.evaluation.bootstrap import LEVEL, RESAMPLES, draws, interval, rows_of
 from ktlite.predictor import Predictor
-from ktlite.text.reading import read_for
+from ktlite.text.named_labels import encode_labels
+from ktlite.text.reading import raw_for
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def compare_predictors(
 def _outputs(
     predictor: Predictor, data: Any, text_column: Any, label_columns: Any, reading: dict[str, Any]
 ) -> Outputs:
-    read = read_for(
+    raw = raw_for(
         predictor.preproc,
         data,
         text_column=text_column,
@@ -152,7 +153,8 @@ def _outputs(
         where="compare_predictors",
         **reading,
     )
-    return Outputs(predictor.preproc.task, predictor.logits(read.texts), read.targets, read)
+    task = predictor.preproc.task
+    return Outputs(task, predictor.logits(raw.texts), encode_labels(task, raw), raw)
 
 
 def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Comparison:

@@ -72,6 +72,9 @@ def add_commands(add: Callable[..., Any]) -> None:
     evaluate.add_argument("--label", nargs="+", metavar="COLUMN", help="column of the labels")
     _add_reading(evaluate)
     evaluate.add_argument("--names", nargs="+", metavar="NAME", help="of a CSV without a header")
+    evaluate.add_argument(
+        "--na-values", nargs="+", metavar="CELL", help="cells that stand for a missing value"
+    )
     evaluate.add_argument("--missing", choices=("drop", "error"), default="drop",
                           help="rows without text or label")  # fmt: skip
     evaluate.add_argument("--ci", action="store_true", help="95 %% confidence intervals, too")
@@ -284,22 +287,23 @@ def run_evaluate(args: Any) -> tuple[str, Any]:
     problems.raise_if_any()
     from ktlite.predictor import load_predictor
     from ktlite.text.named_labels import encode_labels
-    from ktlite.text.sources import source_of
+    from ktlite.text.reading import raw_for
 
     predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
     task = predictor.preproc.task
-    raw = source_of(task).read(
+    raw = raw_for(
+        predictor.preproc,
         args.data,
-        _one_or_many(args.text),
-        _one_or_many(args.label),
+        text_column=_one_or_many(args.text),
+        label_columns=_one_or_many(args.label),
         source="--data",
+        where="evaluate",
         sep=_sep(args),
         encoding=args.encoding,
         names=args.names,
         missing=args.missing,
+        na_values=args.na_values,
     )
-    if raw.labels is None:
-        raise ArgumentError("evaluate: the data has no labels to compare with.")
     logits = predictor.logits(raw.texts, verbose=int(not args.quiet))
     targets = encode_labels(task, raw)
     report = task.report(logits, targets)

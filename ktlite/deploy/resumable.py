@@ -18,6 +18,7 @@ from ktlite.deploy.writers import Writer, whole_file
 from ktlite.errors import ArgumentError, DataError, listing, plural
 from ktlite.predictor import load_predictor
 from ktlite.storage import locked, read_manifest
+from ktlite.text.packed import suffix_of
 
 PLAN = "_scoring.json"  # readers of folders pass over names that begin so
 
@@ -129,7 +130,7 @@ def _files(folder: Path, out: Path) -> list[Path]:
         file
         for file in sorted(folder.rglob("*"))
         if file.is_file()
-        and file.suffix.lower() in names
+        and suffix_of(file) in names
         and own not in file.resolve().parents
         and not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 import os
 import sys
 from collections import Counter
@@ -17,12 +16,14 @@ from typing import Any, BinaryIO
 from ktlite.deploy.formats import format_of
 from ktlite.errors import ArgumentError, DataError, Problems
 from ktlite.text.csv_table import read_rows, split_header, split_records
-from ktlite.text.encodings import detect_encoding
+from ktlite.text.encodings import encoding_of
+from ktlite.text.json_rows import json_rows
+from ktlite.text.packed import is_packed, opened_bytes, refusal
 
 TEXT = "text"  # the column of a file with a text a line
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
-_SAMPLE = 2**20  # bytes, to detect an encoding
 _PART = 2**18  # characters of CSV at once
+
 
 Row = dict[str, Any]
 
@@ -36,7 +37,7 @@ class Table:
         name: What to call it in messages.
         format: One of `formats.FORMATS`.
         sep: Of CSV, the character between fields. Default: a comma, or of TSV a tab.
-        encoding: Of text. Default: detected from the first megabyte; of a pipe, UTF-8.
+        encoding: Of text. Default: detected; of a pipe, UTF-8.
     """
 
     file: BinaryIO
@@ -63,10 +64,14 @@ class Table:
                 yield from batch.to_pylist()
         elif self.format in _SEPARATORS:
             yield from self._separated(self.sep or _SEPARATORS[self.format])
-        else:
-            parse = self._json if self.format == "jsonl" else self._text
+        elif self.format == "jsonl":
             with self._decoded() as lines:
-                yield from (parse(number, line) for number, line in enumerate(lines, 1))
+                ended = (line.rstrip("\r\n") + "\n" for line in lines)
+                for found in json_rows(ended, self.name, arrays=True):
+                    yield from found
+        else:
+            with self._decoded() as lines:
+                yield from ({TEXT: line.rstrip("\r\n")} for line in lines)
 
     @contextmanager
     def _decoded(self) -> Iterator[io.TextIOWrapper]:
@@ -86,26 +91,12 @@ class Table:
             text.detach()
 
     def _detected(self) -> str:
-        """Returns the encoding that the first megabyte is in; a pipe cannot go back to it."""
+        """Returns the encoding that the file begins in; a pipe cannot go back to there."""
         if not self.file.seekable():
             return "utf-8-sig"
-        sample = self.file.read(_SAMPLE)
-        sample += self.file.readline()  # no character is cut in two
+        found = encoding_of(self.file, self.name)
         self.file.seek(0)
-        found = detect_encoding(sample)
         return "utf-8-sig" if found == "utf-8" else found
-
-    def _text(self, number: int, line: str) -> Row:
-        return {TEXT: line.rstrip("\r\n")}
-
-    def _json(self, number: int, line: str) -> Row:
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{self.name}: line {number} is not JSON: {error}.") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{self.name}: line {number} is {line!r:.60}; expected an object.")
-        return row
 
     def _separated(self, sep: str) -> Iterator[Row]:
         names: list[str] = []
@@ -158,8 +149,11 @@ def opened(
     file = Path(path)
     if not file.is_file():
         raise DataError(f"{file}: there is no such file.")
-    with file.open("rb") as stream:
-        yield Table(stream, file.name, format_of(file, format), sep, encoding)
+    if refused := refusal(file):
+        raise DataError(f"{file}: by its name it is {refused}")
+    found = format_of(file.with_suffix("") if is_packed(file) else file, format)
+    with opened_bytes(file) as stream:
+        yield Table(stream, file.name, found, sep, encoding)
 
 
 def parquet_file(file: BinaryIO) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from ktlite.errors import DataError, Problems, did_you_mean
 from ktlite.text.encodings import detect_encoding
+from ktlite.text.packed import opened_bytes, suffix_of
 from ktlite.text.readers import read_csv, read_frame
 
 _HEAD = 1 << 20  # bytes of a file that its encoding and its blank lines are told from
@@ -53,7 +55,7 @@ def read_documents(
         return _of_texts(read_frame(data, _column(text_column, source), source=source).texts)
     if isinstance(data, (str, os.PathLike)) or _are_paths(data):
         files = find_files(data, source)
-        if files[0].suffix in _TABLES or text_column is not None:
+        if suffix_of(files[0]) in _TABLES or text_column is not None:
             column = _column(text_column, source)
             return _of_tables(files, column, sep, encoding)
         return _of_files(files, encoding)
@@ -121,13 +123,13 @@ def _of_tables(
     files: list[Path], column: str, sep: str | None, encoding: str | None
 ) -> Iterator[Document]:
     for file in files:
-        separator = sep or _TABLES.get(file.suffix, ",")
+        separator = sep or _TABLES.get(suffix_of(file), ",")
         yield from _of_texts(read_csv(file, column, sep=separator, encoding=encoding).texts)
 
 
 def _of_files(files: list[Path], encoding: str | None) -> Iterator[Document]:
     for file in files:
-        with open(file, "rb") as raw:
+        with opened_bytes(file) as raw:
             head = raw.read(_HEAD)
         whole_lines = head if len(head) < _HEAD else head[: head.rfind(b"\n") + 1] or head
         try:
@@ -150,8 +152,8 @@ def _of_files(files: list[Path], encoding: str | None) -> Iterator[Document]:
 
 def _lines(file: Path, encoding: str) -> Iterator[str]:
     try:
-        with open(file, encoding=encoding) as lines:
-            for line in lines:
+        with opened_bytes(file) as raw:
+            for line in io.TextIOWrapper(raw, encoding):
                 yield line.rstrip("\n")
     except UnicodeDecodeError as error:
         raise DataError(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import codecs
 import encodings.aliases
 import re
+from typing import BinaryIO
 
 from ktlite.errors import DataError, did_you_mean
+
+SAMPLE = 2**24  # bytes
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 BYTE_ORDER_MARKS = (
@@ -67,6 +70,21 @@ def detect_encoding(data: bytes) -> str:
     if _is_chinese_gb18030(data):
         return "gb18030"
     return _best_guess(data)
+
+
+def encoding_of(file: BinaryIO, source: str) -> str:
+    """Returns the encoding of a file that is not read whole, from where it stands to `SAMPLE`.
+
+    Raises:
+        DataError: As `detect_encoding`.
+    """
+    sample = file.read(SAMPLE)
+    if len(sample) == SAMPLE:  # not within a character
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
+    try:
+        return detect_encoding(sample)
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from None
 
 
 def decode(data: bytes, encoding: str | None, source: str) -> tuple[str, str]:

@@ -1,12 +1,11 @@
-"""Files of rows as tables: CSV, TSV, JSON lines, Parquet; one, several, or a pattern."""
+"""Files of rows as tables: CSV, TSV, JSON, Parquet; one, several, or a pattern."""
 
 from __future__ import annotations
 
 import abc
 import codecs
 import glob
-import itertools
-import json
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,9 @@ from typing import Any
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, plural
 from ktlite.text.csv_table import read_table, split_header, split_records
-from ktlite.text.encodings import decode, detect_encoding
+from ktlite.text.encodings import decode, encoding_of
+from ktlite.text.json_rows import json_rows
+from ktlite.text.packed import is_packed, opened_bytes, read_bytes, refusal, suffix_of
 from ktlite.text.raw_texts import Block, Name
 from ktlite.text.table import (
     AT_ONCE,
@@ -31,7 +32,6 @@ from ktlite.text.table import (
 SEPARATORS = ",;|\t"
 TAB_ENDINGS = (".tsv", ".tab")
 _PART = 2**23  # bytes of a text file at once
-_SAMPLE = 2**24  # bytes that an encoding is detected by, of a file that is not read whole
 
 
 def open_files(
@@ -44,8 +44,9 @@ def open_files(
 ) -> Table:
     """Returns files of rows as one table; the end of a name says what a file is.
 
-    `.parquet` and `.pq` are Parquet, `.jsonl` and `.ndjson` have a JSON object a line, all others
-    are separated values.
+    `.parquet` and `.pq` are Parquet, `.jsonl` and `.ndjson` have a JSON object a line, `.json` an
+    array of them or one a line, all others are separated values. Files of text may be packed:
+    `.csv.gz`, `.jsonl.bz2`, `.tsv.xz`.
 
     Args:
         path: A file, a pattern such as `"reviews/*.parquet"`, or a list of files.
@@ -62,12 +63,13 @@ def open_files(
     kinds = {
         ".parquet": lambda file: ParquetFile(file),
         ".pq": lambda file: ParquetFile(file),
-        ".jsonl": lambda file: JsonLines(file, encoding, whole),
-        ".ndjson": lambda file: JsonLines(file, encoding, whole),
+        ".json": lambda file: JsonFile(file, encoding, whole),
+        ".jsonl": lambda file: JsonFile(file, encoding, whole),
+        ".ndjson": lambda file: JsonFile(file, encoding, whole),
     }
 
     def opened(file: Path) -> Table:
-        kind = kinds.get(file.suffix.lower())
+        kind = kinds.get(suffix_of(file))
         return CsvFile(file, sep, encoding, names, whole) if kind is None else kind(file)
 
     tables = [opened(file) for file in files]
@@ -108,6 +110,8 @@ class FileTable(Table):
         self.source = path.name
         problems = Problems(self.source, DataError)
         check_exists(problems, path, path.is_file(), "file")
+        if refused := refusal(path):
+            problems.add(f"by its name it is {refused}")
         problems.raise_if_any()
 
     def state(self, wanted: Names) -> Any:
@@ -158,7 +162,7 @@ class TextFile(FileTable, abc.ABC):
         super().__init__(path)
         self._content: str | None = None
         if whole:
-            content, self.encoding = decode(path.read_bytes(), encoding, self.source)
+            content, self.encoding = decode(read_bytes(path), encoding, self.source)
             self._content = _line_ends(content)
         else:
             self.encoding = encoding or self._detect()
@@ -187,10 +191,11 @@ class TextFile(FileTable, abc.ABC):
         except LookupError:
             decode(b"", self.encoding, self.source)  # raises, and says it well
             raise
-        before, size = 0, self.path.stat().st_size  # what is added meanwhile is not read
-        with self.path.open("rb") as file:
+        # What is added meanwhile is not read.
+        before, size = 0, math.inf if is_packed(self.path) else self.path.stat().st_size
+        with opened_bytes(self.path) as file:
             while True:
-                data = file.read(min(_PART, size - before))
+                data = file.read(int(min(_PART, size - before)))
                 try:
                     yield decoder.decode(data, final=not data)
                 except UnicodeDecodeError as error:
@@ -205,14 +210,8 @@ class TextFile(FileTable, abc.ABC):
                 before += len(data)
 
     def _detect(self) -> str:
-        with self.path.open("rb") as file:
-            sample = file.read(_SAMPLE)
-        if len(sample) == _SAMPLE:  # not within a character
-            sample = sample[: sample.rfind(b"\n") + 1] or sample
-        try:
-            return detect_encoding(sample)
-        except DataError as error:
-            raise DataError(f"{self.source}: {error}") from None
+        with opened_bytes(self.path) as file:
+            return encoding_of(file, self.source)
 
 
 def _line_ends(text: str) -> str:
@@ -288,8 +287,8 @@ class CsvFile(TextFile):
         return (part for part in parts if part.strip())
 
 
-class JsonLines(TextFile):
-    """A JSON object a line."""
+class JsonFile(TextFile):
+    """A JSON object a line; or, in a file whose name ends in `.json`, an array of objects."""
 
     def __init__(self, path: Path, encoding: str | None, whole: bool) -> None:
         super().__init__(path, encoding, whole)
@@ -308,42 +307,12 @@ class JsonLines(TextFile):
 
     def _records(self) -> Iterator[list[dict[str, Any]]]:
         """Yields the objects of each part of the file."""
-        number, rest = 0, ""
-        for part in itertools.chain(self.parts(), ["\n"]):
-            *lines, rest = (rest + part).split("\n")
-            found = []
-            for line in lines:
-                number += 1
-                if line.strip():
-                    found.append(self._parsed(line, number))
-            if found:
-                yield found
-
-    def _parsed(self, line: str, number: int) -> dict[str, Any]:
-        where = f"{self.source}: line {number}"
-        try:
-            record = json.loads(line, object_pairs_hook=_once_each)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: not valid JSON: {error}.") from error
-        if not isinstance(record, dict):
-            raise DataError(
-                f'{where}: expected an object such as {{"text": "..."}}, got {line:.60}.'
-            )
-        return record
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice!r} is there twice")
-    return record
+        return json_rows(self.parts(), self.source, arrays=suffix_of(self.path) == ".json")
 
 
 def usual_separator(path: Path) -> str:
     """Returns the separator of a file by its name: a tab in `.tsv` files, else a comma."""
-    return "\t" if path.suffix.lower() in TAB_ENDINGS else ","
+    return "\t" if suffix_of(path) in TAB_ENDINGS else ","
 
 
 def check_exists(problems: Problems, path: Path, exists: bool, kind: str) -> None:

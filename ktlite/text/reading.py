@@ -9,45 +9,19 @@ from ktlite.errors import DataError, Problems
 from ktlite.text.dataset import TextDataset
 from ktlite.text.labels import settled
 from ktlite.text.preprocessor import Preprocessor
+from ktlite.text.raw_texts import RawTexts
 from ktlite.text.sources import source_of
 from ktlite.text.table import is_tabular
 
 
-def read_for(
-    preproc: Preprocessor,
-    data: Any,
-    *,
-    text_column: Any = None,
-    label_columns: Any = None,
-    sep: str | None = None,
-    encoding: str | None = None,
-    names: Sequence[Any] | None = None,
-    missing: str = "drop",
-    na_values: Any = None,
-    source: str = "data",
-    where: str = "validate",
-    verbose: int = 0,
-) -> TextDataset:
-    """Reads whatever `get_learner` takes as data, by what a preprocessor knows.
+def read_for(preproc: Preprocessor, data: Any, *, verbose: int = 0, **options: Any) -> TextDataset:
+    """Reads and tokenises whatever `get_learner` takes as data, by what a preprocessor knows.
 
     Args:
-        preproc: Of a learner or a predictor; it knows the task, the classes, and mostly the
-            columns.
-        data: A file or several, a pattern, a folder of class folders, a data frame, a
-            `datasets.Dataset`, (texts, labels), ... as the task has it; or a `TextDataset`, which
-            is returned.
-        text_column: Name of the text column, or names. Default: as the training data was read.
-        label_columns: Name or names of the label columns. Default: likewise.
-        sep: Column separator of CSV files. Default: likewise.
-        encoding: Of the files. Default: likewise.
-        names: Column names of CSV files without a header row. Default: likewise.
-        missing: `"drop"` leaves out rows without text or label and says how many;
-            `"error"` refuses them.
-        na_values: Cells that stand for a missing value, as for `get_learner`. Default: as the
-            training data was read.
-        source: What to call data that has no name of its own.
-        where: What was called, for messages.
+        preproc: Of a learner or a predictor.
+        data: As for `raw_for`; or a `TextDataset`, which is returned.
         verbose: 1 shows a progress bar.
+        **options: As for `raw_for`.
 
     Raises:
         ArgumentError: If columns are not known, or the data is of another kind.
@@ -60,6 +34,46 @@ def read_for(
     """
     if isinstance(data, TextDataset):
         return data
+    return preproc.dataset(raw_for(preproc, data, **options), verbose=verbose)
+
+
+def raw_for(
+    preproc: Preprocessor,
+    data: Any,
+    *,
+    text_column: Any = None,
+    label_columns: Any = None,
+    sep: str | None = None,
+    encoding: str | None = None,
+    names: Sequence[Any] | None = None,
+    missing: str = "drop",
+    na_values: Any = None,
+    source: str = "data",
+    where: str = "validate",
+) -> RawTexts:
+    """Reads whatever `get_learner` takes as data, by what a preprocessor knows.
+
+    Args:
+        preproc: Of a learner or a predictor; it knows the task, the classes, and mostly the
+            columns.
+        data: A file or several, a pattern, a folder of class folders, a data frame, a
+            `datasets.Dataset`, (texts, labels), ... as the task has it.
+        text_column: Name of the text column, or names. Default: as the training data was read.
+        label_columns: Name or names of the label columns. Default: likewise.
+        sep: Column separator of CSV files. Default: likewise.
+        encoding: Of the files. Default: likewise.
+        names: Column names of CSV files without a header row. Default: likewise.
+        missing: `"drop"` leaves out rows without text or label and says how many;
+            `"error"` refuses them.
+        na_values: Cells that stand for a missing value, as for `get_learner`. Default: as the
+            training data was read.
+        source: What to call data that has no name of its own.
+        where: What was called, for messages.
+
+    Raises:
+        ArgumentError: If columns are not known, or the data is of another kind.
+        DataError: If the data cannot be read, or has no labels.
+    """
     kind = source_of(preproc.task)
     given = {
         "text_column": text_column,
@@ -87,7 +101,7 @@ def read_for(
     if raw.labels is None:
         raise DataError(f"{raw.source}: there are no labels; name the label_columns.")
     (raw,) = settled(preproc.task, (), raw)
-    return preproc.dataset(raw, verbose=verbose)
+    return raw
 
 
 def as_given(text_column: Any, label_columns: Any, **options: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ktlite.errors import Problems
 from ktlite.tasks import Task, find_task
 from ktlite.text import groups, squad
 from ktlite.text.files import open_table
+from ktlite.text.packed import suffix_of
 from ktlite.text.readers import RawTexts, read_arrays, read_folder
 from ktlite.text.spans import read_spans
 from ktlite.text.table import as_names, check_na_values, is_tabular, read_table_texts
@@ -121,7 +122,7 @@ def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: 
         f"{source} is of type {type(data).__name__}; expected {SOURCES['tagged'].expected}.",
     )
     problems.raise_if_any()
-    suffix = Path(data).suffix.lower()
+    suffix = suffix_of(data)
     if suffix == ".jsonl":
         return read_spans(data, encoding=encoding)
     if suffix == ".csv":

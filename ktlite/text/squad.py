@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from ktlite.errors import DataError, Problems, did_you_mean, listing
 from ktlite.tasks.answers import Answer
 from ktlite.tasks.question_answering import as_question
+from ktlite.text.packed import suffix_of
 from ktlite.text.raw_texts import RawTexts
 from ktlite.text.table import check_na_values
 from ktlite.text.tagged import SHOWN, file_content
@@ -130,7 +130,7 @@ def read_squad(
     """
     columns = columns or _Columns.of(None, None)
     name, content = file_content(path, encoding)
-    if Path(path).suffix.lower() == ".jsonl":
+    if suffix_of(path) in (".jsonl", ".ndjson"):
         return _raw(_of_records(_lines(content, name), columns, name, "line", first=1), name)
     try:
         fields = json.loads(content)

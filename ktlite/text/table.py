@@ -132,6 +132,11 @@ class DatasetTable(Table):
             for name in labels:
                 if self._names(name):
                     part[name] = part[name].where(part[name] != -1, None)
+                several = self._names_of_several(name)
+                if several:
+                    part[name] = part[name].map(
+                        lambda row, names=several: row and [names[number] for number in row]
+                    )
             yield as_block(part, texts, labels)
 
     def state(self, wanted: Names) -> Any:
@@ -144,8 +149,18 @@ class DatasetTable(Table):
         return len(self.dataset)
 
     def _names(self, column: Name) -> tuple[str, ...]:
-        features = getattr(self.dataset, "features", None) or {}
-        return tuple(getattr(features.get(column), "names", None) or ())
+        return _class_names(self._feature(column))
+
+    def _names_of_several(self, column: Name) -> tuple[str, ...]:
+        """Returns the names of a column of lists of the numbers of classes."""
+        return _class_names(getattr(self._feature(column), "feature", None))
+
+    def _feature(self, column: Name) -> Any:
+        return (getattr(self.dataset, "features", None) or {}).get(column)
+
+
+def _class_names(feature: Any) -> tuple[str, ...]:
+    return tuple(getattr(feature, "names", None) or ())
 
 
 class JoinedTable(Table):

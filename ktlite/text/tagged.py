@@ -16,6 +16,7 @@ from ktlite.errors import DataError, Problems, did_you_mean, listing, plural
 from ktlite.tasks.entities import OUTSIDE, first_mixed, has_prefix
 from ktlite.tasks.words import Words, as_words
 from ktlite.text.encodings import decode
+from ktlite.text.packed import read_bytes
 from ktlite.text.raw_texts import RawTexts
 
 SHOWN = 5
@@ -299,7 +300,7 @@ def file_content(path: str | os.PathLike[str], encoding: str | None) -> tuple[st
     if not file.is_file():
         near = did_you_mean(file.name, os.listdir(file.parent)) if file.parent.is_dir() else ""
         raise DataError(f"there is no file {str(file)!r}.{near}")
-    text, used = decode(file.read_bytes(), encoding, file.name)
+    text, used = decode(read_bytes(file), encoding, file.name)
     if encoding is None and not used.startswith("utf-8"):
         logger.info("%s: read as %s.", file.name, used)
     return file.name, text

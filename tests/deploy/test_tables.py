@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import io
 import json
+import lzma
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,8 +71,10 @@ def test_records_go_over_the_parts_that_are_read(monkeypatch: pytest.MonkeyPatch
     [
         (b"a,b\n1,2\n1,2,3\n", "csv", "line 3 has more than 2 fields"),
         (b"a,b\n1,2\n1,2,,3\n", "csv", "line 3 has more than 2 fields"),
-        (b'{"a": 1}\nnope\n', "jsonl", "line 2 is not JSON"),
+        (b'{"a": 1}\nnope\n', "jsonl", "line 2: not valid JSON"),
         (b"[1]\n", "jsonl", "expected an object"),
+        (b'[{"a": 1}, nope]', "jsonl", "object 1: not valid JSON"),
+        (b'{"a": 1, "a": 2}', "jsonl", "the name 'a' is there twice"),
         (b"no parquet", "parquet", "arquet"),
     ],
 )
@@ -153,6 +158,33 @@ def test_row_without_the_column_has_no_text() -> None:
     columns = Columns()
     assert columns.examples([{"id": 1}, {"id": 2, "text": "a"}], "x") == [None, "a"]
     assert columns.examples([{"id": 3}], "x") == [None]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv.gz", gzip.compress(b"text,n\n007,NA\n")),
+        ("x.TSV.bz2", bz2.compress(b"text\tn\n007\tNA\n")),
+        ("x.jsonl.xz", lzma.compress(b'{"text": "007", "n": "NA"}\n')),
+        ("x.json", b'[{"text": "007",\n "n": "NA"}]'),
+        ("x.json", b'{"text": "007", "n": "NA"}\r\n'),
+    ],
+)
+def test_packed_files_and_arrays_are_read(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with opened(tmp_path / name) as table:
+        assert list(table.blocks(9)) == [[{"text": "007", "n": "NA"}]]
+
+
+def test_files_that_are_not_read_say_what_to_do(tmp_path: Path) -> None:
+    for name, problem in (
+        ("x.xlsx", "spreadsheet"),
+        ("x.zip", "unpack it"),
+        ("x.csv.gz", "unpacked"),
+    ):
+        (tmp_path / name).write_bytes(b"PK")
+        with pytest.raises(DataError, match=problem), opened(tmp_path / name) as table:
+            list(table.blocks(9))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

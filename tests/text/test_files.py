@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +66,18 @@ def parquet(path: Path, frame: pd.DataFrame = FRAME, **options: Any) -> Path:
     return path
 
 
+def array(path: Path, **options: Any) -> Path:
+    path.write_text("\n" + json.dumps(ROWS, **options), encoding="utf-8")
+    return path
+
+
+def packed(library: Any, path: Path, end: str) -> Path:
+    done = path.with_name(path.name + end)
+    done.write_bytes(library.compress(path.read_bytes()))
+    path.unlink()
+    return done
+
+
 def halves(folder: Path) -> list[Path]:
     return [csv_file(folder / "a.csv", ROWS[:2]), json_lines(folder / "b.jsonl", ROWS[2:])]
 
@@ -74,6 +89,16 @@ KINDS = {
     "jsonl": lambda folder: json_lines(folder / "x.jsonl"),
     "ndjson": lambda folder: json_lines(folder / "x.ndjson"),
     "jsonl in GB18030": lambda folder: json_lines(folder / "x.jsonl", ROWS * 9, "gb18030"),
+    "CSV, packed": lambda folder: packed(gzip, csv_file(folder / "x.csv"), ".gz"),
+    "TSV, packed": lambda folder: packed(bz2, csv_file(folder / "x.tsv", sep="\t"), ".bz2"),
+    "jsonl, packed": lambda folder: packed(lzma, json_lines(folder / "x.jsonl"), ".xz"),
+    "CSV in UTF-16, packed": lambda folder: packed(
+        gzip, csv_file(folder / "x.csv", encoding="utf-16"), ".GZ"
+    ),
+    "json": lambda folder: json_lines(folder / "x.json"),
+    "array": lambda folder: array(folder / "x.json"),
+    "array over lines": lambda folder: array(folder / "x.json", indent=2),
+    "array, packed": lambda folder: packed(gzip, array(folder / "x.json"), ".gz"),
     "parquet": lambda folder: parquet(folder / "x.parquet"),
     "list of files": halves,
     "tuple of files": lambda folder: tuple(map(str, halves(folder))),
@@ -90,6 +115,18 @@ def test_texts_and_labels_are_those_that_were_written(tmp_path: Path, kind: str)
     assert raw.labels.tolist() == LABELS * times
     assert raw.rows.tolist() == list(range(4 * times))
     assert raw.label_columns == ("label",)
+
+
+@pytest.mark.parametrize("part", [3, 40, 1000])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "packed" in kind or "array" in kind])
+def test_packed_files_and_arrays_in_parts_are_the_same(
+    tmp_path: Path, kind: str, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ktlite.text.files._PART", part)
+    raw = in_parts(KINDS[kind](tmp_path), ("text",), ("label",))
+    times = len(raw) // 4
+    assert list(raw.texts) == TEXTS * times
+    assert raw.labels.tolist() == LABELS * times
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "data set", "frame"])
@@ -182,6 +219,19 @@ def test_pairs_and_several_labels(tmp_path: Path) -> None:
         ("x.jsonl", '{"text": 7, "label": 1}', r"cannot be a text: 7 \(row 0\) is of type int"),
         ("x.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": "c"}', "mixed-integer"),
         ("x.jsonl", "", "no column is 'text'"),
+        ("x.json", "[]", "no column is 'text'"),
+        ("x.json", '[{"text": "a"}, 7]', "object 1: expected an object"),
+        ("x.json", '[{"text": "a", "label": 1}', "the array does not end"),
+        ("x.json", '[{"text": "a"}] {}', "something comes after the array"),
+        ("x.json", '[{"text": nope}]', "object 0: not valid JSON"),
+        ("x.json", '{\n"text": "a"}', "line 1: not valid JSON.* Expected an array of objects, or"),
+        ("x.csv.gz", "text,label\na,b\n", "x.csv.gz: it cannot be unpacked"),
+        ("x.csv.bz2", "text,label\na,b\n", "it cannot be unpacked"),
+        ("x.csv.xz", "text,label\na,b\n", "it cannot be unpacked"),
+        ("x.csv.gz", gzip.compress(b"text,label\n" * 99)[:-9], "it cannot be unpacked"),
+        ("x.xlsx", "PK", r"a spreadsheet: save it as CSV, or pass pandas.read_excel"),
+        ("x.feather", "ARROW", r"pass pandas.read_feather"),
+        ("x.zip", "PK", "an archive: unpack it first"),
         ("x.jsonl", b'{"text": "\xff\xfe\x01"}', "no text in a known encoding|utf"),
         ("x.tsv", "text,label\na,b\n", "The separator is probably ','"),
         ("nothing-*.csv", None, "no file has a name like"),
@@ -214,6 +264,14 @@ def test_parquet_without_pyarrow_names_the_extra(
         read(tmp_path / "x.parquet")
 
 
+def test_lists_of_numbers_of_classes_take_the_data_sets_names() -> None:
+    data = Slices({"text": TEXTS, "label": [[0, 2], [], None, [1]]})
+    data.features = {"label": SimpleNamespace(feature=SimpleNamespace(names=["p", "q", "r"]))}
+    raw = read(data)
+    assert raw.labels.tolist() == [["p", "r"], [], ["q"]]
+    assert raw.rows.tolist() == [0, 1, 3]
+
+
 def test_a_dict_of_data_sets_is_refused() -> None:
     class Splits(dict[str, Any]):
         column_names = {"train": ["text", "label"]}
@@ -229,6 +287,11 @@ def test_a_real_data_set_is_read() -> None:
     )
     columns = {"text": TEXTS, "label": [1, 1, 0, -1]}
     data = datasets.Dataset.from_dict(columns, features=features)
+    many = datasets.Features(
+        {"text": features["text"], "label": datasets.Sequence(features["label"])}
+    )
+    lists = datasets.Dataset.from_dict({"text": TEXTS, "label": [[1], [0, 1], [], [0]]}, many)
+    assert read(lists).labels.tolist() == [["pos"], ["neg", "pos"], [], ["neg"]]
     for made in (data, data.with_format("numpy"), data.with_format("pandas")):
         raw = read(made)
         assert list(raw.texts) == TEXTS[:3]
