@@ -19,7 +19,11 @@ _DATASET = "validation data"
 
 
 def write_model_card(
-    folder: str | os.PathLike[str], card: RunCard, task: Task, in_pytorch: bool
+    folder: str | os.PathLike[str],
+    card: RunCard,
+    task: Task,
+    in_pytorch: bool,
+    example: Any = None,
 ) -> None:
     """Writes `README.md`: YAML for the Hub, and text with the figures of the run card.
 
@@ -28,6 +32,7 @@ def write_model_card(
         card: Of the model's training.
         task: What the model does.
         in_pytorch: Whether transformers has such models, and opens the folder.
+        example: What `predict` takes. Default: the task's first golden example.
     """
     in_pytorch = in_pytorch and task.head in _PIPELINES
     title = f"{card.model.get('name') or 'A model'}, trained for {task.name}"
@@ -35,7 +40,7 @@ def write_model_card(
         f"---\n{_yaml(card, task, title, in_pytorch)}\n---",
         f"# {title}",
         _what_it_does(card, task),
-        _how_to_use(task, in_pytorch),
+        _how_to_use(task, in_pytorch, task.golden_examples[0] if example is None else example),
         _figures(card),
         _data(card),
         _training(card),
@@ -85,11 +90,10 @@ def _what_it_does(card: RunCard, task: Task) -> str:
     return " ".join(lines)
 
 
-def _how_to_use(task: Task, in_pytorch: bool) -> str:
-    example = repr(task.golden_examples[0])
+def _how_to_use(task: Task, in_pytorch: bool, example: Any) -> str:
     text = (
         "## Use\n\n```python\nimport ktlite\n\n"
-        f'predictor = ktlite.load_predictor("this-folder")\npredictor.predict({example})\n```'
+        f'predictor = ktlite.load_predictor("this-folder")\npredictor.predict({example!r})\n```'
     )
     if in_pytorch:
         text += (

@@ -338,7 +338,7 @@ def run_explain(args: Any) -> tuple[str, Any]:
     if args.target is not None:  # a class may be the string "1"
         known = args.target in predictor.get_classes()
         given["target"] = args.target if known else parsed(args.target)
-    explanation = predictor.explain(example, **given)
+    (explanation,) = predictor.explain([example], **given)
     if args.html:
         page = f'<!doctype html>\n<meta charset="utf-8">\n{explanation._repr_html_()}\n'
         Path(args.html).write_text(page, encoding="utf-8")

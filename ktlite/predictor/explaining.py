@@ -88,7 +88,7 @@ class Explaining(Predicting):
             )
         chosen = method or ("occlusion" if gradients is None else _GRADIENTS)
         options = Options(gradients, n_samples, seed)
-        many, single = self.preproc.task.as_list(doc)
+        many, single = self.preproc.as_list(doc)
         found = []
         for example in many:
             example, left_out = shortened(example, truncate_len)

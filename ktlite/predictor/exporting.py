@@ -79,7 +79,7 @@ class Exporting(Saving):
             path,
             format,
             quantize,
-            texts=self.preproc.encode(self.preproc.task.golden_examples),
+            texts=self.preproc.encode(self.preproc.golden_examples),
             longest=self.preproc.maxlen,
             beside=beside,
             **options,

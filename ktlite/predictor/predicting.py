@@ -16,6 +16,7 @@ from ktlite.cards import RunCard
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.inference import Forward, Runner
 from ktlite.predictor.cache import LogitsCache, key_of
+from ktlite.text.pairs import one_or_many
 from ktlite.text.preprocessor import Preprocessor
 
 
@@ -84,9 +85,10 @@ class Predicting:
         """Predicts one text or many.
 
         Args:
-            texts: A string; a tuple of two strings, which is a pair; or a list of either. Of a
-                model that tags words, also a list of lists of words; of one that compares texts,
-                pairs; of one that answers questions, tuples (question, context).
+            texts: A string, or a list of them; of a model that was trained on pairs of texts, a
+                tuple of two strings, or a list of such tuples. Of a model that tags words, also a
+                list of lists of words; of one that compares texts, pairs; of one that answers
+                questions, tuples (question, context).
             return_proba: Give probabilities in place of labels.
             coverage: Give sets in place of single predictions, each with the truth in it for at
                 least this share of texts, such as 0.9: the labels that may well be true, the most
@@ -106,7 +108,8 @@ class Predicting:
             what `predict_proba` returns, or the probability in each tuple.
 
         Raises:
-            DataError: If a text is not of a kind that the task takes.
+            DataError: If a text is not of a kind that the task takes, such as a pair where the
+                model was trained on single texts.
             ArgumentError: If the task does not take an option, gives no sets, or is not
                 calibrated.
         """
@@ -117,7 +120,8 @@ class Predicting:
         def run(examples: Sequence[Any]) -> np.ndarray:
             return self.logits(examples, batch_size, verbose)
 
-        return self.preproc.task.predict(texts, run, return_proba, **options)
+        examples = one_or_many(texts, self.preproc.pairs)
+        return self.preproc.task.predict(examples, run, return_proba, **options)
 
     def _sets(
         self,
@@ -131,7 +135,7 @@ class Predicting:
         given = [name for name, value in others.items() if value]
         if given:
             raise ArgumentError(f"predict: coverage goes without {listing(given)}.")
-        many, single = self.preproc.task.as_list(texts)
+        many, single = self.preproc.as_list(texts)
         sets = self.preproc.task.sets(self.logits(many, batch_size, verbose), coverage)
         return sets[0] if single else sets
 
@@ -190,7 +194,7 @@ class Predicting:
 
         Of a model that tags words: [words, classes] for each text.
         """
-        many, single = self.preproc.task.as_list(texts)
+        many, single = self.preproc.as_list(texts)
         probabilities = self.preproc.task.probabilities(self.logits(many, batch_size, verbose))
         return probabilities[0] if single else probabilities
 

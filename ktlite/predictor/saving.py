@@ -75,7 +75,8 @@ class Saving(Predicting):
         write_manifest(folder, manifest)
         if self.card is not None:  # after the manifest has sealed the folder: people will edit it
             in_pytorch = isinstance(self.model, TransformerModel)
-            write_model_card(folder, self.card, self.preproc.task, in_pytorch)
+            example = self.preproc.golden_examples[0]
+            write_model_card(folder, self.card, self.preproc.task, in_pytorch, example)
 
     def _check_writable(self) -> None:
         """Gives the model the labels' names to write; raises PredictorError if it cannot be."""
@@ -92,7 +93,7 @@ class Saving(Predicting):
         self.preproc.task.into_config(self.model.config)
 
     def _golden(self) -> list[dict[str, Any]]:
-        examples = self.preproc.task.golden_examples
+        examples = self.preproc.golden_examples
         found = [np.asarray(logits, "float64") for logits in self.fresh_logits(examples)]
         if not all(np.isfinite(logits).all() for logits in found):
             raise PredictorError(
@@ -104,12 +105,16 @@ class Saving(Predicting):
             for example, logits in zip(examples, found, strict=True)
         ]
 
+    def _given(self, text: Any) -> Any:
+        """Returns a recorded example as it was given: JSON has no tuples."""
+        return tuple(text) if self.preproc.pairs and isinstance(text, list) else text
+
     def check(self, golden: Sequence[dict[str, Any]], where: Path) -> None:
         """Raises PredictorError unless the predictor repeats its recorded predictions."""
         pairs = [
             (np.asarray(logits, "float64"), np.array(item["logits"]))
             for logits, item in zip(
-                self.fresh_logits([i["text"] for i in golden]), golden, strict=True
+                self.fresh_logits([self._given(i["text"]) for i in golden]), golden, strict=True
             )
         ]
         # Another shape is another number of words, or of outputs.

@@ -17,8 +17,9 @@ from ktlite.errors import ArgumentError, DataError, PredictorError, listing
 from ktlite.tasks import TASKS, Task, infer_task
 from ktlite.text.dataset import TextDataset, TextInputs
 from ktlite.text.named_labels import encode_labels, in_order
+from ktlite.text.pairs import as_pairs, check_pairs, one_or_many
 from ktlite.text.readers import RawTexts
-from ktlite.text.sources import source_of
+from ktlite.text.sources import SOURCES, source_of
 from ktlite.text.tokenizer import Tokenizer
 
 
@@ -41,6 +42,8 @@ class Preprocessor(Hinted):
     Attributes:
         reading: How the training data was read, for more of its kind: `text_column`,
             `label_columns`, `sep`, `encoding`, `names` and `na_values`, as far as they were given.
+        pairs: Whether an example is a pair of texts, as in the training data; None where that is
+            not known, or the task reads something else.
     """
 
     _hints = PREPROCESSOR
@@ -66,6 +69,7 @@ class Preprocessor(Hinted):
         self.class_names = list(class_names)
         self.task_name = task_name
         self.reading: dict[str, Any] = {}
+        self.pairs: bool | None = None
 
     @property
     def task(self) -> Task:
@@ -187,6 +191,8 @@ class Preprocessor(Hinted):
 
     def learn_task(self, raw: RawTexts) -> None:
         """Infers the task from the labels of `raw`, unless it was given."""
+        if source_of(self.task_name) is SOURCES["texts"] and len(raw):
+            self.pairs = isinstance(raw.texts[0], tuple)
         if isinstance(self.task_name, Task):
             return
         names = self.class_names or list(raw.class_names)
@@ -200,8 +206,31 @@ class Preprocessor(Hinted):
     def learn_texts(self, raw: RawTexts) -> None:
         """Learns from training texts what the preprocessing depends on: here nothing."""
 
+    def as_list(self, examples: Any) -> tuple[list[Any], bool]:
+        """Returns what a caller gives as a list, and whether it is a single example.
+
+        A tuple of two strings is a pair, but where the training data was single texts: there it is
+        two of them, as a tuple of three is three.
+
+        Raises:
+            DataError: If it is of another kind.
+        """
+        return self.task.as_list(one_or_many(examples, self.pairs))
+
+    @property
+    def golden_examples(self) -> list[Any]:
+        """What a loaded predictor must still say as it did when it was saved."""
+        examples = list(self.task.golden_examples)
+        return as_pairs(examples) if self.pairs else examples
+
     def encode(self, texts: Sequence[Any], *, verbose: int = 0) -> Encodings:
-        """Returns the `Encodings` of texts, or of what else the task takes."""
+        """Returns the `Encodings` of texts, or of what else the task takes.
+
+        Raises:
+            DataError: If one is a pair where the training data was single texts, or the reverse.
+        """
+        if self.pairs is not None:
+            check_pairs(texts, self.pairs)
         if self._task is None:
             return self.tokenizer.encode(texts, verbose=verbose)
         return self._task.tokenize(texts, self.tokenizer, verbose)
@@ -220,6 +249,7 @@ class Preprocessor(Hinted):
             "maxlen": self.maxlen,
             "stride": self.tokenizer.stride,
             "task": {"name": self.task.name, **self.task.get_config()},
+            **({} if self.pairs is None else {"pairs": self.pairs}),
             "reading": {name: value for name, value in self.reading.items() if _is_plain(value)},
         }
 
@@ -236,6 +266,7 @@ class Preprocessor(Hinted):
         made = TASKS[name].from_config(task)
         preproc = cls(folder, config["maxlen"], made, stride=config.get("stride"))
         preproc.reading = dict(config.get("reading", {}))
+        preproc.pairs = config.get("pairs")
         return preproc
 
 

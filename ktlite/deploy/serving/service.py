@@ -104,7 +104,7 @@ class Service:
         (example,) = self._examples(predictor, [options.pop("text")])
 
         def run(examples: list[Any]) -> list[Any]:
-            return [predictor.explain(example, **options) for example in examples]
+            return list(predictor.explain(examples, **options))
 
         ((explanation,),) = self._explanations(run, [example], self.limits.timeout)
         found: dict[str, Any] = explanation.to_dict()

@@ -1,0 +1,56 @@
+"""Whether an example is one text or two: the training data says so, and no tuple is ambiguous."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ktlite.errors import DataError
+from ktlite.tasks.task import is_pair
+
+
+def check_pairs(texts: Sequence[Any], pairs: bool) -> None:
+    """Raises unless all examples are of the kind that the model was trained on.
+
+    Args:
+        texts: Strings, or tuples of two strings; what is neither is for others to refuse.
+        pairs: Whether it was trained on pairs.
+
+    Raises:
+        DataError: At the first that is of the other kind.
+    """
+    for number, text in enumerate(texts):
+        if pairs and isinstance(text, str):
+            raise DataError(
+                f"text {number} is one text, {text!r:.40}; this model was trained on pairs of "
+                "texts. A pair is a tuple of two strings, (first, second), and several are a list "
+                "of such tuples."
+            )
+        if not pairs and is_pair(text):
+            raise DataError(
+                f"text {number} is a pair of texts, {text!r:.60}; this model was trained on single "
+                "texts. Give a string for each text; a model of pairs is trained on tuples of two "
+                "strings, or on two text columns."
+            )
+
+
+def one_or_many(texts: Any, pairs: bool | None) -> Any:
+    """Returns what a caller of `predict` gives, so that it can be taken in one way only.
+
+    Args:
+        texts: A text, a pair, or many of them.
+        pairs: Whether the model was trained on pairs; None: that is not known, and a tuple of two
+            strings is a pair.
+    """
+    # Of single texts, a tuple of two is as much a sequence as one of three.
+    return list(texts) if pairs is False and isinstance(texts, tuple) else texts
+
+
+def as_pairs(examples: Sequence[Any]) -> list[Any]:
+    """Returns pairs made of single texts, each with the next."""
+    texts = list(examples)
+    following = [*texts[1:], *texts[:1]]
+    return [
+        (one, other) if isinstance(one, str) and isinstance(other, str) else one
+        for one, other in zip(texts, following, strict=True)
+    ]
