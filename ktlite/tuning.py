@@ -17,8 +17,8 @@ from ktlite._logging import logger
 from ktlite.cards import described, fingerprint
 from ktlite.errors import ArgumentError, Problems, TrainingError, listing, plural
 from ktlite.learner import Learner
-from ktlite.learner.running import better
 from ktlite.training import plots
+from ktlite.training.directions import check_direction, direction
 from ktlite.training.identity import differences
 from ktlite.workflow import EXECUTION, get_learner
 
@@ -78,7 +78,8 @@ class Tuning:
         Example:
             >>> found.plot().savefig("trials.png")
         """
-        return plots.plot_trials(self.trials, self.monitor, better(self.monitor))
+        mode = self.study.direction.name[:3].lower()
+        return plots.plot_trials(self.trials, self.monitor, mode)
 
     def __repr__(self) -> str:
         done = plural(len(self.trials), "trial")
@@ -102,6 +103,7 @@ def tune(
     minutes: float | None = None,
     study: str | os.PathLike[str] | None = None,
     monitor: str = "val_loss",
+    mode: str | None = None,
     seed: int = 42,
     verbose: int = 1,
     **options: Any,
@@ -132,6 +134,8 @@ def tune(
         study: An SQLite file that keeps the trials. A search that was stopped goes on from it, with
             the same data and arguments.
         monitor: What to compare: `"val_loss"`, `"val_accuracy"`, ... of the last epoch.
+        mode: `"min"` or `"max"`: which way it is better. Default: as is known of losses and of the
+            field's metrics; of others, an error asks.
         seed: Of the proposals, and of each training.
         verbose: 1 logs a line for each trial.
         **options: Further arguments of `get_learner`, such as `text_column` and `maxlen`.
@@ -160,7 +164,7 @@ def tune(
         "weight_decay": weight_decay,
         "frozen": frozen,
     }
-    _check(space, trials, minutes, options)
+    _check(space, trials, minutes, options, monitor, mode)
     runs = Runs(train_data, val_data, seed, class_weight, options)
     about = {
         **space,
@@ -171,7 +175,7 @@ def tune(
         **runs.fingerprints(names[0]),
     }
     with _quiet(optuna):
-        search = _open(optuna, study, about, monitor, seed)
+        search = _open(optuna, study, about, mode or direction(monitor) or "min", seed)
         done = sum(t.state.is_finished() for t in search.trials)
         end = None if minutes is None else time.monotonic() + 60 * minutes
 
@@ -289,9 +293,11 @@ class Watch(keras.callbacks.Callback):
 
 
 def _check(
-    space: Mapping[str, Any], trials: Any, minutes: float | None, options: Mapping[str, Any]
-) -> None:
+    space: Mapping[str, Any], trials: Any, minutes: float | None, options: Mapping[str, Any],
+    monitor: str, mode: str | None,
+) -> None:  # fmt: skip
     problems = Problems("tune")
+    check_direction(problems, monitor, mode)
     known = [n for n in inspect.signature(get_learner).parameters if n not in _NOT_OPTIONS]
     problems.unknown([name for name in options if name not in known], known)
     at_least_one(problems, trials=trials)
@@ -331,13 +337,12 @@ def _draw(trial: Any, space: Mapping[str, Any]) -> dict[str, Any]:
     return drawn
 
 
-def _open(optuna: Any, path: Any, given: Mapping[str, Any], monitor: str, seed: int) -> Any:
+def _open(optuna: Any, path: Any, given: Mapping[str, Any], mode: str, seed: int) -> Any:
     """Returns a new study, or the one that the file holds.
 
     Raises:
         ArgumentError: If that is one of another search: with another value in `given`.
     """
-    mode = better(monitor)
     search = optuna.create_study(
         storage=None if path is None else f"sqlite:///{os.fspath(path)}",
         study_name=_NAME,

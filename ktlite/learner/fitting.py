@@ -9,7 +9,7 @@ from typing import Any
 
 from ktlite._arguments import at_least_one, checked, positive
 from ktlite.errors import Problems
-from ktlite.learner.running import Running, better
+from ktlite.learner.running import Running
 from ktlite.training.callbacks import ReduceOnPlateau, ScheduleCallback
 from ktlite.training.schedules import Constant, CosineRestarts, OneCycle, Triangular
 
@@ -39,6 +39,7 @@ class Fitting(Running):
         resume: bool = False,
         save_every: float = 10,
         monitor: str | None = None,
+        mode: str | None = None,
     ) -> Any:
         """Trains at a constant rate, or with cosine restarts.
 
@@ -63,6 +64,8 @@ class Fitting(Running):
             save_every: Minutes between two checkpoints; after every epoch there is one too.
             monitor: What the best checkpoint is the best by. Default: `"val_loss"`, or
                 without validation data `"loss"`.
+            mode: `"min"` or `"max"`: which way `monitor` is better. Default: as is known of
+                losses and of the field's metrics; of others, an error asks.
 
         Returns:
             Keras' `History`; `history` also holds `lr`, `momentum` and `iterations` of
@@ -92,7 +95,7 @@ class Fitting(Running):
         )
         if early_stopping is not None:
             self._check_monitor(problems, "val_loss")
-        self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor)
+        self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor, mode)
         problems.raise_if_any()
         schedule = ScheduleCallback(Constant(rate))
         total = cycles
@@ -108,6 +111,7 @@ class Fitting(Running):
             resume=resume,
             save_every=save_every,
             monitor=monitor,
+            mode=mode,
             class_weight=class_weight,
             steps_per_epoch=steps_per_epoch,
             verbose=verbose,
@@ -131,6 +135,7 @@ class Fitting(Running):
         resume: bool = False,
         save_every: float = 10,
         monitor: str | None = None,
+        mode: str | None = None,
     ) -> Any:
         """Trains with the 1cycle policy (Smith, 2018, arXiv:1803.09820).
 
@@ -154,6 +159,8 @@ class Fitting(Running):
             save_every: Minutes between two checkpoints; after every epoch there is one too.
             monitor: What the best checkpoint is the best by. Default: `"val_loss"`, or
                 without validation data `"loss"`.
+            mode: `"min"` or `"max"`: which way `monitor` is better. Default: as is known of
+                losses and of the field's metrics; of others, an error asks.
 
         Returns:
             Keras' `History`; `history` also holds `lr`, `momentum` and `iterations` of
@@ -171,7 +178,7 @@ class Fitting(Running):
         positive(problems, lr=rate)
         at_least_one(problems, epochs=total)
         _optional(problems, steps_per_epoch=steps_per_epoch)
-        self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor)
+        self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor, mode)
         problems.raise_if_any()
         steps = self._updates(steps_per_epoch, "fit_onecycle")
         momentum = (max_momentum, min_momentum) if cycle_momentum else None
@@ -183,6 +190,7 @@ class Fitting(Running):
             resume=resume,
             save_every=save_every,
             monitor=monitor,
+            mode=mode,
             class_weight=class_weight,
             steps_per_epoch=steps_per_epoch,
             verbose=verbose,
@@ -209,6 +217,7 @@ class Fitting(Running):
         learning_rate: float | None = None,
         resume: bool = False,
         save_every: float = 10,
+        mode: str | None = None,
     ) -> Any:
         """Trains with one triangle of the rate an epoch (Smith, 2017, arXiv:1506.01186).
 
@@ -235,6 +244,7 @@ class Fitting(Running):
             resume: Go on from the newest sound checkpoint in `checkpoint_folder`, or from the
                 beginning where there is none; call it with the same arguments and data.
             save_every: Minutes between two checkpoints; after every epoch there is one too.
+            mode: `"min"` or `"max"`: which way `monitor` is better, as for `fit_onecycle`.
 
         Returns:
             Keras' `History`, as from `fit_onecycle`.
@@ -261,18 +271,20 @@ class Fitting(Running):
             steps_per_epoch=steps_per_epoch,
         )
         problems.add_unless(reduce_factor > 1, f"reduce_factor={reduce_factor!r}; expected > 1.")
-        if early_stopping is not None or reduce_on_plateau is not None:
-            self._check_monitor(problems, monitor)
         best_by = None if monitor.startswith("val_") and self._val is None else monitor
+        if early_stopping is not None or reduce_on_plateau is not None:
+            self._check_monitor(problems, monitor, mode)
+        elif checkpoint_folder is not None and best_by is not None:
+            self._check_monitor(problems, best_by, mode)
         self._check_checkpoints(problems, checkpoint_folder, resume, save_every, None)
         problems.raise_if_any()
         steps = self._updates(steps_per_epoch, "autofit")
         momentum = (max_momentum, min_momentum) if cycle_momentum else None
         schedule = ScheduleCallback(Triangular(rate, steps, momentum))
-        extra = self._stopping(early_stopping, monitor)
+        extra = self._stopping(early_stopping, monitor, mode)
         if reduce_on_plateau is not None:
-            mode = better(monitor)
-            extra.append(ReduceOnPlateau(schedule, monitor, reduce_factor, reduce_on_plateau, mode))
+            way = self._mode(monitor, mode)
+            extra.append(ReduceOnPlateau(schedule, monitor, reduce_factor, reduce_on_plateau, way))
         return self._fit(
             schedule,
             total,
@@ -281,6 +293,7 @@ class Fitting(Running):
             resume=resume,
             save_every=save_every,
             monitor=best_by,
+            mode=mode,
             class_weight=class_weight,
             steps_per_epoch=steps_per_epoch,
             verbose=verbose,

@@ -13,6 +13,7 @@ from ktlite.learner.state import State
 from ktlite.training import run
 from ktlite.training.callbacks import EarlyStopping, ScheduleCallback
 from ktlite.training.checkpoints import Checkpoints, find_checkpoint
+from ktlite.training.directions import check_direction, direction
 from ktlite.training.identity import identify
 from ktlite.training.state import assign, variables
 from ktlite.training.workers import check_same, first_writes, workers_strategy
@@ -68,6 +69,7 @@ class Running(State):
         resume: bool,
         save_every: float,
         monitor: str | None,
+        mode: str | None = None,
     ) -> Any:
         feed = self._train_feed("fit")
         weights = self._class_weight(class_weight)
@@ -86,10 +88,11 @@ class Running(State):
             )
         check_same(self.model, {**identity, "checkpoint_folder": checkpoint_folder is not None})
         if checkpoint_folder is not None:
+            best = "min" if monitor is None else self._mode(monitor, mode)
             monitor = monitor or ("loss" if self._val is None else "val_loss")
             folder = os.fspath(checkpoint_folder)
             checkpoints = Checkpoints(
-                folder, identity, monitor, better(monitor), save_every, self._epochs_done
+                folder, identity, monitor, best, save_every, self._epochs_done
             )
             run.build_optimizer(self.model)
             shapes = [variable.shape for variable in variables(self.model).values()]
@@ -125,19 +128,23 @@ class Running(State):
                 self._epochs_done += len(history.epoch)
         return self.history
 
-    def _stopping(self, patience: int | None, monitor: str) -> list[Any]:
+    def _mode(self, monitor: str, mode: str | None = None) -> str:
+        """Returns whether the figure is better when lower, "min", or higher, "max"."""
+        return mode or direction(monitor, self.model) or "min"
+
+    def _stopping(self, patience: int | None, monitor: str, mode: str | None = None) -> list[Any]:
         if patience is None:
             return []
         return [
             EarlyStopping(
                 monitor=monitor,
                 patience=patience,
-                mode=better(monitor),
+                mode=self._mode(monitor, mode),
                 restore_best_weights=True,
             )
         ]
 
-    def _check_monitor(self, problems: Problems, monitor: str) -> None:
+    def _check_monitor(self, problems: Problems, monitor: str, mode: str | None = None) -> None:
         if not self.model.compiled:
             return  # which is a problem of its own
         plain = ["loss", *run.metric_names(self.model)]
@@ -152,9 +159,17 @@ class Running(State):
                 f"monitor={monitor!r} needs validation data, and the learner has no val_data; pass "
                 "it to get_learner, or give epochs and monitor='loss'."
             )
+        else:
+            check_direction(problems, monitor, mode, self.model)
 
     def _check_checkpoints(
-        self, problems: Problems, folder: Any, resume: bool, minutes: float, monitor: str | None
+        self,
+        problems: Problems,
+        folder: Any,
+        resume: bool,
+        minutes: float,
+        monitor: str | None,
+        mode: str | None = None,
     ) -> None:
         """Records what is wrong with the arguments that checkpoints have."""
         positive(problems, save_every=minutes)
@@ -162,14 +177,9 @@ class Running(State):
             folder is not None or not resume, "resume=True needs the checkpoint_folder of the run."
         )
         if monitor is not None:
-            self._check_monitor(problems, monitor)
-
-
-def better(monitor: str) -> str:
-    """Says whether a metric is better when lower ("min") or higher ("max")."""
-    rising = ("acc", "auc", "f1", "precision", "recall", "r2", "mcc", "similarity", "iou")
-    falls = monitor.endswith("loss") or not any(part in monitor for part in rising)
-    return "min" if falls else "max"
+            self._check_monitor(problems, monitor, mode)
+        else:
+            problems.add_unless(mode is None, f"mode={mode!r} goes with monitor.")
 
 
 def _settings(callback: Any) -> str:

@@ -125,7 +125,8 @@ def read_folder(
 
     Args:
         folder: Holds the class folders. Hidden files and folders are skipped.
-        classes: Which class folders to read, in this order; None: all, by name.
+        classes: Which class folders to read; None: all. Their order is that of their names, as
+            ktrain and scikit-learn's `load_files` have it.
         encoding: Of all files; None detects it file by file.
         missing: "drop" leaves out empty files and warns with their number;
             "error" refuses them.
@@ -140,7 +141,8 @@ def read_folder(
             folders without files, undecodable files, files refused by `missing`.
 
     Example:
-        >>> raw = read_folder("aclImdb/train", classes=["neg", "pos"])
+        >>> read_folder("aclImdb/train", classes=["pos", "neg"]).class_names
+        ('neg', 'pos')
     """
     import pandas as pd
 
@@ -150,7 +152,7 @@ def read_folder(
     check_exists(problems, top, top.is_dir(), "folder")
     problems.raise_if_any()
     found = sorted(p.name for p in visible(top) if p.is_dir())
-    names = found if classes is None else list(classes)
+    names = found if classes is None else sorted(set(classes))
     files = {
         name: sorted(p for p in visible(top / name) if p.is_file())
         for name in names

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_files
 
 from ktlite.errors import ArgumentError, DataError
 from ktlite.tasks import Classification, MultiLabel, Regression
@@ -274,11 +275,17 @@ def test_task_is_learned_from_all_texts_before_the_split(tiny_checkpoint: Path) 
 # Folders and files
 
 
-def test_classes_select_and_order_the_folders(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_classes_select_the_folders_and_their_names_order_them(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     write_folder(tmp_path / "train", [*TEXTS, "spam"], [*LABELS, "other"])
     options = {"preprocess_mode": tiny_checkpoint, "maxlen": 20, "verbose": 0}
-    _, _, preproc = texts_from_folder(tmp_path, classes=["pos", "neg"], **options)
-    assert preproc.get_classes() == ["pos", "neg"]
+    train, _, preproc = texts_from_folder(tmp_path, classes=["pos", "neg"], **options)
+    # What ktrain reads folders with.
+    theirs = load_files(tmp_path / "train", categories=["pos", "neg"], encoding="utf-8")
+    assert preproc.get_classes() == theirs.target_names == ["neg", "pos"]
+    number_of = dict(zip(theirs.data, theirs.target.tolist(), strict=True))
+    assert train.targets.tolist() == [number_of[text] for text in train.texts]
 
 
 def test_folders_may_have_other_names(tiny_checkpoint: Path, tmp_path: Path) -> None:
