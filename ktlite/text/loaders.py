@@ -180,10 +180,9 @@ def texts_from_folder(
 ) -> Loaded:
     """Loads text files from folders named after their class.
 
-    Expects `datadir/train/CLASS/*` and `datadir/test/CLASS/*`. Where the second of
-    `train_test_names` is missing, a stratified part of the first validates. `classes` says which
-    folders to read; the classes are in the order of their names, as in ktrain. Other arguments as
-    `texts_from_csv`.
+    Expects `datadir/train/CLASS/*` and `datadir/test/CLASS/*`. Where there is no second one of
+    `train_test_names`, a stratified part of the first validates. `classes` selects folders, and
+    the order is that of their names, as in ktrain. Other arguments as `texts_from_csv`.
 
     Example:
         >>> train, val, preproc = text.texts_from_folder("aclImdb", maxlen=256,
