@@ -18,7 +18,7 @@ from ktlite.cards import described, fingerprint
 from ktlite.errors import ArgumentError, Problems, TrainingError, listing, plural
 from ktlite.learner import Learner
 from ktlite.training import plots
-from ktlite.training.directions import check_direction, direction
+from ktlite.training.directions import MODES, direction
 from ktlite.training.identity import differences
 from ktlite.workflow import EXECUTION, get_learner
 
@@ -134,8 +134,7 @@ def tune(
         study: An SQLite file that keeps the trials. A search that was stopped goes on from it, with
             the same data and arguments.
         monitor: What to compare: `"val_loss"`, `"val_accuracy"`, ... of the last epoch.
-        mode: `"min"` or `"max"`: which way it is better. Default: as is known of losses and of the
-            field's metrics; of others, an error asks.
+        mode: `"min"` or `"max"`: which way it is better. Default: as is known; else an error asks.
         seed: Of the proposals, and of each training.
         verbose: 1 logs a line for each trial.
         **options: Further arguments of `get_learner`, such as `text_column` and `maxlen`.
@@ -164,7 +163,7 @@ def tune(
         "weight_decay": weight_decay,
         "frozen": frozen,
     }
-    _check(space, trials, minutes, options, monitor, mode)
+    _check(space, trials, minutes, options)
     runs = Runs(train_data, val_data, seed, class_weight, options)
     about = {
         **space,
@@ -174,8 +173,12 @@ def tune(
         **described({k: v for k, v in options.items() if k != "cache_folder"}),
         **runs.fingerprints(names[0]),
     }
+    way = mode or direction(monitor)
+    if way not in MODES:  # its metrics may know, or say what is measured
+        some = {"checkpoint": names[0], "batch_size": 1, "weight_decay": 0.0, "frozen": 0}
+        way = runs.learner(some).checked_mode("tune", monitor, mode)
     with _quiet(optuna):
-        search = _open(optuna, study, about, mode or direction(monitor) or "min", seed)
+        search = _open(optuna, study, about, way, seed)
         done = sum(t.state.is_finished() for t in search.trials)
         end = None if minutes is None else time.monotonic() + 60 * minutes
 
@@ -293,11 +296,9 @@ class Watch(keras.callbacks.Callback):
 
 
 def _check(
-    space: Mapping[str, Any], trials: Any, minutes: float | None, options: Mapping[str, Any],
-    monitor: str, mode: str | None,
-) -> None:  # fmt: skip
+    space: Mapping[str, Any], trials: Any, minutes: float | None, options: Mapping[str, Any]
+) -> None:
     problems = Problems("tune")
-    check_direction(problems, monitor, mode)
     known = [n for n in inspect.signature(get_learner).parameters if n not in _NOT_OPTIONS]
     problems.unknown([name for name in options if name not in known], known)
     at_least_one(problems, trials=trials)

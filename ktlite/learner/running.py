@@ -128,6 +128,17 @@ class Running(State):
                 self._epochs_done += len(history.epoch)
         return self.history
 
+    def checked_mode(self, where: str, monitor: str, mode: str | None = None) -> str:
+        """Returns which way a figure is better, "min" or "max".
+
+        Raises:
+            ArgumentError: If it is not measured, or not known to be better either way.
+        """
+        problems = Problems(where)
+        self._check_monitor(problems, monitor, mode)
+        problems.raise_if_any()
+        return self._mode(monitor, mode)
+
     def _mode(self, monitor: str, mode: str | None = None) -> str:
         """Returns whether the figure is better when lower, "min", or higher, "max"."""
         return mode or direction(monitor, self.model) or "min"

@@ -95,7 +95,9 @@ def test_monitors_of_an_unknown_direction_are_asked_for(
     with pytest.raises(ArgumentError, match="mode='max' goes with monitor"):
         learner.fit(1e-4, 1, mode="max", **folder)
     with pytest.raises(ArgumentError, match="val_my_score.*pass mode="):
-        ktlite.tune(tiny_checkpoint, data, monitor="val_my_score", trials=1)
+        ktlite.tune(
+            tiny_checkpoint, data, monitor="val_my_score", trials=1, metrics=[my_score], maxlen=8
+        )
     for monitor, mode, sign in (
         ("val_bleu", None, -1),
         ("val_my_score", "max", -1),
