@@ -45,6 +45,8 @@ def encode_contexts(
         ids = known[context][0]
         for first, last in overlapping(len(ids), room, stride):
             around, types, (_, place) = frame.around([asked, ids[first:last]])
+            if not len(around):  # no words, and no special tokens
+                around, types = np.array([tokenizer.unknown_id]), np.zeros(1, "int8")
             ids_of.append(around.astype("int32"))
             types_of.append(types.astype("int8"))
             windows.append((first, last, place))

@@ -38,6 +38,7 @@ class Preprocessor(Hinted):
         class_names: Names for integer labels 0, 1, 2, ... or for label columns.
         task_name: One of `ktlite.tasks.TASKS`; None to infer it from the labels. Or a task,
             which then learns nothing from them.
+        lowercase: Texts are lower-cased before all else, whatever the tokenizer's files say.
 
     Attributes:
         reading: How the training data was read, for more of its kind: `text_column`,
@@ -57,13 +58,16 @@ class Preprocessor(Hinted):
         class_names: Sequence[Any] = (),
         task_name: str | Task | None = None,
         stride: int | None = None,
+        lowercase: bool = False,
     ) -> None:
         if isinstance(task_name, Task) and len(class_names):
             raise ArgumentError(
                 f"class_names={listing(class_names)} cannot go with a task that is made already "
                 f"and has its own classes: {listing(task_name.classes) or 'none'}."
             )
-        self._tokenizer = None if folder is None else Tokenizer(folder, maxlen, stride)
+        self._tokenizer = (
+            None if folder is None else Tokenizer(folder, maxlen, stride, lowercase=lowercase)
+        )
         self.maxlen = maxlen
         self._task = task_name if isinstance(task_name, Task) else task
         self.class_names = list(class_names)
@@ -248,6 +252,7 @@ class Preprocessor(Hinted):
         return {
             "maxlen": self.maxlen,
             "stride": self.tokenizer.stride,
+            "truncation_side": self.tokenizer.truncation_side,
             "task": {"name": self.task.name, **self.task.get_config()},
             **({} if self.pairs is None else {"pairs": self.pairs}),
             "reading": {name: value for name, value in self.reading.items() if _is_plain(value)},
@@ -264,7 +269,14 @@ class Preprocessor(Hinted):
                 "your own, import its module first, which has to ktlite.tasks.register it."
             )
         made = TASKS[name].from_config(task)
-        preproc = cls(folder, config["maxlen"], made, stride=config.get("stride"))
+        preproc = cls(None, config["maxlen"], made)
+        # As it was when it was saved, also by a ktlite that passed over the files beside it.
+        preproc._tokenizer = Tokenizer.saved(
+            folder,
+            config["maxlen"],
+            config.get("stride"),
+            truncation_side=config.get("truncation_side", "right"),
+        )
         preproc.reading = dict(config.get("reading", {}))
         preproc.pairs = config.get("pairs")
         return preproc

@@ -13,26 +13,26 @@ import numpy as np
 
 from ktlite._progress import progress
 from ktlite.batching import ContextEncodings, Encodings
-from ktlite.errors import CheckpointError, DataError, listing
+from ktlite.errors import CheckpointError, DataError
 from ktlite.text.contexts import encode_contexts
 from ktlite.text.frame import Frame
-from ktlite.text.long_texts import encode_beginnings
+from ktlite.text.long_texts import encode_read
+from ktlite.text.tokenizer_files import FILE, FILES, SETTINGS, name
+from ktlite.text.tokenizer_reading import (
+    Reading,
+    for_words,
+    has_specials,
+    read_saved,
+    read_tokenizer,
+    rust_tokenizer,
+    with_all_offsets,
+)
 from ktlite.text.windows import cut, fill_gaps
+
+__all__ = ["FILE", "FILES", "SETTINGS", "Text", "Tokenizer", "check_texts"]
 
 Text = str | tuple[str, str]
 
-FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
-# What `transformers` may want beside tokenizer.json, and what can be made into one.
-_COMPANIONS = (SETTINGS, "special_tokens_map.json", "added_tokens.json")
-_OLDER = (
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "spm.model",
-)
-FILES = (FILE, *_COMPANIONS, *_OLDER)
 # Texts a call of the Rust tokenizer: enough to keep its threads busy, few enough
 # that the progress bar moves and the intermediate objects stay small.
 _CHUNK = 2_000
@@ -41,16 +41,17 @@ _CHUNK = 2_000
 class Tokenizer:
     """A checkpoint's tokenizer with a maximum length.
 
-    It is the Rust tokenizer of `tokenizer.json`; a folder that has only the older
-    files (`vocab.txt`, `*.model`) is converted by `transformers` once. Everything is
-    read at once: the folder may go away afterwards.
+    It is the Rust tokenizer of `tokenizer.json`, with what the files beside it say; a folder
+    that has only the older files (`vocab.txt`, `*.model`) is converted. Its tokens are those of
+    `transformers`. Everything is read at once: the folder may go away afterwards.
 
     Args:
         folder: The checkpoint's folder.
         maxlen: Longest encoding in tokens, special tokens included; what is longer is cut
-            at its end (of pairs, the longer member first).
+            at its end (of pairs, the longer member first), or at its start where the files say so.
         stride: `encode` cuts longer texts into windows instead, which share so many tokens
             with the next.
+        lowercase: Texts are lower-cased first, whatever the files say.
 
     Raises:
         CheckpointError: If the folder has no tokenizer, or a damaged one.
@@ -61,22 +62,45 @@ class Tokenizer:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], maxlen: int, stride: int | None = None
+        self,
+        folder: str | os.PathLike[str],
+        maxlen: int,
+        stride: int | None = None,
+        *,
+        lowercase: bool = False,
     ) -> None:
-        folder = Path(folder)
+        self._take(read_tokenizer(Path(folder), lowercase=lowercase), maxlen, stride)
+
+    @classmethod
+    def saved(
+        cls,
+        folder: str | os.PathLike[str],
+        maxlen: int,
+        stride: int | None = None,
+        *,
+        truncation_side: str = "right",
+    ) -> Tokenizer:
+        """Opens what `save` wrote: `tokenizer.json` as it is, and nothing beside it.
+
+        Arguments are as above; `truncation_side` is what the saved one had.
+        """
+        made = cls.__new__(cls)
+        made._take(read_saved(Path(folder), truncation_side), maxlen, stride)
+        return made
+
+    def _take(self, reading: Reading, maxlen: int, stride: int | None) -> None:
         self.maxlen = maxlen
         self.stride = stride
-        self._files = {
-            name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()
-        }
-        if FILE not in self._files:
-            self._files[FILE] = _convert(folder).to_str().encode()
-        self._rust = _rust_tokenizer(self._files[FILE], folder / FILE)
-        self._rust.no_padding()
-        self._rust.enable_truncation(maxlen, stride=stride or 0)
+        self.truncation_side = reading.side
+        self.pad_id = reading.pad_id
+        self._framed_by = reading.framed_by
+        self._files = reading.files
+        self._rust = with_all_offsets(reading.rust)
+        # Windows hold the whole of a text, whichever end they begin at.
+        direction = reading.side if stride is None else "right"
+        self._rust.enable_truncation(maxlen, stride=stride or 0, direction=direction)
         self._whole: Any = None  # these two are made when they are asked for
         self._by_words: Any = None
-        self.pad_id = _pad_id(folder, self._rust)
 
     @property
     def vocab_size(self) -> int:
@@ -103,16 +127,18 @@ class Tokenizer:
                 "window= reads single texts; a pair of texts is cut at maxlen: leave window out."
             )
         lengths, ids, types, windows = [], [], [], []
+        nothing = [self.unknown_id]
         bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
         for start in range(0, len(texts), _CHUNK):
             part, read = texts[start : start + _CHUNK], self.maxlen if self.stride is None else None
-            chunk = encoded = encode_beginnings(self._rust, part, read)
+            chunk = encoded = encode_read(self._rust, part, read, self.truncation_side)
             if self.stride is not None:
                 windows.append([1 + len(e.overflowing) for e in encoded])
                 chunk = [window for e in encoded for window in (e, *e.overflowing)]
-            lengths.append(np.fromiter((len(e) for e in chunk), "int64", len(chunk)))
-            ids.append(np.concatenate([np.array(e.ids, "int32") for e in chunk]))
-            types.append(np.concatenate([np.array(e.type_ids, "int8") for e in chunk]))
+            lengths.append(np.fromiter((len(e) or 1 for e in chunk), "int64", len(chunk)))
+            # Without special tokens nothing may be left of a text.
+            ids.append(np.concatenate([np.array(e.ids or nothing, "int32") for e in chunk]))
+            types.append(np.concatenate([np.array(e.type_ids or [0], "int8") for e in chunk]))
             bar.update(len(encoded))
         bar.close()
         offsets = np.concatenate([[0], np.cumsum(np.concatenate([[], *lengths]))]).astype("int64")
@@ -149,8 +175,7 @@ class Tokenizer:
         """
         check_texts([" ".join(words) for words in texts])
         if self._by_words is None:
-            content = _with_space_before_words(self._files[FILE])
-            self._by_words = _untruncated(content)
+            self._by_words = for_words(_untruncated(self._files[FILE]))
         frame = self.frame(1)
         room = self.maxlen - frame.size
         rows: list[tuple[np.ndarray, np.ndarray]] = []
@@ -166,6 +191,8 @@ class Tokenizer:
                 whole = fill_gaps(found.ids, found.word_ids, len(words), self.unknown_id)
                 for ids, inside in cut(*whole, room):
                     around, types, (first,) = frame.around([ids])
+                    if not len(around):  # no words, and no special tokens
+                        around, types = np.array([self.unknown_id]), np.zeros(1, "int8")
                     of_word = np.full(len(around), -1, "int32")
                     of_word[first : first + len(ids)] = inside
                     rows.append((around, types))
@@ -255,7 +282,7 @@ class Tokenizer:
 
     def _special(self, setting: str, *usual: str) -> int | None:
         """Returns the id of a special token, by its setting or a usual name."""
-        named = _name(json.loads(self._files.get(SETTINGS, b"{}")).get(setting))
+        named = name(json.loads(self._files.get(SETTINGS, b"{}")).get(setting))
         for token in (named, *usual):
             number: int | None = self._rust.token_to_id(token) if token else None
             if number is not None:
@@ -323,78 +350,9 @@ def check_texts(texts: Sequence[Any]) -> None:
             ) from error
 
 
-def _rust_tokenizer(content: bytes, path: Path) -> Any:
-    from tokenizers import Tokenizer as RustTokenizer
-
-    try:
-        return RustTokenizer.from_buffer(content)
-    except Exception as error:  # the library raises plain Exception
-        raise CheckpointError(f"{path} is damaged ({error}); fetch it again.") from error
-
-
 def _untruncated(content: bytes) -> Any:
     """Returns a Rust tokenizer that cuts nothing."""
-    rust = _rust_tokenizer(content, Path(FILE))
+    rust = with_all_offsets(rust_tokenizer(content, Path(FILE)))
     rust.no_padding()
     rust.no_truncation()
     return rust
-
-
-def _with_space_before_words(content: bytes) -> bytes:
-    """Returns a tokenizer.json that takes each word as one after a space.
-
-    Byte-level vocabularies (RoBERTa, ModernBERT) hold words with the space before them.
-    """
-
-    def changed(part: Any) -> Any:
-        if isinstance(part, list):
-            return [changed(item) for item in part]
-        if not isinstance(part, dict):
-            return part
-        part = {name: changed(value) for name, value in part.items()}
-        return {**part, "add_prefix_space": True} if part.get("type") == "ByteLevel" else part
-
-    fields = json.loads(content)
-    return json.dumps({**fields, "pre_tokenizer": changed(fields.get("pre_tokenizer"))}).encode()
-
-
-def _convert(folder: Path) -> Any:
-    """Turns the older tokenizer files into the Rust tokenizer."""
-    if not any((folder / name).is_file() for name in _OLDER):
-        found = sorted(p.name for p in folder.iterdir())
-        raise CheckpointError(
-            f"no tokenizer in {folder}: expected {FILE}, or vocab.txt or a *.model file. "
-            f"Found: {listing(found) or 'nothing'}."
-        )
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
-    except (OSError, ValueError, ImportError) as error:
-        raise CheckpointError(
-            f"{folder}: its tokenizer files cannot be converted to {FILE}: {error}"
-        ) from error
-
-
-def _pad_id(folder: Path, rust: Any) -> int:
-    """Returns the id that padding is filled with: the tokenizer's, else the config's, else 0."""
-    token = _name(_field(folder / SETTINGS, "pad_token"))
-    number = rust.token_to_id(token) if token else None
-    if number is None:
-        number = _field(folder / "config.json", "pad_token_id")
-    return number if isinstance(number, int) else 0
-
-
-def _name(token: Any) -> str | None:
-    """Returns a token's text; transformers writes some as a dict with options."""
-    return token.get("content") if isinstance(token, dict) else token
-
-
-def _field(path: Path, name: str) -> Any:
-    """Returns a field of a JSON object; None where there is no such file or field."""
-    if not path.is_file():
-        return None
-    try:
-        return dict(json.loads(path.read_bytes())).get(name)
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a JSON object ({error}); fetch it again.") from error
