@@ -35,6 +35,7 @@ class Settings:
         added: The tokens that they add to the vocabulary, by id; the ids give the order alone.
         model_type: Of `config.json`, or "".
         tokenizer_class: Of `tokenizer_config.json`, else of `config.json`, or "".
+        bare: Whether the options of `added` are guesses: `added_tokens.json` has none.
         rows: `vocab_size` of `config.json`: what ids the model knows. None: not said.
     """
 
@@ -42,6 +43,7 @@ class Settings:
     added: Mapping[int, Any] = field(default_factory=dict)
     model_type: str = ""
     tokenizer_class: str = ""
+    bare: bool = False
     rows: int | None = None
 
     @classmethod
@@ -53,7 +55,8 @@ class Settings:
         """
         values, config = _json(folder / SETTINGS), _json(folder / "config.json")
         added = {}
-        if isinstance(values.get("added_tokens_decoder"), dict):
+        bare = not isinstance(values.get("added_tokens_decoder"), dict)
+        if not bare:
             where = folder / SETTINGS
             for number, item in values["added_tokens_decoder"].items():
                 added[_id(number, where)] = token(item, where)
@@ -74,6 +77,7 @@ class Settings:
             added,
             str(config.get("model_type") or ""),
             str(values.get("tokenizer_class") or config.get("tokenizer_class") or ""),
+            bare,
             rows if isinstance(rows, int) else None,
         )
 
@@ -106,6 +110,14 @@ def token(value: Any, where: Any = SETTINGS, **options: bool) -> Any:
     if isinstance(value, dict):
         options |= {key: bool(value[key]) for key in _TOKEN_FIELDS if value.get(key) is not None}
     return AddedToken(text, **options)
+
+
+def with_options(added: Any, **options: bool) -> Any:
+    """Returns an `AddedToken` like another one, with other options."""
+    from tokenizers import AddedToken
+
+    kept = {option: getattr(added, option) for option in _TOKEN_FIELDS}
+    return AddedToken(added.content, **{**kept, **options})
 
 
 def name(value: Any) -> Any:

@@ -111,6 +111,14 @@ def _settle_metaspace(rust: Any, settings: Settings, otherwise: str = "never") -
 
 
 def _settle_albert(rust: Any, settings: Settings) -> bool:
+    splitters = members(part(rust, "pre_tokenizer"))
+    if [splitter["type"] for splitter in splitters] == ["Metaspace"]:
+        splitters = [{"type": "WhitespaceSplit"}, *splitters]  # or spaces at the end are a token
+    split = put(rust, "pre_tokenizer", sequence("pre_tokenizer", splitters))
+    return _settle_albert_normalizer(rust, settings) or split
+
+
+def _settle_albert_normalizer(rust: Any, settings: Settings) -> bool:
     lower, keep = settings.get("do_lower_case", True), settings.get("keep_accents", False)
     found = members(part(rust, "normalizer"))
     kinds = [member["type"] for member in found]

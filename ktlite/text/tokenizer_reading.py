@@ -19,6 +19,7 @@ from ktlite.text.tokenizer_files import (
     field_of,
     name,
     token,
+    with_options,
 )
 from ktlite.text.tokenizer_kinds import Kind, kind_of
 from ktlite.text.tokenizer_parts import members, part, put, sequence, with_fields
@@ -78,7 +79,9 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Reading:
         changed |= kind.settle(rust, settings)
     if lowercase:
         changed |= _lowercased(rust)
-    changed |= _add_tokens(rust, settings, kind, folder)
+    # Around SentencePiece added tokens are found before the text is normalised.
+    raw = not given and type(rust.model).__name__ == "Unigram"
+    changed |= _add_tokens(rust, settings, kind, folder, raw)
     framed_by = _frame(rust, settings, kind, folder)
     if changed or framed_by:
         files[FILE] = rust.to_str().encode()
@@ -205,13 +208,23 @@ def _lowercased(rust: Any) -> bool:
     return put(rust, "normalizer", sequence("normalizer", [{"type": "Lowercase"}, *found]))
 
 
-def _add_tokens(rust: Any, settings: Settings, kind: Kind | None, folder: Path) -> bool:
+def _add_tokens(
+    rust: Any, settings: Settings, kind: Kind | None, folder: Path, raw: bool
+) -> bool:
     """Adds the tokens that the settings name; says whether there were new ones."""
     there = {repr(added) for added in rust.get_added_tokens_decoder().values()}
-    wanted = [t for _, t in sorted(settings.added.items()) if repr(t) not in there]
+    decided = {added.content for added in rust.get_added_tokens_decoder().values()}
+    names = set(kind.names(settings).values()) if kind is not None else set()
+    wanted = []
+    for _, added in sorted(settings.added.items()):
+        # added_tokens.json has no options: those of tokenizer.json stay.
+        if repr(added) in there or (settings.bare and added.content in decided):
+            continue
+        if added.content in names:
+            added = with_options(added, special=True, normalized=False)
+        wanted.append(with_options(added, normalized=False) if raw else added)
     known = {added.content for added in (*rust.get_added_tokens_decoder().values(), *wanted)}
-    usual = list(kind.names(settings).values()) if kind is not None else []
-    for value in (*settings.specials, *settings.more_specials, *usual):
+    for value in (*settings.specials, *settings.more_specials, *sorted(names)):
         if name(value) not in known:
             known.add(name(value))
             # A name for a use is not meant to make the vocabulary larger, unless there is room.
