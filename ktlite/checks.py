@@ -190,7 +190,7 @@ def check_data(
     for split in splits:
         found += _not_finite(split)
     if getattr(train.data, "encodings", None) is not None:
-        found += [*_cut(train, longest), *_empty(splits), *_unknown(train)]
+        found += [*_cut(train, longest), *_empty(splits), *_unknown(train), _around(train)]
     return found
 
 
@@ -350,6 +350,11 @@ def _unknown(split: Split) -> list[Finding]:
     what = f"{_share(share)} of the tokens are not in the vocabulary"
     advice = "take a checkpoint of the texts' language: this tokenizer does not know their script."
     return [Finding("unknown tokens", what, advice if share >= _UNKNOWN else "")]
+
+
+def _around(split: Split) -> Finding:
+    """Looks at the special tokens around texts."""
+    return Finding("special tokens", *split.data.preproc.tokenizer.around())
 
 
 def _count_tokens(data: Any) -> tuple[np.ndarray, np.ndarray]:

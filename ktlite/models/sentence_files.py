@@ -1,7 +1,8 @@
 """The files in which sentence-transformers keeps how a text's vector is made.
 
 `modules.json` lists the steps after the tokenizer: the transformer, pooling, perhaps scaling to
-length 1 (https://sbert.net/docs/sentence_transformer/usage/custom_models.html).
+length 1 (https://sbert.net/docs/sentence_transformer/usage/custom_models.html). The longest text
+is in `sentence_bert_config.json`, from version 5.4 on in the tokenizer's own settings.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ from ktlite._logging import logger
 from ktlite.errors import CheckpointError, listing
 
 MODULES, POOLING, LENGTH = "modules.json", "1_Pooling", "sentence_bert_config.json"
-_PROMPTS = "config_sentence_transformers.json"
+_PROMPTS, _TOKENIZER = "config_sentence_transformers.json", "tokenizer_config.json"
+# Names that the file `LENGTH` has had, by the kind of model.
+_LENGTHS = (
+    LENGTH,
+    *(f"sentence_{kind}_config.json" for kind in (
+        "roberta", "distilbert", "camembert", "albert", "xlm-roberta",
+    )),
+)  # fmt: skip
 #: What `write_modules` and `write_max_length` leave in a folder.
 SENTENCE_FILES = (MODULES, POOLING, LENGTH)
 
@@ -46,15 +54,19 @@ class SentenceFiles:
         pooling: One of `ktlite.models.pooling.POOLINGS`.
         normalize: Whether the vector is scaled to length 1.
         max_length: Tokens, beyond which a text is cut; None: not said.
+        lowercase: Whether texts are lower-cased before the tokenizer has them.
     """
 
     pooling: str = "mean"
     normalize: bool = False
     max_length: int | None = None
+    lowercase: bool = False
 
 
 def read_sentence_files(folder: Path) -> SentenceFiles:
     """Reads sentence-transformers' files; a folder without them has the mean, not scaled.
+
+    What they do not say of the longest text, `tokenizer_config.json` may say (`model_max_length`).
 
     Args:
         folder: The checkpoint's folder.
@@ -68,7 +80,7 @@ def read_sentence_files(folder: Path) -> SentenceFiles:
         SentenceFiles(pooling='mean', normalize=True, max_length=256)
     """
     if not (folder / MODULES).is_file():
-        return SentenceFiles()
+        return SentenceFiles(max_length=_model_max_length(folder))
     modules = _json(folder / MODULES, list)
     paths = {str(module["type"]).rpartition(".")[2]: module["path"] for module in modules}
     unknown = [name for name in paths if name not in ("Transformer", "Pooling", "Normalize")]
@@ -77,11 +89,9 @@ def read_sentence_files(folder: Path) -> SentenceFiles:
             f"{folder / MODULES}: expected a Transformer in the folder itself, Pooling and perhaps "
             f"Normalize; found {listing(f'{name} in {path!r}' for name, path in paths.items())}."
         )
-    length = _json(folder / LENGTH, dict) if (folder / LENGTH).is_file() else {}
-    if length.get("do_lower_case"):
-        raise CheckpointError(
-            f"{folder / LENGTH}: do_lower_case is not supported; the tokenizer should do it."
-        )
+    name = next((name for name in _LENGTHS if (folder / name).is_file()), None)
+    length = {} if name is None else _json(folder / name, dict)
+    _check_output(length, folder / str(name))
     prompts = _json(folder / _PROMPTS, dict) if (folder / _PROMPTS).is_file() else {}
     default = prompts.get("default_prompt_name")
     if default is not None:
@@ -94,8 +104,32 @@ def read_sentence_files(folder: Path) -> SentenceFiles:
     return SentenceFiles(
         _pooling(folder / paths["Pooling"] / "config.json"),
         "Normalize" in paths,
-        length.get("max_seq_length"),
+        length.get("max_seq_length") or _model_max_length(folder),
+        bool(length.get("do_lower_case")),
     )
+
+
+def _model_max_length(folder: Path) -> int | None:
+    """Returns the longest text by the tokenizer's settings; None where they say none."""
+    settings = _json(folder / _TOKENIZER, dict) if (folder / _TOKENIZER).is_file() else {}
+    number = settings.get("model_max_length", settings.get("max_len"))
+    # `transformers` writes 10 to the power of 30 for no limit.
+    return int(number) if isinstance(number, (int, float)) and 0 < number < 1e9 else None
+
+
+def _check_output(config: Mapping[str, Any], path: Path) -> None:
+    """Raises CheckpointError unless the tokens' vectors are the encoder's last ones."""
+    text = (config.get("modality_config") or {}).get("text", {})
+    found = {
+        "transformer_task": config.get("transformer_task", "feature-extraction"),
+        "method_output_name": text.get("method_output_name", "last_hidden_state"),
+    }
+    wanted = {"transformer_task": "feature-extraction", "method_output_name": "last_hidden_state"}
+    wrong = [f"{name} {found[name]!r}" for name in wanted if found[name] != wanted[name]]
+    if wrong:
+        raise CheckpointError(
+            f"{path}: {listing(wrong)}; ktlite makes vectors of the tokens' last hidden states."
+        )
 
 
 def _pooling(path: Path) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from ktlite._progress import progress
 from ktlite.batching import ContextEncodings
 from ktlite.errors import DataError
+from ktlite.tasks.words import inside_word
 
 _CHUNK = 2_000  # texts a call of the Rust tokenizer
 _SPACES = [ord(c) for c in map(chr, range(0x3001)) if c.isspace()]
@@ -90,6 +91,9 @@ def overlapping(tokens: int, room: int, stride: int) -> Iterator[tuple[int, int]
 def trimmed(text: str, spans: np.ndarray) -> np.ndarray:
     """Takes white space off the ends of tokens, and puts accents to the letters they are on.
 
+    Characters inside of a word that no token has (the tokenizer leaves them out, or begins its
+    tokens late) go to the token before them, else to the one after.
+
     Args:
         text: The text.
         spans: int64 [tokens, 2], the characters that each token starts with and ends before.
@@ -109,7 +113,36 @@ def trimmed(text: str, spans: np.ndarray) -> np.ndarray:
         accent = [unicodedata.category(character).startswith("M") for character in text]
         last = np.where([*accent, False], size, places)
         ends = np.minimum.accumulate(last[::-1])[::-1][ends]
-    return np.stack([starts, np.maximum(starts, ends)], axis=1)
+    return _without_gaps(text, np.stack([starts, np.maximum(starts, ends)], axis=1), space)
+
+
+def _without_gaps(text: str, spans: np.ndarray, space: np.ndarray) -> np.ndarray:
+    """Gives characters of words that no token has to the tokens beside them.
+
+    Args:
+        text: The text.
+        spans: int64 [tokens, 2].
+        space: bool [characters + 1], which characters are white space.
+    """
+    size = len(text)
+    change = np.zeros(size + 1, "int64")
+    np.add.at(change, spans[:, 0], 1)
+    np.add.at(change, spans[:, 1], -1)
+    # Of each character, and of none before the first and after the last.
+    free = np.concatenate([(np.cumsum(change)[:size] == 0) & ~space[:size], [False]])
+    if not free.any():
+        return spans
+    filled = spans.copy()
+    real = np.flatnonzero(spans[:, 0] < spans[:, 1])
+    for i in real[free[spans[real, 1]]]:
+        while free[filled[i, 1]] and inside_word(text, int(filled[i, 1])):
+            filled[i, 1] += 1
+    for i in real:
+        free[filled[i, 0] : filled[i, 1]] = False
+    for i in real[free[spans[real, 0] - 1]]:
+        while free[filled[i, 0] - 1] and inside_word(text, int(filled[i, 0])):
+            filled[i, 0] -= 1
+    return filled
 
 
 def _tokenised(

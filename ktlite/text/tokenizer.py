@@ -318,6 +318,20 @@ class Tokenizer:
         """Returns the special tokens around an input of one text or two."""
         return Frame.of(self._whole_texts(), texts)
 
+    def around(self) -> tuple[str, str]:
+        """Returns what is put around a text, in words, and what to do where that is nothing."""
+        probe = self._whole_texts().encode("a")
+        special = [t for t, of in zip(probe.tokens, probe.sequence_ids, strict=True) if of is None]
+        if not special:
+            return "none around texts", (
+                "models such as BERT read a text's class off [CLS]: take another tokenizer, unless "
+                "this model was trained without."
+            )
+        found = f"{' and '.join(special)} around each text"
+        if self._framed_by:
+            found += f", as in {self._framed_by}: the checkpoint's {FILE} has none"
+        return found, ""
+
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.json` and what `transformers` wants beside it."""
         for name, content in self._files.items():

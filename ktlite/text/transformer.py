@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import checked
 from ktlite.errors import CheckpointError, Problems
-from ktlite.tasks import MultiLabel, Regression, Task
+from ktlite.tasks import TASKS, MultiLabel, Regression, Task
 from ktlite.text.preprocessor import Preprocessor
 
 SHORTEST = 4  # two special tokens and something to look at
@@ -88,7 +89,14 @@ class Transformer(Preprocessor):
         if window is not None and stride is None:
             stride = window // 4
         names = list(class_names) or list(classes)
-        super().__init__(self.folder, int(length), class_names=names, task_name=task, stride=stride)
+        super().__init__(
+            self.folder,
+            int(length),
+            class_names=names,
+            task_name=task,
+            stride=stride,
+            lowercase=_lowercase(self.folder, task),
+        )
         if self.tokenizer.vocab_size > spec.tokens.vocab_size:
             raise CheckpointError(
                 f"{self.folder}: the tokenizer has ids up to {self.tokenizer.vocab_size - 1}, but "
@@ -191,3 +199,12 @@ class Transformer(Preprocessor):
         return Execution.of("get_classifier", execution).build(
             make, self.task, metrics, loss, label_smoothing
         )
+
+
+def _lowercase(folder: Path, task: str | Task | None) -> bool:
+    """Says whether sentence-transformers lower-cases the texts that this checkpoint embeds."""
+    from ktlite.models.heads import EMBEDDING
+    from ktlite.models.sentence_files import read_sentence_files
+
+    known = TASKS.get(task) if isinstance(task, str) else task
+    return getattr(known, "head", None) == EMBEDDING and read_sentence_files(folder).lowercase

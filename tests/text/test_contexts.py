@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer as RustTokenizer
-from tokenizers import models, pre_tokenizers, processors
+from tokenizers import models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from ktlite.errors import DataError
@@ -85,6 +86,12 @@ def test_spans_are_the_characters_of_the_tokens(tiny_checkpoint: Path, byte_leve
         ("  a\u3000", [(0, 4)], [(2, 3)]),
         ("   ", [(0, 3)], [(3, 3)]),
         ("Zoe\u0308 b", [(0, 3), (5, 6)], [(0, 4), (5, 6)]),  # an accent by itself
+        ("in Bern", [(0, 2), (4, 7)], [(0, 2), (3, 7)]),  # it begins late
+        ("in Bern", [(0, 2), (5, 7)], [(0, 2), (3, 7)]),
+        ("in Bern.", [(0, 2), (3, 5), (7, 8)], [(0, 2), (3, 7), (7, 8)]),  # it ends early
+        ("in Bern", [(0, 2), (3, 4), (6, 7)], [(0, 2), (3, 6), (6, 7)]),  # one left out
+        ("-Bern", [(1, 5)], [(1, 5)]),  # a mark is no part of the word
+        ("ab", [], []),
         ("", [], []),
     ],
 )
@@ -93,6 +100,43 @@ def test_spans_lose_white_space_and_keep_accents(
 ) -> None:
     found = trimmed(text, np.array(spans, "int64").reshape(-1, 2))
     assert [tuple(span) for span in found.tolist()] == expected
+
+
+P = pre_tokenizers
+WORDS = "In that year Anna and Zo\u00eb lived in \u5317\u4eac or \u0421\u0430\u043c\u0430\u0440\u0430"
+
+
+@pytest.mark.parametrize("trim", [True, False])
+@pytest.mark.parametrize(
+    "splitter",
+    [
+        P.ByteLevel(add_prefix_space=True),
+        P.ByteLevel(add_prefix_space=False),
+        P.Sequence([P.Whitespace(), P.ByteLevel(add_prefix_space=True), P.Punctuation()]),
+        P.Sequence([P.WhitespaceSplit(), P.ByteLevel(add_prefix_space=True)]),
+        P.Metaspace(),
+        P.Sequence([P.WhitespaceSplit(), P.Metaspace()]),
+        P.BertPreTokenizer(),
+    ],
+    ids=["byte", "byte-no-prefix", "robbert", "words-byte", "metaspace", "xlm-r", "bert"],
+)
+def test_a_token_starts_at_the_start_of_each_word(
+    splitter: P.PreTokenizer, trim: bool, tmp_path: Path
+) -> None:
+    """Also where a space is put before words, which post-processors take off the offsets again."""
+    rust = RustTokenizer(models.BPE(unk_token="<unk>"))
+    rust.pre_tokenizer = splitter
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.BpeTrainer(vocab_size=330, special_tokens=special, show_progress=False)
+    rust.train_from_iterator([WORDS] * 20, trainer)
+    rust.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim, True)
+    rust.save(str(tmp_path / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    found = Tokenizer(tmp_path, 128).encode_contexts([("Who?", WORDS)]).spans[0]
+    words = [match.span() for match in re.finditer(r"\S+", WORDS)]
+    assert {start for start, _ in words} <= {*found[:, 0].tolist()}
+    assert {end for _, end in words} <= {*found[:, 1].tolist()}
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 5, 6, 7, 40])
