@@ -21,7 +21,6 @@ from ktlite.text.tokenizer_files import FILE, FILES, SETTINGS, name
 from ktlite.text.tokenizer_reading import (
     Reading,
     for_words,
-    has_specials,
     read_saved,
     read_tokenizer,
     rust_tokenizer,
@@ -334,8 +333,8 @@ class Tokenizer:
 
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.json` and what `transformers` wants beside it."""
-        for name, content in self._files.items():
-            (folder / name).write_bytes(content)
+        for file, content in self._files.items():
+            (folder / file).write_bytes(content)
         if SETTINGS not in self._files:
             settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
             pad = self._rust.id_to_token(self.pad_id)

@@ -106,7 +106,9 @@ def token(value: Any, where: Any = SETTINGS, **options: bool) -> Any:
 
     text = name(value)
     if not isinstance(text, str):
-        raise CheckpointError(f"{where}: {value!r:.60} is no token; expected a string or an object.")
+        raise CheckpointError(
+            f"{where}: {value!r:.60} is no token; expected a string or an object."
+        )
     if isinstance(value, dict):
         options |= {key: bool(value[key]) for key in _TOKEN_FIELDS if value.get(key) is not None}
     return AddedToken(text, **options)

@@ -9,6 +9,7 @@ SentencePiece does (version 5 loses a DeBERTa model's own normalisation).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -174,8 +175,12 @@ def _convert_byte_level(files: Files, settings: Settings, names: Mapping[str, st
         return None
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    lines = files["merges.txt"].decode("utf-8").splitlines()
-    pairs = [tuple(line.split()) for line in lines if line.strip() and line[:8] != "#version"]
+    lines = files["merges.txt"].decode("utf-8").replace("\r", "").split("\n")
+    pairs = [
+        (first, second)
+        for first, _, second in (line.partition(" ") for line in lines if line[:8] != "#version")
+        if second
+    ]
     vocab = json.loads(files["vocab.json"])
     rust = Tokenizer(models.BPE(vocab, pairs, fuse_unk=False))
     rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -222,7 +227,7 @@ def _own_vocabulary(model: SentencePieceModel, names: Mapping[str, str]) -> Any:
 def _albert_vocabulary(model: SentencePieceModel, names: Mapping[str, str]) -> Any:
     # "9," is two tokens there, whatever the model says.
     scores = [
-        (piece, score - 100 if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit() else score)
+        (piece, score - 100 if re.search(r"\d,$", piece) else score)
         for piece, score in model.scores
     ]
     return scores, model.unknown
@@ -274,9 +279,7 @@ def _never(rust: Any) -> bool:
 
 
 def _wordpiece(specials: Mapping[str, str], frame: tuple[str, str], **more: Any) -> Kind:
-    return Kind(
-        specials, frame, _settle_wordpiece, _convert_wordpiece, _is_plain_wordpiece, **more
-    )
+    return Kind(specials, frame, _settle_wordpiece, _convert_wordpiece, _is_plain_wordpiece, **more)
 
 
 def _unigram(

@@ -23,7 +23,7 @@ def put(rust: Any, which: str, new: Part | None) -> bool:
         return False
     from tokenizers import Tokenizer as RustTokenizer
 
-    bare = {"version": "1.0", "added_tokens": [], "decoder": None}
+    bare: dict[str, Any] = {"version": "1.0", "added_tokens": [], "decoder": None}
     parts = dict.fromkeys(("normalizer", "pre_tokenizer", "post_processor"))
     model = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
     made = RustTokenizer.from_str(json.dumps({**bare, **parts, which: new, "model": model}))

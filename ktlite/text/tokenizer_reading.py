@@ -66,7 +66,9 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Reading:
     kind = kind_of(settings)
     files = {n: (folder / n).read_bytes() for n in FILES if (folder / n).is_file()}
     given = FILE in files
-    rust = rust_tokenizer(files[FILE], folder / FILE) if given else _convert(folder, files, settings)
+    rust = (
+        rust_tokenizer(files[FILE], folder / FILE) if given else _convert(folder, files, settings)
+    )
     side = settings.get("truncation_side") or (rust.truncation or {}).get("direction") or "right"
     if side not in SIDES:
         raise CheckpointError(
@@ -140,7 +142,10 @@ def for_words(rust: Any) -> Any:
 
     Byte-level vocabularies (RoBERTa, ModernBERT) hold words with the space before them.
     """
-    fields = {"ByteLevel": {"add_prefix_space": True}, "Metaspace": {"prepend_scheme": "always"}}
+    fields: dict[str, dict[str, Any]] = {
+        "ByteLevel": {"add_prefix_space": True},
+        "Metaspace": {"prepend_scheme": "always"},
+    }
     whole = with_fields(
         part(rust, "pre_tokenizer"), lambda member: fields.get(str(member.get("type")), {})
     )
@@ -192,8 +197,8 @@ def _without_sampling(rust: Any, folder: Path) -> bool:
             found = True
     if found:
         logger.warning(
-            "%s splits words at random (%s dropout), which is for training the tokenizer's own way; "
-            "it is off here: a text has the same tokens at each call.",
+            "%s splits words at random (%s dropout); that is off here: a text has the same tokens "
+            "at each call.",
             folder / FILE,
             type(rust.model).__name__,
         )
@@ -208,9 +213,7 @@ def _lowercased(rust: Any) -> bool:
     return put(rust, "normalizer", sequence("normalizer", [{"type": "Lowercase"}, *found]))
 
 
-def _add_tokens(
-    rust: Any, settings: Settings, kind: Kind | None, folder: Path, raw: bool
-) -> bool:
+def _add_tokens(rust: Any, settings: Settings, kind: Kind | None, folder: Path, raw: bool) -> bool:
     """Adds the tokens that the settings name; says whether there were new ones."""
     there = {repr(added) for added in rust.get_added_tokens_decoder().values()}
     decided = {added.content for added in rust.get_added_tokens_decoder().values()}

@@ -1,9 +1,9 @@
-"""Writes `tokens/`: tiny vocabularies in the files that checkpoints are published in, and the ids
-that the reference libraries make of texts in five languages.
+"""Writes `tokens/`: vocabularies as they are published, and what reference libraries make of them.
 
-The references are the tokenizers that the models were made with: for WordPiece and byte-level BPE the
-fast ones of `transformers` 4; for ALBERT, CamemBERT, DeBERTa and XLM-R its slow ones, on top of
-SentencePiece itself. To write it again:
+The references are the tokenizers that the models were made with: for WordPiece and byte-level BPE
+the fast ones of `transformers` 4; for ALBERT, CamemBERT, DeBERTa and XLM-R its slow ones, on top
+of SentencePiece itself. The vocabularies are tiny, the texts are in five languages. To write it
+again (other vocabularies may come out: the trainers decide ties at random):
 
     pip install transformers==4.57.6 sentencepiece==0.2.3 protobuf
     python tests/golden/make_tokens.py
@@ -119,7 +119,7 @@ def unigram(rules: bool, **options: Any) -> bytes:
 
 def vocabularies() -> dict[str, dict[str, bytes]]:
     """Returns the files of each family's vocabulary."""
-    bert = dict(pad_piece="[PAD]", bos_piece="[CLS]", eos_piece="[SEP]")
+    bert = {"pad_piece": "[PAD]", "bos_piece": "[CLS]", "eos_piece": "[SEP]"}
     fairseq = unigram(True, vocab_size=330, unk_id=0, bos_id=1, eos_id=2, pad_id=-1)
     albert = unigram(
         True, vocab_size=330, pad_id=0, unk_id=1, bos_id=2, eos_id=3,
@@ -147,6 +147,8 @@ def settings(**values: Any) -> dict[str, Any]:
 
 SIZE = 99_999
 TOKEN = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False}
+SPECIAL = {"content": "[DRUG]", "special": True, **TOKEN}
+MASK = {"content": "<mask>", "__type": "AddedToken", **TOKEN, "lstrip": True}
 DRUG = {"added_tokens.json": {"[DRUG]": SIZE}}
 MAP = {"special_tokens_map.json": {"additional_special_tokens": ["[DRUG]"]}}
 CASES: list[tuple[str, str, dict[str, Any]]] = [
@@ -164,7 +166,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
             *[settings(do_lower_case=False, tokenize_chinese_chars=False)] * (family == "bert"),
             {**settings(do_lower_case=False), **DRUG},
             {**settings(do_lower_case=False), **DRUG, **MAP},
-            settings(added_tokens_decoder={str(SIZE): {"content": "[DRUG]", "special": True, **TOKEN}}),
+            settings(added_tokens_decoder={str(SIZE): SPECIAL}),
         )
     ),
     *(
@@ -174,7 +176,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
             settings(add_prefix_space=True),
             settings(add_prefix_space=False),
             {**settings(), **DRUG},
-            settings(mask_token={"content": "<mask>", "__type": "AddedToken", **TOKEN, "lstrip": True}),
+            settings(mask_token=MASK),
         )
     ),
     *(

@@ -90,7 +90,7 @@ def test_older_files_name_the_pooling_by_flags(
             [{"type": "x.Transformer", "path": "0_T"}, {"type": "x.Pooling", "path": "1_Pooling"}],
             "Transformer in the folder itself",
         ),
-        ("sentence_bert_config.json", {"do_lower_case": True}, "do_lower_case"),
+        ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task"),
     ],
 )
 def test_what_would_change_the_vectors_is_refused(
@@ -111,6 +111,43 @@ def test_prompt_before_all_texts_is_a_matter_of_the_user(
     assert "puts the prompt 'query: ' before each text" in caplog.text
 
 
+def test_longest_text_is_where_each_version_keeps_it(checkpoint: Path) -> None:
+    write_files(checkpoint, GOLDEN["cases"][0]["files"])
+    # Version 5.4: https://sbert.net/docs/sentence_transformer/usage/custom_models.html
+    length = {"transformer_task": "feature-extraction", "modality_config": {}}
+    settings = json.loads((checkpoint / "tokenizer_config.json").read_text())
+    for name in ("model_max_length", "max_len"):
+        settings = {key: v for key, v in settings.items() if key not in ("model_max_length",)}
+        write_files(
+            checkpoint,
+            {"sentence_bert_config.json": length, "tokenizer_config.json": {**settings, name: 9}},
+        )
+        assert ktlite.get_embedder(checkpoint).preproc.maxlen == 9
+    no_limit = {**settings, "model_max_length": 10**30}
+    write_files(checkpoint, {"tokenizer_config.json": no_limit})
+    assert ktlite.get_embedder(checkpoint).preproc.maxlen == 40  # its positions
+    (checkpoint / "sentence_bert_config.json").unlink()
+    write_files(checkpoint, {"sentence_distilbert_config.json": {"max_seq_length": 7}})
+    assert ktlite.get_embedder(checkpoint).preproc.maxlen == 7
+
+
+def test_lower_case_of_its_files_is_that_of_the_texts(checkpoint: Path, tmp_path: Path) -> None:
+    """sentence-transformers puts `Lowercase` before the tokenizer's own normalizer."""
+    files = GOLDEN["cases"][0]["files"]
+    settings = {"do_lower_case": False, "tokenizer_class": "BertTokenizer"}
+    write_files(checkpoint, {**files, "tokenizer_config.json": settings})
+    assert ktlite.get_embedder(checkpoint).preproc.tokenizer.encode(["THE Film"]).ids.tolist() != (
+        ktlite.get_embedder(checkpoint).preproc.tokenizer.encode(["the film"]).ids.tolist()
+    )
+    length = {"max_seq_length": 12, "do_lower_case": True}
+    write_files(checkpoint, {"sentence_bert_config.json": length})
+    embedder = ktlite.get_embedder(checkpoint)
+    np.testing.assert_array_equal(*embedder.embed(["THE Film", "the film"]))
+    embedder.save(tmp_path / "saved")
+    loaded = ktlite.load_predictor(tmp_path / "saved")
+    np.testing.assert_array_equal(*loaded.embed(["THE Film", "the film"]))
+
+
 def test_damaged_file_is_named(checkpoint: Path) -> None:
     (checkpoint / "modules.json").write_text("[")
     with pytest.raises(CheckpointError, match=r"modules\.json cannot be read"):
@@ -118,7 +155,7 @@ def test_damaged_file_is_named(checkpoint: Path) -> None:
 
 
 def test_other_checkpoints_have_the_mean(checkpoint: Path) -> None:
-    assert read_sentence_files(checkpoint) == SentenceFiles("mean", False, None)
+    assert read_sentence_files(checkpoint) == SentenceFiles("mean", False, 40)
     assert ktlite.get_embedder(checkpoint).preproc.maxlen == 40  # its positions
 
 
