@@ -26,7 +26,7 @@ class Frame:
     @classmethod
     def of(cls, rust: Any, texts: int) -> Frame:
         """Reads the frame off a Rust tokenizer, for one text or two."""
-        probe = rust.encode(*["a"] * texts)
+        probe = rust.encode(*[_known(rust)] * texts)
         ids, types = np.array(probe.ids, "int64"), np.array(probe.type_ids, "int64")
         # Text of each token; -1 for special tokens, which here lie around single stretches.
         inside = np.array([-1 if s is None else s for s in probe.sequence_ids])
@@ -54,3 +54,12 @@ class Frame:
             types += [np.full(len(text), self.text_types[i]), self.special_types[i + 1]]
             position += len(text) + len(self.specials[i + 1])
         return np.concatenate(ids), np.concatenate(types), starts
+
+
+def _known(rust: Any) -> str:
+    """Returns a text that a tokenizer makes tokens of."""
+    if rust.encode("a", add_special_tokens=False).ids:
+        return "a"
+    # Where nothing stands for what is unknown.
+    words: list[str] = sorted(rust.get_vocab(with_added_tokens=False))
+    return next(word for word in words if rust.encode(word, add_special_tokens=False).ids)

@@ -53,8 +53,9 @@ def rows(encodings: Encodings) -> tuple[list[list[int]], list[list[int]]]:
 
 def expected(folder: Path, texts: list[Any], maxlen: int) -> tuple[list[Any], list[Any]]:
     theirs = AutoTokenizer.from_pretrained(folder)
-    batch = theirs(texts, truncation=True, max_length=maxlen)
-    return batch["input_ids"], batch["token_type_ids"]
+    batch = theirs(texts, truncation=True, max_length=maxlen, padding=False)
+    types = batch.get("token_type_ids", [[0] * len(row) for row in batch["input_ids"]])
+    return batch["input_ids"], types
 
 
 @pytest.mark.parametrize("maxlen", [4, 5, 12, 40])
@@ -249,6 +250,159 @@ def test_vocabulary_size_counts_added_tokens(folder: Path) -> None:
     rust.add_tokens(["ktlite"])
     rust.save(str(folder / "tokenizer.json"))
     assert Tokenizer(folder, 12).vocab_size == 98
+
+
+# What the other files say: here by `transformers` itself
+
+DRUG = {"content": "[DRUG]", "special": True, "lstrip": False, "rstrip": False}
+SPOKEN = ["Take [DRUG] in Paris", "café CRÈME", "我在Paris", "one two three four five six seven"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        None,  # its default is lower case
+        {},
+        {"do_lower_case": False},
+        {"strip_accents": False},
+        {"tokenize_chinese_chars": False},
+        {"added_tokens_decoder": {"97": {**DRUG, "normalized": False, "single_word": False}}},
+        {"additional_special_tokens": ["[DRUG]"]},
+        {"extra_special_tokens": {"drug_token": "[DRUG]"}},
+        {"drug_token": "[DRUG]"},
+        {"truncation_side": "left"},
+        {"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": False},
+        {"tokenizer_class": "ElectraTokenizerFast", "do_lower_case": False},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_settings_are_followed_as_in_transformers(
+    settings: dict[str, Any] | None, lowercase: bool, folder: Path, tmp_path: Path
+) -> None:
+    rust = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    rust["normalizer"]["lowercase"] = lowercase
+    (folder / "tokenizer.json").write_text(json.dumps(rust), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 120}))
+    (folder / "tokenizer_config.json").unlink()
+    if settings is not None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    tokenizer = Tokenizer(folder, 8)
+    tokenizer.save(saved)
+    shutil.copy(folder / "config.json", saved)
+    side = tokenizer.truncation_side
+    for where in (folder, saved):
+        assert rows(tokenizer.encode(SPOKEN)) == expected(where, SPOKEN, 8)
+    for again in (Tokenizer(saved, 8), Tokenizer.saved(saved, 8, truncation_side=side)):
+        assert rows(again.encode(SPOKEN)) == rows(tokenizer.encode(SPOKEN))
+
+
+@pytest.mark.parametrize("chosen", ["special_tokens_map.json", "added_tokens.json"])
+def test_tokens_of_the_other_files_are_added(chosen: str, folder: Path) -> None:
+    contents = {
+        "special_tokens_map.json": {"additional_special_tokens": ["[DRUG]"]},
+        "added_tokens.json": {"[DRUG]": 97},
+    }
+    (folder / chosen).write_text(json.dumps(contents[chosen]))
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 98}))
+    assert rows(Tokenizer(folder, 12).encode(SPOKEN)) == expected(folder, SPOKEN, 12)
+    assert 97 in Tokenizer(folder, 12).encode(SPOKEN).ids
+
+
+def test_tokens_that_the_model_has_no_vectors_of_are_left_out(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    edit(folder / "tokenizer_config.json", additional_special_tokens=["[DRUG]", "[MASK]"])
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 97}))
+    assert Tokenizer(folder, 12).vocab_size == 97
+    assert "adds [DRUG] to the vocabulary, of which the model has no vectors" in caplog.text
+
+
+@pytest.mark.parametrize("side", ["middle", 3])
+def test_unknown_truncation_side_is_named(side: Any, folder: Path) -> None:
+    edit(folder / "tokenizer_config.json", truncation_side=side)
+    with pytest.raises(CheckpointError, match=rf"truncation_side is {side!r}; expected 'right'"):
+        Tokenizer(folder, 12)
+
+
+def test_very_long_text_is_cut_at_its_start_as_it_would_be_whole(folder: Path) -> None:
+    edit(folder / "tokenizer_config.json", truncation_side="left")
+    text = "good film " * 2000 + "the bad movie"
+    tokenizer = Tokenizer(folder, 6)
+    assert rows(tokenizer.encode([text])) == expected(folder, [text], 6)
+    windows = Tokenizer(folder, 6, 1).encode(["good " * 3 + "film " * 4])
+    first = rows(tokenizer.encode(["good good good film"]))[0][0]
+    assert windows.ids[:6].tolist() == first  # windows are read from the start all the same
+
+
+@pytest.mark.parametrize("merges", [[["g", "o"], ["go", "o"]], []])
+def test_splitting_at_random_is_off_and_said(
+    merges: list[list[str]], folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "g", "o", "d", "go", "goo"]
+    rust = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    vocab = {piece: number for number, piece in enumerate(pieces)}
+    rust["model"] = {"type": "BPE", "vocab": vocab, "merges": merges, "dropout": 0.5}
+    (folder / "tokenizer.json").write_text(json.dumps(rust), encoding="utf-8")
+    edit(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    whole = [2, 9, 7, 3] if merges else [2, 5, 6, 6, 7, 3]
+    for tokenizer in (Tokenizer(folder, 12), Tokenizer.saved(folder, 12)):
+        found = {tuple(row) for row in rows(tokenizer.encode(["good"] * 40))[0]}
+        assert found == {tuple(whole)}
+        words = tokenizer.encode_words([["good"]] * 40)
+        assert {tuple(row) for row in rows(words)[0]} == {tuple(whole)}
+        target = tmp_path / "saved"
+        target.mkdir(exist_ok=True)
+        tokenizer.save(target)
+        alone = RustTokenizer.from_file(str(target / "tokenizer.json"))
+        assert {tuple(alone.encode("good").ids) for _ in range(40)} == {tuple(whole)}
+    assert caplog.text.count("splits words at random") == 2  # once for each
+
+
+@pytest.mark.parametrize("empty", [None, {"type": "ByteLevel"}], ids=["none", "byte-level"])
+def test_missing_frame_is_that_of_the_class(
+    empty: Any, golden: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rust = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    add = {"add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    rust["post_processor"] = empty and {**empty, **add}
+    (folder / "tokenizer.json").write_text(json.dumps(rust), encoding="utf-8")
+    texts = [*TEXTS, *PAIRS]
+    whole = Tokenizer(golden / "tiny-tokenizer", 12)
+    tokenizer = Tokenizer(folder, 12)
+    assert rows(tokenizer.encode(texts)) == rows(whole.encode(texts))
+    assert "[CLS] and [SEP] are put there" in caplog.text
+    assert "[CLS] and [SEP] around each text, as in BertTokenizer" in tokenizer.around()[0]
+    assert whole.around() == ("[CLS] and [SEP] around each text", "")
+
+
+def test_tokenizer_without_a_frame_is_taken_with_a_word(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A text without words then is the unknown token: a model reads no empty rows."""
+    rust = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    (folder / "tokenizer.json").write_text(json.dumps({**rust, "post_processor": None}))
+    edit(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    tokenizer = Tokenizer(folder, 12)
+    assert "puts no special tokens such as [CLS]" in caplog.text
+    assert tokenizer.around()[1].startswith("models such as BERT read a text's class off [CLS]")
+    ids, types = rows(tokenizer.encode(["good", "", "   "]))
+    assert ids[1:] == [[tokenizer.unknown_id]] * 2
+    assert types == [[0]] * 3
+    assert rows(tokenizer.encode_words([["good"], []]))[0] == [ids[0], [tokenizer.unknown_id]]
+    assert len(tokenizer.encode_contexts([("", "")]).ids) == 1
+
+
+def test_saved_tokenizer_is_not_read_anew(folder: Path) -> None:
+    """Predictors of earlier versions passed over the settings, and answer as they did."""
+    edit(folder / "tokenizer_config.json", do_lower_case=False, truncation_side="left")
+    plain = RustTokenizer.from_file(str(folder / "tokenizer.json"))
+    found = rows(Tokenizer.saved(folder, 12).encode(SPOKEN))[0]
+    plain.enable_truncation(12)
+    assert found == [plain.encode(text).ids for text in SPOKEN]
+    assert found != rows(Tokenizer(folder, 12).encode(SPOKEN))[0]
 
 
 # Saving
