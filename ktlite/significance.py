@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import between_0_and_1, checked
-from ktlite.errors import ArgumentError, Problems
+from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.evaluation import Outputs
 from ktlite.evaluation.bootstrap import LEVEL, RESAMPLES, draws, interval, rows_of
 from ktlite.predictor import Predictor
-from ktlite.text.named_labels import encode_labels
-from ktlite.text.reading import raw_for
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """How far apart two predictors are on the same examples.
 
@@ -36,6 +34,7 @@ class Comparison:
             often: the exact test of McNemar (1947), two-sided.
         count: How many examples there are.
         level: Of the interval.
+        on: What the examples are, in words.
     """
 
     metric: str
@@ -49,6 +48,7 @@ class Comparison:
     mcnemar: float | None
     count: int
     level: float = LEVEL
+    on: str = ""
 
     @property
     def difference(self) -> float:
@@ -57,16 +57,22 @@ class Comparison:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.metric} on {self.count:,} examples: {self.a:.4f} and {self.b:.4f}",
+            f"{self.metric} on {self.on or plural(self.count, 'example')}: "
+            f"{self.a:.4f} and {self.b:.4f}",
             f"difference {self.difference:+.4f}, {100 * self.level:g} % interval "
-            f"[{self.low:+.4f}, {self.high:+.4f}], p = {self.p_value:.3g} (paired bootstrap)",
+            f"[{self.low:+.4f}, {self.high:+.4f}], p = {self.p_value:.3g} (paired bootstrap: how "
+            f"likely a difference of {self.metric} so far from 0 is by luck of the examples)",
         ]
         if self.mcnemar is not None:
             lines.append(
                 f"only the first is right: {self.only_a:,}; only the second: {self.only_b:,}; "
-                f"p = {self.mcnemar:.3g} (McNemar, exact)"
+                f"p = {self.mcnemar:.3g} (McNemar, exact: how likely two counts so far apart are "
+                "if both are right as often)"
             )
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 @checked
@@ -116,8 +122,8 @@ def compare_predictors(
         >>> print(ktlite.compare_predictors(small, large, "test.csv", text_column="text",
         ...                                 label_columns="label"))
         accuracy on 1,821 examples: 0.8890 and 0.9126
-        difference -0.0236, 95 % interval [-0.0379, -0.0099], p = 0.002 (paired bootstrap)
-        only the first is right: 57; only the second: 100; p = 0.000768 (McNemar, exact)
+        difference -0.0236, 95 % interval [-0.0379, -0.0099], p = 0.002 (paired bootstrap: ...)
+        only the first is right: 57; only the second: 100; p = 0.000768 (McNemar, exact: ...)
     """
     problems = Problems("compare_predictors")
     for name, given in (("a", a), ("b", b)):
@@ -145,16 +151,8 @@ def compare_predictors(
 def _outputs(
     predictor: Predictor, data: Any, text_column: Any, label_columns: Any, reading: dict[str, Any]
 ) -> Outputs:
-    raw = raw_for(
-        predictor.preproc,
-        data,
-        text_column=text_column,
-        label_columns=label_columns,
-        where="compare_predictors",
-        **reading,
-    )
-    task = predictor.preproc.task
-    return Outputs(task, predictor.logits(raw.texts), encode_labels(task, raw), raw)
+    columns = {"text_column": text_column, "label_columns": label_columns}
+    return predictor.outputs(data, "compare_predictors", **columns, **reading)
 
 
 def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Comparison:
@@ -197,6 +195,7 @@ def _compared(a: Outputs, b: Outputs, metric: str | None, level: float) -> Compa
         mcnemar=mcnemar,
         count=count,
         level=level,
+        on=a.on or b.on,
     )
 
 

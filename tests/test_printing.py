@@ -80,6 +80,19 @@ def test_cross_validation_is_a_table_and_not_its_arrays() -> None:
     assert "fine film" not in str(found)
 
 
+def test_numbers_have_the_digits_that_a_model_has() -> None:
+    task = Regression(mean=[3.0], scale=[0.7])
+    outputs = np.array([[1 / 3], [0.0], [-0.123456789]], "float32")
+    found = task.decode(outputs)
+    np.testing.assert_allclose(found, 3 + 0.7 * outputs[:, 0].astype("float64"), rtol=1e-7)
+    assert max(len(repr(value)) for value in found) <= 9  # of eight digits and a point
+    assert task.decode_targets(np.array([3.1, 4e-05, 16777215], "float32")) == [
+        3.1,
+        4e-05,
+        16777215.0,
+    ]
+
+
 @pytest.mark.parametrize(
     ("task", "expected"),
     [

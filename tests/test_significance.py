@@ -48,6 +48,9 @@ def test_counts_and_exact_test_of_mcnemar() -> None:
     text = str(found)
     assert "accuracy on 20 examples: 0.8000 and 0.4500" in text
     assert "only the first is right: 9; only the second: 2; p = 0.0654" in text
+    assert "(paired bootstrap: how likely a difference of accuracy so far from 0 is" in text
+    assert "(McNemar, exact: how likely two counts so far apart are" in text
+    assert repr(found) == text
 
 
 def test_equal_predictors_do_not_differ() -> None:

@@ -285,37 +285,27 @@ def run_evaluate(args: Any) -> tuple[str, Any]:
     missing = no_data(args.data)
     problems.add_unless(not missing, f"--data: {missing}")
     problems.raise_if_any()
+    from ktlite.evaluation import LEVEL, confidence_intervals, report_of
     from ktlite.predictor import load_predictor
-    from ktlite.text.named_labels import encode_labels
-    from ktlite.text.reading import raw_for
 
     predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
-    task = predictor.preproc.task
-    raw = raw_for(
-        predictor.preproc,
+    outputs = predictor.outputs(
         args.data,
+        "evaluate",
+        verbose=int(not args.quiet),
         text_column=_one_or_many(args.text),
         label_columns=_one_or_many(args.label),
-        source="--data",
-        where="evaluate",
         sep=_sep(args),
         encoding=args.encoding,
         names=args.names,
         missing=args.missing,
         na_values=args.na_values,
     )
-    logits = predictor.logits(raw.texts, verbose=int(not args.quiet))
-    targets = encode_labels(task, raw)
-    report = task.report(logits, targets)
-    text, data = report.text, {"rows": len(raw), "metrics": report.metrics}
+    report = report_of(outputs, (), LEVEL if args.ci else None, predictor.calibration_note())
+    data = {"rows": len(outputs.logits), "on": outputs.on, "metrics": report.metrics}
     if args.ci:
-        from ktlite.evaluation import Outputs
-        from ktlite.evaluation.bootstrap import LEVEL, confidence_intervals, interval_table
-
-        intervals = confidence_intervals(Outputs(task, logits, targets, None))
-        text += "\n\n" + interval_table(report.metrics, intervals, LEVEL)
-        data["intervals"] = intervals
-    return text, data
+        data["intervals"] = confidence_intervals(outputs)
+    return report.text, data
 
 
 def _one_or_many(columns: list[str] | None) -> Any:

@@ -15,6 +15,14 @@ from ktlite.tasks.words import Words
 _PLACES = ("text", "word", "start", "end")
 
 
+_LONG = 40  # characters of a target that is an answer
+
+
+def _short(target: Any) -> str:
+    named = str(target)
+    return named if len(named) <= _LONG else f"{named[:_LONG]}..."
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Which words moved a prediction.
@@ -74,6 +82,12 @@ class Explanation:
             parts.append(f"{plural(unread, 'word')} not looked at")
         return " | ".join(parts)
 
+    @property
+    def unit(self) -> str:
+        """What the scores are, in words: no shares, and no probabilities."""
+        what = "the model's output" if self.probability is None else "logits"
+        return f"differences of {what}: + speaks for {_short(self.target)}, - against it"
+
     def to_frame(self) -> Any:
         """Returns a pandas DataFrame with a row for each word.
 
@@ -111,10 +125,10 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        return as_text(self.texts, self.scores, self.summary)
+        return as_text(self.texts, self.scores, self.summary, self.unit)
 
     def __repr__(self) -> str:
         return f"<Explanation of {self.summary}>"
 
     def _repr_html_(self) -> str:
-        return as_html(self.texts, self.scores, self.seen, self.summary)
+        return as_html(self.texts, self.scores, self.seen, self.summary, self.unit)

@@ -20,7 +20,9 @@ _LISTED, _BAR = 10, 20
 _BLUES, _ORANGES = (17, 18, 20, 26), (52, 94, 130, 166)
 
 
-def as_html(texts: Sequence[Words], scores: np.ndarray, seen: np.ndarray, summary: str) -> str:
+def as_html(
+    texts: Sequence[Words], scores: np.ndarray, seen: np.ndarray, summary: str, unit: str
+) -> str:
     """Returns a fragment of HTML without any asset: the words in colours, numbers on hover.
 
     Args:
@@ -28,6 +30,7 @@ def as_html(texts: Sequence[Words], scores: np.ndarray, seen: np.ndarray, summar
         scores: float [words], through all texts.
         seen: bool [words].
         summary: What to write above.
+        unit: What the scores are.
     """
     largest = float(np.abs(scores).max(initial=0)) or 1.0
     paragraphs, number = [], 0
@@ -46,7 +49,8 @@ def as_html(texts: Sequence[Words], scores: np.ndarray, seen: np.ndarray, summar
     legend = f"{_span('for', 1.0, None)} {_span('against', -1.0, None)} the target"
     return (
         '<div class="ktlite-explanation" style="font-family:sans-serif">'
-        f'<div style="font-size:.85em;opacity:.85">{html.escape(summary)} &nbsp; {legend}</div>'
+        f'<div style="font-size:.85em;opacity:.85">{html.escape(summary)} &nbsp; {legend}'
+        f" &nbsp; ({html.escape(unit)})</div>"
         f"{''.join(paragraphs)}</div>"
     )
 
@@ -64,8 +68,18 @@ def _span(word: str, share: float, score: float | None, seen: bool = True) -> st
     return f'<span style="{style}"{title}>{word}</span>'
 
 
-def as_text(texts: Sequence[Words], scores: np.ndarray, summary: str) -> str:
-    """Returns the text, in colours where the output is a terminal, and the strongest words."""
+def as_text(texts: Sequence[Words], scores: np.ndarray, summary: str, unit: str) -> str:
+    """Returns the text, in colours where the output is a terminal, and the strongest words.
+
+    Bars of what speaks for the target are to the right, those of what speaks against it to the
+    left, each in its colour.
+
+    Args:
+        texts: The texts and their words.
+        scores: float [words], through all texts.
+        summary: What to write above.
+        unit: What the scores are.
+    """
     largest = float(np.abs(scores).max(initial=0)) or 1.0
     colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     lines, number, listed = [_visible(summary)], 0, []
@@ -78,9 +92,19 @@ def as_text(texts: Sequence[Words], scores: np.ndarray, summary: str) -> str:
             position, number = end, number + 1
         lines.append("".join([*pieces, words.text[position:]]))
     strongest = sorted(listed, key=lambda item: -abs(item[1]))[:_LISTED]
+    sides = {score < 0 for _, score in strongest if score}
     for word, score in strongest:
         bar = "█" * max(1, round(_BAR * abs(score) / largest)) if score else ""
-        lines.append(f"{score:+9.4f}  {bar:<{_BAR}}  {word}")
+        cells = [f"{bar:>{_BAR}}" if score < 0 else " " * _BAR] if True in sides else []
+        cells += [f"{'' if score < 0 else bar:<{_BAR}}"] if False in sides or not sides else []
+        line = " ".join(cells)
+        if colours and bar:
+            line = line.replace(
+                bar, f"\x1b[38;5;{_BLUES[-1] if score > 0 else _ORANGES[-1]}m{bar}\x1b[0m"
+            )
+        lines.append(f"{score:+9.4f}  {line}  {word}")
+    if strongest:
+        lines.append(f"{'':9}  {_visible(unit)}")
     return "\n".join(lines)
 
 

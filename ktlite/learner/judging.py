@@ -41,17 +41,24 @@ class Judging(Trusting):
         *,
         ci: bool | float = False,
         verbose: int = 0,
+        text_column: Any = None,
+        label_columns: Any = None,
     ) -> Any:
         """Compares predictions with the truth.
 
         Args:
-            val_data: What to validate on. Default: the learner's validation data.
+            val_data: What to validate on: whatever `get_learner` takes as data for the task (a
+                file, a folder, a DataFrame, a `datasets.Dataset`, (texts, labels), ...), or what
+                `preprocess_test` returns. Default: the learner's validation data.
             print_report: Show the report.
             save_path: Also write the report to this text file.
             class_names: Names to show in place of the classes.
             ci: Also show confidence intervals of all figures: True for 95 %, or a level such as
                 0.99. `metrics(ci=True)` returns them.
             verbose: 1 shows a progress bar.
+            text_column: Of a file or a table: name of the text column, or names. Default: as the
+                training data was read.
+            label_columns: Likewise, of the labels.
 
         Returns:
             For classification the confusion matrix, int [true, predicted]; for
@@ -62,12 +69,13 @@ class Judging(Trusting):
             ArgumentError: If there is nothing to validate on.
 
         Example:
-            >>> learner.validate()
+            >>> learner.validate("test.csv")
             array([[790, 210],
                    [180, 820]])
         """
         level = level_of("validate", ci)
-        outputs = self._outputs("validate", val_data, verbose)
+        reading = {"text_column": text_column, "label_columns": label_columns}
+        outputs = self._outputs("validate", val_data, verbose, **reading)
         report = report_of(outputs, class_names, level, self._calibration_note(outputs))
         self._keep_figures(val_data, report.metrics, outputs.on)
         if print_report:
@@ -80,15 +88,25 @@ class Judging(Trusting):
     evaluate = validate
 
     @checked
-    def metrics(self, val_data: Any = None, *, ci: bool | float = False) -> dict[str, float]:
+    def metrics(
+        self,
+        val_data: Any = None,
+        *,
+        ci: bool | float = False,
+        text_column: Any = None,
+        label_columns: Any = None,
+    ) -> dict[str, float]:
         """Returns the task's figures on the validation data, such as `{"accuracy": 0.91, ...}`.
 
         Args:
             val_data: What to validate on. Default: the learner's validation data.
             ci: Add the ends of their confidence intervals, `"accuracy_low"` and
                 `"accuracy_high"`: True for 95 %, or a level such as 0.99.
+            text_column: As for `validate`.
+            label_columns: Likewise.
         """
-        outputs = self._outputs("metrics", val_data)
+        reading = {"text_column": text_column, "label_columns": label_columns}
+        outputs = self._outputs("metrics", val_data, **reading)
         figures = figures_of(outputs)
         self._keep_figures(val_data, figures, outputs.on)
         return with_intervals(figures, outputs, level_of("metrics", ci))
@@ -145,8 +163,8 @@ class Judging(Trusting):
 
         Args:
             val_data: Texts, as `Predictor.predict` takes them; an array or a dict of arrays,
-                as a Keras model takes them; or data, as `validate` takes it. Default: the
-                learner's validation data.
+                as a Keras model takes them; or data, as `validate` takes it (a file as a `Path`:
+                a string is a text). Default: the learner's validation data.
 
         Returns:
             For texts, what `Predictor.predict` returns. For data, the probabilities of classes,
@@ -154,7 +172,7 @@ class Judging(Trusting):
             a Keras model with a single sigmoid); where there are none, the predictions
             themselves: numbers, or answers, [rows].
         """
-        if _is_texts(val_data):
+        if _is_texts(val_data) and not self._is_labelled(val_data):
             return self._own_predictor().predict(val_data)
         if isinstance(val_data, (np.ndarray, dict)):
             val_data = ArrayData(val_data)
@@ -165,6 +183,11 @@ class Judging(Trusting):
         # As Keras gives it: of a single sigmoid, that of the second class.
         single = self.task is None and self._reading(self._val_feed("predict", val_data)).single
         return probabilities[:, 1:] if single else probabilities
+
+    def _is_labelled(self, data: Any) -> bool:
+        """Says whether data is (texts, labels), and no pair of texts."""
+        pair = isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], list)
+        return pair and self.task is not None and self.task.reads != "tagged"
 
     def _own_predictor(self) -> Predictor:
         """Returns a predictor that is kept, because it traces the model once; as calibrated now."""

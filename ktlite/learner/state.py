@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from ktlite._arguments import at_least_one
@@ -17,6 +18,7 @@ from ktlite.learner.weights import InitialWeights
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task
 from ktlite.text.dataset import joined
+from ktlite.text.reading import read_for
 from ktlite.training import run
 from ktlite.training.accumulation import batches_a_step
 from ktlite.training.distribution import check_learner, check_stream, replicas_of
@@ -45,8 +47,6 @@ class State:
         seed: int = 42,
         check: bool = True,
     ) -> None:
-        import keras
-
         problems = Problems("get_learner")
         problems.add_unless(
             isinstance(model, keras.Model),
@@ -136,11 +136,22 @@ class State:
         if not (self._keep_features and encoder_is_frozen(self.model)):
             self._features.release()
 
-    def _val_feed(self, where: str, data: Any = None) -> Feed | Stream:
-        """Returns the feed of `data`, or of the learner's own validation data."""
+    def _val_feed(self, where: str, data: Any = None, **reading: Any) -> Feed | Stream:
+        """Returns the feed of `data`, or of the learner's own validation data.
+
+        Args:
+            where: What was called, for messages.
+            data: Whatever `get_learner` takes as data for this task; None: the learner's own.
+            reading: How to read a file or a table: `text_column`, `label_columns`. Default: as
+                the training data was read.
+        """
         feed = self._val
         if data is not None:
-            data = with_labels_of(joined(data), self.task, f"{where}: val_data")
+            data = joined(data)
+            preproc: Any = self.preproc
+            if hasattr(preproc, "encode") and _is_raw(data):
+                data = read_for(preproc, data, where=where, source="val_data", **reading)
+            data = with_labels_of(data, self.task, f"{where}: val_data")
             feed = as_feed(data, self.eval_batch_size, self.seed, f"{where}: val_data")
         if feed is None:
             raise ArgumentError(
@@ -152,8 +163,6 @@ class State:
         """Returns how to read the model's outputs and the data's targets."""
         if self.task is not None:
             return Reading(self.task, lambda x: x, lambda y: y)
-        import keras
-
         outputs = keras.tree.flatten(self.model(feed.example()))[0]
         return read_model(self.model, outputs.shape[-1])
 
@@ -222,6 +231,17 @@ class State:
         counted = isinstance(weights, str)
         targets = reading.targets(all_targets(feed)) if counted else np.zeros(0, "int32")
         return reading.task.class_weights(weights, targets)
+
+
+def _is_raw(data: Any) -> bool:
+    """Says whether data is still to be read: no data set, no batches, no arrays of numbers."""
+    if hasattr(data, "examples") or hasattr(data, "element_spec"):
+        return False
+    if isinstance(data, keras.utils.PyDataset):
+        return False
+    inputs = data[0] if isinstance(data, tuple) and len(data) in (2, 3) else None
+    numbers = getattr(getattr(inputs, "dtype", None), "kind", "O") in "fiub"
+    return not numbers and not isinstance(inputs, dict)
 
 
 def all_targets(feed: Feed | Stream) -> np.ndarray:

@@ -153,8 +153,10 @@ class Trusting(Carded):
             note += " (in-sample: these examples; on others they are a little less honest)"
         return note
 
-    def _outputs(self, where: str, val_data: Any = None, verbose: int = 0) -> Outputs:
-        feed = self._val_feed(where, val_data)
+    def _outputs(
+        self, where: str, val_data: Any = None, verbose: int = 0, **reading: Any
+    ) -> Outputs:
+        feed = self._val_feed(where, val_data, **reading)
         size = self.eval_batch_size
         outputs = run_model(self._forward, feed, self.task, batch_size=size, verbose=verbose)
         return replace(outputs, on=self._described(val_data, len(outputs.logits)))

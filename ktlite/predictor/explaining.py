@@ -72,6 +72,7 @@ class Explaining(Predicting):
             A warm, funny film.
               +3.1205  ████████████████████  funny
               +1.8120  ████████████          warm
+                       differences of logits: + speaks for positive, - against it
         """
         problems = Problems("explain")
         at_least_one(problems, truncate_len=truncate_len, n_samples=n_samples)

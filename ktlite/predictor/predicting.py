@@ -12,6 +12,7 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite._labels import label_names, matched
+from ktlite.batching import Encodings
 from ktlite.cards import RunCard
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.inference import Forward, Runner
@@ -233,6 +234,12 @@ class Predicting:
         if not len(texts):
             return np.zeros((0, self.preproc.task.outputs), "float32")
         encodings = self.preproc.encode(texts, verbose=verbose)
+        return self.logits_of(encodings, batch_size, verbose)
+
+    def logits_of(
+        self, encodings: Encodings, batch_size: int | None = None, verbose: int = 0
+    ) -> np.ndarray:
+        """Returns what `logits` does, for texts that are tokens already."""
         size = self.batch_size if batch_size is None else batch_size
         task = self.preproc.task
         rows = self._forward.over(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ktlite._hints import PREDICTOR, Hinted
 from ktlite.predictor.embedding import Embedding
+from ktlite.predictor.evaluating import Evaluating
 from ktlite.predictor.explaining import Explaining
 from ktlite.predictor.exporting import Exporting
 from ktlite.predictor.pickling import Pickling
 
 
-class Predictor(Exporting, Embedding, Explaining, Pickling, Hinted):
+class Predictor(Exporting, Embedding, Explaining, Evaluating, Pickling, Hinted):
     """Predicts from raw texts.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import DataError, Problems, listing
-from ktlite.tasks.arrays import plain
+from ktlite.tasks.arrays import in_digits, plain
 from ktlite.tasks.calibration import Calibration
 from ktlite.tasks.losses import keras_loss
 from ktlite.tasks.spelling import spelled_numbers
@@ -172,10 +172,10 @@ class Regression(Task):
         return self._listed(self._values(logits))
 
     def decode_targets(self, targets: np.ndarray) -> list[Any]:
-        return self._listed(self._as_matrix(targets))
+        return self._listed(np.asarray(targets, "float32").reshape(-1, self.outputs))
 
     def _listed(self, values: np.ndarray) -> list[Any]:
-        return (values[:, 0] if self.outputs == 1 else values).tolist()
+        return list(in_digits(values[:, 0] if self.outputs == 1 else values))
 
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return (self._off(logits, targets) ** 2).mean(axis=1)

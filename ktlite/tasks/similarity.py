@@ -11,6 +11,7 @@ import numpy as np
 from ktlite._arguments import positive
 from ktlite.batching import GroupedEncodings
 from ktlite.errors import ArgumentError, DataError, Problems
+from ktlite.tasks.arrays import in_digits
 from ktlite.tasks.spelling import spelled_numbers
 from ktlite.tasks.task import Report, Task
 
@@ -141,11 +142,11 @@ class Similarity(Task):
 
     def decode(self, logits: np.ndarray) -> list[Any]:
         """Returns the cosine of the first two texts of each example."""
-        return _cosines(logits)[:, 0].tolist() if len(logits) else []
+        return list(in_digits(_cosines(logits)[:, 0])) if len(logits) else []
 
     def decode_targets(self, targets: np.ndarray) -> list[Any]:
         scores = targets if self.loss_name == "cosine" else np.ones(len(targets))
-        return np.asarray(scores, "float64").tolist()
+        return list(in_digits(np.asarray(scores, "float32")))
 
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns the loss of each example; of `"ranking"`, among all that are given."""

@@ -76,11 +76,18 @@ def test_printed_it_is_the_text_and_the_strongest_words(monkeypatch: pytest.Monk
     assert shown[1] == text
     assert shown[2].split() == ["+2.0000", "█" * 20, "fine"]
     assert shown[3].split() == ["-1.0000", "█" * 10, "film"]
+    # What speaks against the target stands left of where the others begin, and what they are below.
+    assert shown[3].rindex("█") < shown[2].index("█")
+    assert shown[-1].strip() == f"differences of logits: + speaks for {EVIL[:40]}..., - against it"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     coloured = str(explanation(text, scores=[0.0, 2.0, -1.0])).splitlines()[1]
     assert coloured.count("\x1b[97;48;5;") == 2
     assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == text
+    bars = [re.findall(r"\x1b\[38;5;(\d+)m█", line) for line in str(
+        explanation(text, scores=[0.0, 2.0, -1.0])).splitlines()]  # fmt: skip
+    for_it, against = (number for found in bars for number in found)
+    assert for_it != against
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in str(explanation(text))
 

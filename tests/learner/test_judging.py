@@ -217,9 +217,16 @@ def test_predictions_of_tokenised_texts_are_probabilities(text_learner: Learner)
         text_learner.validate(data)
 
 
-def test_raw_texts_with_labels_are_sent_to_the_preprocessor(text_learner: Learner) -> None:
+def test_raw_texts_with_labels_are_sent_to_the_preprocessor(
+    text_learner: Learner, small: Learner
+) -> None:
+    texts, labels = ["a b", "m n"], ["ham", "spam"]
+    read = text_learner.preproc.preprocess_test(texts, labels, verbose=0)
+    np.testing.assert_array_equal(
+        text_learner.validate((texts, labels)), text_learner.validate(read)
+    )
     with pytest.raises(ktlite.errors.DataError, match=r"preprocess_test\(texts, labels\)"):
-        text_learner.validate((["a b", "m n"], ["ham", "spam"]))
+        small.validate(("a b", "ham"))  # which has none
 
 
 def test_texts_need_a_preprocessor(small: Learner) -> None:

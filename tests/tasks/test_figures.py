@@ -81,7 +81,8 @@ def test_classification(classes: int, temperature: float | None) -> None:
     calibration = temperature and {"temperature": temperature, "scores": [], "count": 0}
     task = Classification(range(classes), calibration=calibration or None)
     found = task.report(logits, true).metrics
-    assert found["loss"] == pytest.approx(sk.log_loss(true, softmax(logits, axis=1)), rel=1e-5)
+    chances = softmax(logits / (temperature or 1), axis=1)
+    assert found["loss"] == pytest.approx(sk.log_loss(true, chances), rel=1e-5)
     probability = softmax(logits.astype("float64") / (temperature or 1.0), axis=1)
     scores = probability[:, 1] if classes == 2 else probability
     assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(true, scores, multi_class="ovr"))
