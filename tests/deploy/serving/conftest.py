@@ -24,6 +24,7 @@ pytest.importorskip("prometheus_client")
 
 LABELS: dict[str, list[Any]] = {
     "classification": ["pos", "neg", "so-so"],
+    "pairs": ["pos", "neg", "so-so"],
     "multilabel": [[1, 0], [1, 1], [0, 1]],
     "regression": [0.5, -1.5, 2.0],
 }
@@ -33,7 +34,10 @@ def make(checkpoint: Path, task: str) -> Predictor:
     """A predictor whose head is as random as its other weights."""
     if task in LABELS:
         t = Transformer(checkpoint, maxlen=24, task="regression" if task == "regression" else None)
-        t.preprocess_train(["a", "b", "c"], LABELS[task], verbose=0)
+        texts = ["a", "b", "c"]
+        t.preprocess_train(
+            [(text, text) for text in texts] if task == "pairs" else texts, LABELS[task], verbose=0
+        )
     elif task == "token-classification":
         t = Transformer(checkpoint, maxlen=24, task=task)
         t.preprocess_train([["Ann", "Lee", "left"]], [["B-PER", "I-PER", "O"]], verbose=0)

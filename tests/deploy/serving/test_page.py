@@ -169,11 +169,11 @@ def test_answers_are_marked_in_the_context(visit: Any, predictors: Get) -> None:
 
 
 def test_pairs(visit: Any, predictors: Get) -> None:
-    page = visit("classification")
+    page = visit("pairs")
     page.wait_for_selector("#form:not([hidden])")
     page.check("#pairs")
     rows = predict(page, "a film\nbad", "good\nbetter")
-    expected = predictors("classification").predict([("a film", "good"), ("bad", "better")])
+    expected = predictors("pairs").predict([("a film", "good"), ("bad", "better")])
     assert rows.locator(".name.chosen").all_inner_texts() == expected
     page.fill("#second", "one")
     page.click("#go")

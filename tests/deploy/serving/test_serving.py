@@ -63,11 +63,14 @@ def test_answers_are_those_of_the_predictor(serving: Start, predictors: Get, tas
 
 
 def test_pairs_and_options(serving: Start, predictors: Get) -> None:
-    classifier, labeller = predictors("classification"), predictors("multilabel")
+    classifier, labeller = predictors("pairs"), predictors("multilabel")
     client = serving(classifier)
     answer = client.post("/predict", {"texts": [["a film", "bad"]], "return_proba": True})
     expected = classifier.predict([("a film", "bad")], return_proba=True)
     np.testing.assert_allclose(answer.json["predictions"], expected, atol=1e-6)
+    refused = client.post("/predict", {"texts": ["a film", "bad"]})
+    assert refused.status == 422
+    assert "trained on pairs" in refused.json["detail"]
     answer = serving(labeller).post("/predict", {"texts": TEXTS, "return_labels": True})
     assert answer.json["predictions"] == labeller.predict(TEXTS, return_labels=True)
 
