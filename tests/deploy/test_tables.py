@@ -163,7 +163,7 @@ def test_row_without_the_column_has_no_text() -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("x.csv.gz", gzip.compress(b"text,n\n007,NA\n")),
+        ("x.csv.gz", gzip.compress(b"text,n\n007,NA\n", mtime=0)),
         ("x.TSV.bz2", bz2.compress(b"text\tn\n007\tNA\n")),
         ("x.jsonl.xz", lzma.compress(b'{"text": "007", "n": "NA"}\n')),
         ("x.json", b'[{"text": "007",\n "n": "NA"}]'),
