@@ -366,7 +366,10 @@ def test_a_metric_of_the_models_own_can_be_monitored(arrays: Any) -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss=loss, run_eagerly=True)
     learner = ktlite.get_learner(model, (arrays.x, arrays.y), batch_size=8)
-    assert len(learner.autofit(0.01, monitor="surprise", early_stopping=2, verbose=0).epoch) == 3
+    options = {"monitor": "surprise", "early_stopping": 2, "verbose": 0}
+    with pytest.raises(ArgumentError, match="'surprise'.*pass mode='min' or mode='max'"):
+        learner.autofit(0.01, **options)
+    assert len(learner.autofit(0.01, mode="min", **options).epoch) == 3
 
 
 # --------------------------------------------------------------- learning rate and decay
