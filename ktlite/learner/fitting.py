@@ -10,10 +10,11 @@ from typing import Any
 from ktlite._arguments import at_least_one, checked, positive
 from ktlite.errors import Problems
 from ktlite.learner.running import Running
+from ktlite.training import run
 from ktlite.training.callbacks import ReduceOnPlateau, ScheduleCallback
 from ktlite.training.schedules import Constant, CosineRestarts, OneCycle, Triangular
 
-PATIENCE_STOP, PATIENCE_REDUCE, ENDLESS = 5, 2, 1024
+PATIENCE_STOP, PATIENCE_REDUCE = 5, 2
 
 
 class Fitting(Running):
@@ -259,7 +260,7 @@ class Fitting(Running):
         if epochs is None:
             early_stopping = PATIENCE_STOP if early_stopping is None else early_stopping
             reduce_on_plateau = PATIENCE_REDUCE if reduce_on_plateau is None else reduce_on_plateau
-        total = ENDLESS if epochs is None else epochs
+        total = run.ENDLESS if epochs is None else epochs
         problems = self._ready("autofit")
         rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
         positive(problems, lr=rate)

@@ -13,6 +13,7 @@ from ktlite._logging import logger
 from ktlite.learner.checking import Checking
 from ktlite.learner.fitting import Fitting
 from ktlite.learner.judging import Judging
+from ktlite.training import run
 from ktlite.training.plots import PER_STEP
 from ktlite.training.workers import is_first
 
@@ -28,6 +29,8 @@ class _Stopwatch(keras.callbacks.Callback):
         super().__init__()
         self._begin = begin
         self._before = 0.0
+        #: Whether it goes on with a run, or found one that had ended.
+        self.resumed = False
         self._start: float | None = None
 
     @property
@@ -50,6 +53,7 @@ class _Stopwatch(keras.callbacks.Callback):
     def set_state(self, state: dict[str, Any]) -> None:
         """Puts back what `state` returned."""
         self._before = state["seconds"]
+        self.resumed = True
 
 
 def _epoch_of_weights(history: Any, callbacks: Sequence[Any]) -> int:
@@ -68,7 +72,7 @@ class Recording(Checking, Fitting, Judging):
         self._check_once()
         record: dict[str, Any] = {
             "schedule": str(schedule.schedule),
-            "epochs": epochs,
+            "epochs": "until it stops improving" if epochs == run.ENDLESS else epochs,
             "class_weight": options["class_weight"],
             "steps_per_epoch": options["steps_per_epoch"],
             "callbacks": [type(callback).__name__ for callback in callbacks],
@@ -91,6 +95,8 @@ class Recording(Checking, Fitting, Judging):
                 if whole:  # else the weights are those of a step inside an epoch
                     epoch = _epoch_of_weights(self.history, callbacks)
                     self._keep_epoch(self.history.history, epoch)
+                self._count_once(record, folder, watch.resumed)
+                record["epochs"] = len(self.history.epoch)
                 record["seconds"] = round(watch.seconds, 3)
                 record["history"] = {
                     name: values
@@ -99,6 +105,18 @@ class Recording(Checking, Fitting, Judging):
                 }
                 if watch.began:
                     self._put_card(folder)
+
+    def _count_once(
+        self, record: dict[str, Any], folder: str | os.PathLike[str] | None, resumed: bool
+    ) -> None:
+        """Takes out the parts of a run that has gone on, and what it has taken back."""
+        if folder is None:
+            return
+        part = self._runs.get(os.path.abspath(folder))
+        self._runs[os.path.abspath(folder)] = record
+        places = [i for i, one in enumerate(self._fits) if one is part]
+        if resumed and places:
+            self._fits[places[0] :] = [record]
 
     def _put_card(self, folder: str | os.PathLike[str] | None) -> None:
         """Writes the run card beside the checkpoints; a full disk must not end the training."""

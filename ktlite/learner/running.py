@@ -81,7 +81,7 @@ class Running(State):
                 feed,
                 self._val,
                 schedule=schedule.schedule,
-                epochs=epochs,
+                epochs="until it stops improving" if epochs == run.ENDLESS else epochs,
                 steps_per_epoch=steps,
                 class_weight=weights,
                 stopping=[_settings(one) for one in callbacks if hasattr(one, "set_state")],

@@ -97,6 +97,7 @@ class State:
         self.lr_finder: LRFinderResult | None = None
         self._epochs_done = 0
         self._fits: list[dict[str, Any]] = []
+        self._runs: dict[str, dict[str, Any]] = {}  # of them, the last one in each folder
         self._figures: dict[str, float] = {}  # on val_data, since the last fit
         self._measured_on = ""  # what these are of, in words
         self._after_epoch: dict[str, Any] = {}  # what the last fit measured on val_data

@@ -46,6 +46,9 @@ class LRSweep(keras.callbacks.Callback):
         losses: Losses so far.
     """
 
+    #: Whether a loss that is no number ends a training well.
+    ends_at_nan = True
+
     def __init__(
         self,
         start_lr: float,

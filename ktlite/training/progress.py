@@ -12,6 +12,8 @@ import keras
 import numpy as np
 
 from ktlite._interrupts import Interrupts
+from ktlite._logging import logger
+from ktlite.errors import plural
 from ktlite.training.bars import with_bar
 from ktlite.training.checkpoints import Checkpoint, Checkpoints
 from ktlite.training.distribution import spread_seeds
@@ -50,6 +52,7 @@ class Progress(keras.callbacks.CallbackList):
         model: A compiled model, with the variables of its optimizer made.
         callbacks: Keras callbacks.
         epochs: Number of epochs.
+        endless: Whether that is only a bound, which nobody wants to see.
         steps: Batches an epoch; None: unknown.
         verbose: As Keras has it.
         interrupts: Whether to stop.
@@ -63,6 +66,7 @@ class Progress(keras.callbacks.CallbackList):
         callbacks: Sequence[Any],
         *,
         epochs: int,
+        endless: bool = False,
         steps: int | None,
         verbose: int,
         interrupts: Interrupts,
@@ -70,7 +74,7 @@ class Progress(keras.callbacks.CallbackList):
         exact: bool = True,
     ) -> None:
         super().__init__(
-            with_bar(list(callbacks), verbose),
+            with_bar(list(callbacks), verbose, endless),
             add_history=True,
             add_progbar=verbose != 0,
             model=model,
@@ -121,6 +125,8 @@ class Progress(keras.callbacks.CallbackList):
         self._done += last - self.position + 1
         super().on_train_batch_end(last, logs)
         if not math.isfinite(float((logs or {}).get("loss", 0.0))):
+            if any(getattr(one, "ends_at_nan", False) for one in self.callbacks):
+                return
             raise NotFinite(self.epoch, self.position)
         if self._offset and last + 1 == self._steps and not self.model.stop_training:
             self._cuts = self.model.stop_training = True
@@ -141,6 +147,13 @@ class Progress(keras.callbacks.CallbackList):
             return False
         put_back(self.model, self._last, _LASTING)
         self._set_states(self._last)
+        logger.info(
+            "the run in %s is complete (%s, %s): weights and history are as it left them, and "
+            "nothing is trained. To train on, call a fit with another checkpoint_folder, or none",
+            self._last.folder.parent,
+            plural(len(self._last.state["epochs"]), "epoch"),
+            plural(self._last.state["step"], "step"),
+        )
         return True
 
     def roll_back(self) -> None:

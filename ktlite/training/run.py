@@ -30,6 +30,8 @@ from ktlite.training.workers import (
 )
 from ktlite.training.xla import watch_programs
 
+ENDLESS = 1024  # epochs of a training that ends when it no longer improves
+
 
 def steps_per_epoch(feed: Feed | Stream, wanted: int | None) -> int | None:
     """Returns the batches of an epoch, or None where only running through would tell."""
@@ -60,7 +62,7 @@ def fit(
         model: A compiled model.
         train: Training data.
         val: Validation data, looked at after every epoch; or None.
-        epochs: Number of epochs.
+        epochs: Number of epochs; `ENDLESS` where nobody knows.
         steps: Batches an epoch. None: one pass through the data.
         first_epoch: Epochs that this data has been trained on before: with the seed, it
             determines the order of the rows.
@@ -92,6 +94,7 @@ def fit(
             model,
             [*extra, *callbacks],
             epochs=epochs,
+            endless=epochs == ENDLESS,
             steps=steps,
             verbose=verbose,
             interrupts=interrupts,

@@ -214,6 +214,55 @@ def test_the_card_of_a_run_has_the_time_of_all_its_parts(
     assert again["history"] == fit["history"]
 
 
+@pytest.mark.parametrize("way", ["onecycle", "autofit"])
+def test_a_run_is_counted_once_however_often_it_is_taken_up(
+    way: str, small_learner: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train = WAYS[way][0]
+    learner, folder = small_learner(), tmp_path / "run"
+    options = {"checkpoint_folder": folder, "save_every": SOON, "resume": True}
+    learner.fit(0.01, 1, verbose=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(learner, **options, callbacks=[Stop(STEPS + 1, interrupt)])
+    assert [fit["epochs"] for fit in learner.card.fits] == [1, 1]
+    train(learner, **options)
+    epochs = len(learner.history.epoch)
+    assert [fit["epochs"] for fit in learner.card.fits] == [1, epochs]
+    written, weights = (folder / "run.json").read_bytes(), everything(learner)
+    learner.fit(0.01, 1, verbose=0)  # which going back to the run takes back
+    with caplog.at_level(logging.INFO, "ktlite"):
+        train(learner, **options)
+    assert f"the run in {folder} is complete ({epochs} epochs, " in caplog.text
+    assert [len(fit["history"]["loss"]) for fit in learner.card.fits] == [1, epochs]
+    assert (folder / "run.json").read_bytes() == written
+    for found, expected in zip(everything(learner), weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert learner._epochs_done == 1 + epochs
+
+
+@pytest.mark.parametrize("epochs", [EPOCHS - 1, EPOCHS + 1])
+def test_a_finished_run_with_other_epochs_is_another_run(
+    epochs: int, small_learner: Make, tmp_path: Path
+) -> None:
+    small_learner().fit(0.01, EPOCHS, checkpoint_folder=tmp_path, verbose=0)
+    with pytest.raises(ArgumentError, match=f"epochs was {EPOCHS} and is {epochs}"):
+        small_learner().fit(0.01, epochs, checkpoint_folder=tmp_path, resume=True, verbose=0)
+
+
+def test_a_training_without_an_end_shows_no_last_epoch(
+    small_learner: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learner = small_learner()
+    learner.autofit(2.0, early_stopping=1)
+    shown = "".join(capsys.readouterr())
+    assert "Epoch 1\n" in shown
+    assert "Epoch 2\n" in shown
+    assert "1024" not in shown
+    assert learner.card.fits[0]["epochs"] == len(learner.history.epoch)
+    learner.autofit(2.0, 2)
+    assert "Epoch 2/2\n" in "".join(capsys.readouterr())
+
+
 def test_data_that_comes_in_batches_goes_on_with_an_epoch(
     small_model: Callable[..., Any], arrays: Any, tmp_path: Path
 ) -> None:
