@@ -7,6 +7,7 @@ report of a validation, go to standard output as they are, like what a program p
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,16 @@ class _Results(logging.Handler):
         for handler in _log_files():
             if record.levelno >= handler.level:
                 handler.handle(record)
+
+
+@contextlib.contextmanager
+def without_results() -> Iterator[None]:
+    """Keeps what is called inside from writing its results: the caller has them, and says more."""
+    before, results.disabled = results.disabled, True
+    try:
+        yield
+    finally:
+        results.disabled = before
 
 
 def _write(text: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ktlite._logging import without_results
 from ktlite._places import writable_file
 from ktlite.cli.options import Option, add_grouped, check_free, options_of, without
 from ktlite.cli.runfile import read_run, write_run
@@ -180,10 +181,11 @@ def run_find(args: Any) -> tuple[str, Any]:
     learner = _get_learner(settings, verbose)
     own = options_of("learner/rate_finding.py", "lr_find", "RateFinding")
     chosen = {name: value for name, value in settings.items() if name in own}
-    found = learner.lr_find(**chosen, verbose=verbose)
+    with without_results():  # which are the command's
+        found = learner.lr_find(**chosen, verbose=verbose)
     suggested = {name: getattr(found, name) for name in ("valley", "steepest", "min_over_10")}
-    lines = [f"{name:<12} {value:.3g}" for name, value in suggested.items() if value is not None]
+    lines = [str(found)]
     if "plot" in settings:
         learner.lr_plot(suggest=True, return_fig=True).savefig(settings["plot"])
-        lines.append(f"{'plot':<12} {settings['plot']}")
+        lines.append(f"  {'plot':<12} {settings['plot']}")
     return "\n".join(lines), {"suggested": suggested, "plot": settings.get("plot")}

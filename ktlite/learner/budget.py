@@ -13,7 +13,7 @@ import keras
 from ktlite._arguments import at_least_one, checked, positive
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, plural
-from ktlite.learner.fitting import Fitting, one_of
+from ktlite.learner.fitting import Fitting
 from ktlite.training import run
 from ktlite.training.callbacks import ScheduleCallback
 from ktlite.training.distribution import strategy_of
@@ -53,7 +53,7 @@ class Budget(Fitting):
 
         Args:
             minutes: How long it may take, from now.
-            lr: The highest learning rate.
+            lr: The highest learning rate. Default: the valley of the last `lr_find`.
             max_epochs: Epochs, at most: more rarely help a pretrained model.
             checkpoint_folder: As in `fit_onecycle`. Should the run be killed, `fit_onecycle` with
                 the epochs and steps of the plan, and `resume=True`, goes on with it.
@@ -74,8 +74,8 @@ class Budget(Fitting):
         started = time.monotonic()
         problems = self._ready("fit_within")
         check_alone(problems, self.model, "each has a clock of its own; use fit_onecycle")
-        rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
-        positive(problems, minutes=minutes, lr=rate)
+        rate = self._rate(problems, lr, learning_rate)
+        positive(problems, minutes=minutes)
         at_least_one(problems, max_epochs=max_epochs)
         problems.raise_if_any()
         steps = self._steps(None, "fit_within")

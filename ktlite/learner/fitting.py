@@ -9,7 +9,7 @@ from typing import Any
 
 from ktlite._arguments import at_least_one, checked, positive
 from ktlite.errors import Problems
-from ktlite.learner.running import Running
+from ktlite.learner.running import Running, one_of
 from ktlite.training import run
 from ktlite.training.callbacks import ReduceOnPlateau, ScheduleCallback
 from ktlite.training.schedules import Constant, CosineRestarts, OneCycle, Triangular
@@ -45,7 +45,7 @@ class Fitting(Running):
         """Trains at a constant rate, or with cosine restarts.
 
         Args:
-            lr: Learning rate.
+            lr: Learning rate. Default: the valley of the last `lr_find`.
             n_cycles: Epochs, or with `cycle_len` the number of cycles.
             cycle_len: Epochs of the first cycle: the rate falls along a cosine and starts
                 anew with each cycle (SGDR: Loshchilov and Hutter, 2017, arXiv:1608.03983).
@@ -80,9 +80,9 @@ class Fitting(Running):
             >>> learner.fit(1e-4, 2, cycle_len=1, cycle_mult=2)   # 1 + 2 epochs
         """
         problems = self._ready("fit")
-        rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
+        rate = self._rate(problems, lr, learning_rate)
         cycles = one_of(problems, "n_cycles", n_cycles, "epochs", epochs)
-        positive(problems, lr=rate, lr_decay=lr_decay)
+        positive(problems, lr_decay=lr_decay)
         at_least_one(problems, n_cycles=cycles, cycle_mult=cycle_mult)
         _optional(
             problems,
@@ -144,7 +144,7 @@ class Fitting(Running):
         lr/1000; the momentum (Adam's beta_1) goes the other way.
 
         Args:
-            lr: The highest learning rate. `lr_find` helps to choose it.
+            lr: The highest learning rate. Default: the valley of the last `lr_find`.
             epochs: Epochs.
             checkpoint_folder: Keep checkpoints here: the newest two and the best.
             cycle_momentum: Change the momentum too.
@@ -175,8 +175,7 @@ class Fitting(Running):
         """
         total: Any = epochs  # a number, once the check is passed
         problems = self._ready("fit_onecycle")
-        rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
-        positive(problems, lr=rate)
+        rate = self._rate(problems, lr, learning_rate)
         at_least_one(problems, epochs=total)
         _optional(problems, steps_per_epoch=steps_per_epoch)
         self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor, mode)
@@ -227,7 +226,7 @@ class Fitting(Running):
         `reduce_on_plateau` (2) epochs without improvement, and ends with the best weights.
 
         Args:
-            lr: The highest learning rate.
+            lr: The highest learning rate. Default: the valley of the last `lr_find`.
             epochs: Epochs. Default: until early stopping.
             early_stopping: Epochs without improvement to stop after.
             reduce_on_plateau: Epochs without improvement to lower the rate after.
@@ -262,8 +261,7 @@ class Fitting(Running):
             reduce_on_plateau = PATIENCE_REDUCE if reduce_on_plateau is None else reduce_on_plateau
         total = run.ENDLESS if epochs is None else epochs
         problems = self._ready("autofit")
-        rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
-        positive(problems, lr=rate)
+        rate = self._rate(problems, lr, learning_rate)
         at_least_one(problems, epochs=total)
         _optional(
             problems,
@@ -330,15 +328,6 @@ class Fitting(Running):
     def get_weight_decay(self) -> float | None:
         """Returns the optimizer's weight decay; None where there is none."""
         return self._optimizer("get_weight_decay").weight_decay
-
-
-def one_of(problems: Problems, name: str, value: Any, alias: str, other: Any) -> Any:
-    """Returns an argument that may be given under one of two names."""
-    problems.add_unless(
-        value is None or other is None,
-        f"{name}={value!r} and {alias}={other!r} are the same argument; give one.",
-    )
-    return other if value is None else value
 
 
 def _optional(problems: Problems, **counts: Any) -> None:

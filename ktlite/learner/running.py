@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ktlite._arguments import positive
+from ktlite._logging import logger
 from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.learner.state import State
 from ktlite.training import run
@@ -143,6 +144,27 @@ class Running(State):
         """Returns whether the figure is better when lower, "min", or higher, "max"."""
         return mode or direction(monitor, self.model) or "min"
 
+    def _rate(self, problems: Problems, lr: float | None, learning_rate: float | None) -> Any:
+        """Returns the rate that is given under either name, or that the last `lr_find` suggests."""
+        rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
+        found = self.lr_finder
+        if rate is not None:
+            positive(problems, lr=rate)
+        elif found is None:
+            problems.add(
+                "lr is not given, and there was no lr_find to suggest it: call lr_find() first, or "
+                "give lr, such as lr=5e-5."
+            )
+        elif found.valley is None:
+            problems.add(
+                f"lr is not given, and the last lr_find suggests none: {found.problem} Or give lr, "
+                "such as lr=5e-5."
+            )
+        else:
+            rate = found.valley
+            logger.info("lr=%.2e, the valley of the last lr_find", rate)
+        return rate
+
     def _stopping(self, patience: int | None, monitor: str, mode: str | None = None) -> list[Any]:
         if patience is None:
             return []
@@ -191,6 +213,15 @@ class Running(State):
             self._check_monitor(problems, monitor, mode)
         else:
             problems.add_unless(mode is None, f"mode={mode!r} goes with monitor.")
+
+
+def one_of(problems: Problems, name: str, value: Any, alias: str, other: Any) -> Any:
+    """Returns an argument that may be given under one of two names."""
+    problems.add_unless(
+        value is None or other is None,
+        f"{name}={value!r} and {alias}={other!r} are the same argument; give one.",
+    )
+    return other if value is None else value
 
 
 def _settings(callback: Any) -> str:

@@ -24,9 +24,9 @@ CLEAR_FALL = 5.0
 LEVEL_PART = 0.1
 
 MEANINGS = {
-    "valley": "the middle of the longest fall: the one to start with",
-    "min_over_10": "a tenth of the rate of the lowest loss: the cautious one",
-    "steepest": "where the loss falls fastest: the bold one",
+    "valley": "the middle of the longest fall",
+    "min_over_10": "a tenth of the rate of the lowest loss",
+    "steepest": "where the loss falls fastest",
 }
 
 
@@ -83,6 +83,19 @@ class LRFinderResult:
         """The three suggested learning rates by name."""
         return {name: getattr(self, name) for name in MEANINGS}
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What each suggestion is, and which of them is the cautious and which the bold one."""
+        rates = {name: rate for name, rate in self.suggestions.items() if rate is not None}
+        words: dict[str, list[str]] = {name: [] for name in rates}
+        if rates:
+            words["valley"].append("the one to start with")
+        if len(set(rates.values())) == len(rates):  # else no one of them is the lowest
+            order = sorted(rates, key=lambda name: rates[name])
+            for name, what in zip((order[0], order[-1]), ("cautious", "bold"), strict=True):
+                words[name].append(f"also the most {what}" if words[name] else f"the {what} one")
+        return {name: f"{MEANINGS[name]}: {', '.join(words[name])}".rstrip(": ") for name in rates}
+
     def plot(self, n_skip_beginning: int = 10, n_skip_end: int = 5, suggest: bool = True) -> Figure:
         """Returns a picture of the loss against the learning rate.
 
@@ -100,19 +113,21 @@ class LRFinderResult:
         return plot_lr_finder(self, n_skip_beginning, n_skip_end, suggest)
 
     def __repr__(self) -> str:
-        lines = [f"LRFinderResult: {self._summary()}"]
+        lines = [f"lr_find: {self._summary()}"]
         if self.problem:
             return f"{lines[0]}\n  no suggestions: {self.problem}"
-        lines += [f"  {n:<12} {r:.1e}  {MEANINGS[n]}" for n, r in self.suggestions.items()]
+        meanings = self.meanings
+        lines += [f"  {n:<12} {r:.1e}  {meanings[n]}" for n, r in self.suggestions.items()]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         head = f"<p><b>Learning-rate finder</b>: {html.escape(self._summary())}</p>"
         if self.problem:
             return f"{head}<p>No suggestions: {html.escape(self.problem)}</p>"
+        meanings = self.meanings
         rows = "".join(
             f"<tr><td><code>{n}</code></td><td><b>{r:.1e}</b></td>"
-            f'<td style="text-align: left">{html.escape(MEANINGS[n])}</td></tr>'
+            f'<td style="text-align: left">{html.escape(meanings[n])}</td></tr>'
             for n, r in self.suggestions.items()
         )
         return f"{head}<table>{rows}</table>"
@@ -129,7 +144,11 @@ class LRFinderResult:
 
     def _find_problem(self, beta: float) -> str | None:
         if len(self.lrs) < MIN_POINTS:
-            return f"only {len(self.lrs)} batches have a finite loss; it takes {MIN_POINTS}."
+            return (
+                f"only {plural(len(self.lrs), 'step')} of the sweep have a finite loss, too few to "
+                f"tell; it takes {MIN_POINTS}. Sweep more of them: lr_find(max_epochs=...), or a "
+                "smaller lr_mult."
+            )
         lowest = int(self.smoothed.argmin())
         smoothed, losses = self.smoothed[: lowest + 1], self.losses[: lowest + 1]
         # Neighbours differ by noise and hardly by trend: by twice the variance of one batch.
@@ -145,8 +164,8 @@ class LRFinderResult:
         if (smoothed - smoothed[-1] > CLEAR_FALL * error + rounding).any():
             return None
         return (
-            "the loss never fell by more than its own noise. Look at the plot; then sweep "
-            "more batches (a smaller lr_mult), larger ones, or from a lower start_lr."
+            "the loss never fell by more than its own noise. Look at the plot; then sweep more "
+            "batches (max_epochs, or a smaller lr_mult), larger ones, or from a lower start_lr."
         )
 
     def _valley_index(self, lowest: int) -> int:

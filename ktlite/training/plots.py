@@ -1,6 +1,7 @@
 """Pictures of a learning-rate sweep and of a training.
 
-Each function returns a matplotlib `Figure` of its own: no pyplot, no global settings.
+Each function returns a matplotlib `Figure` of its own: no global settings, and pyplot only to
+open a window.
 A notebook shows the figure that a cell ends with, with or without `%matplotlib inline`.
 """
 
@@ -8,8 +9,11 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,17 +137,59 @@ def plot_trials(trials: pd.DataFrame, monitor: str, mode: str) -> Figure:
     return figure
 
 
-def show(figure: Figure) -> None:
-    """Shows a figure in a notebook; elsewhere says how to save it."""
+def show(figure: Figure, name: str = "plot") -> None:
+    """Shows a figure: in a notebook, in a window, or as a file whose place is in the log.
+
+    A window stays as long as the session; what a script shows is a file too.
+
+    Args:
+        figure: A figure of this module.
+        name: Of the file, without `.png`. One that is there stays, and this one gets a number.
+    """
     if "ipykernel" in sys.modules:
         from IPython.display import display
 
         display(figure)
+        return
+    window = _has_screen() and _opens_window(figure)
+    if window and (hasattr(sys, "ps1") or sys.flags.interactive):
+        return
+    path = _free_path(name)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        logger.warning("the plot could not be saved to %s: %s", path, error)
     else:
-        logger.info(
-            "there is no notebook to show the plot in; use return_fig=True and "
-            'figure.savefig("plot.png").'
-        )
+        logger.info("the plot is in %s", path)
+
+
+def _has_screen() -> bool:
+    if sys.platform.startswith(("win", "darwin")):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _opens_window(figure: Figure) -> bool:
+    """Opens a window, unless matplotlib has no toolkit to do it with; nobody waits for it."""
+    from matplotlib import pyplot
+
+    def given(*_: Any, **__: Any) -> Figure:
+        return figure
+
+    pyplot.figure(FigureClass=given)
+    if figure.canvas.required_interactive_framework is None:
+        pyplot.close(figure)
+        return False
+    pyplot.show(block=False)
+    pyplot.pause(0.1)  # seconds in which it is drawn
+    return True
+
+
+def _free_path(name: str) -> Path:
+    """Returns the path of a PNG file in the working directory that is not there yet."""
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    paths = (Path.cwd() / f"{name}{number}.png" for number in numbers)
+    return next(path for path in paths if not path.exists())
 
 
 # ------------------------------------------------------------------ learning-rate finder

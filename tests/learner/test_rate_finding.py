@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -75,12 +77,29 @@ def test_training_after_a_sweep_is_the_training_without_it(
     assert histories[0] == histories[1]
 
 
-def test_the_curve_goes_from_the_first_rate_to_the_last_in_200_batches(small_learner: Make) -> None:
-    found = small_learner(run_eagerly=False).lr_find(max_lr=1e-3, verbose=0)
-    assert len(found.lrs) == len(found.losses) == 200
+@pytest.mark.parametrize(("batch_size", "steps"), [(8, 40), (2, 44), (1, 88)])
+def test_the_curve_goes_from_the_first_rate_to_the_last_in_an_epoch(
+    small_learner: Make, arrays: Any, batch_size: int, steps: int
+) -> None:
+    """22 rows and 88: a pass, but 40 batches at least and 200 at most."""
+    learner = small_learner(run_eagerly=False, batch_size=batch_size)
+    x, y = (np.repeat(part, 4, axis=0) for part in (arrays.x, arrays.y))
+    if batch_size < 8:
+        learner = ktlite.get_learner(learner.model, (x, y), batch_size=batch_size)
+    found = learner.lr_find(max_lr=1e-3, verbose=0)
+    assert len(found.lrs) == len(found.losses) == steps
     assert found.lrs[0] == 1e-7
     assert found.lrs[-1] == pytest.approx(1e-3)
-    np.testing.assert_allclose(found.lrs[1:] / found.lrs[:-1], 1e4 ** (1 / 199))
+    np.testing.assert_allclose(found.lrs[1:] / found.lrs[:-1], 1e4 ** (1 / (steps - 1)))
+
+
+def test_a_sweep_over_much_data_ends_after_200_batches() -> None:
+    x = np.random.default_rng(0).normal(size=(900, 4)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(), loss="mse")
+    learner = ktlite.get_learner(model, (x, x[:, :1]), batch_size=2)
+    found = learner.lr_find(max_lr=1e-5, stop_factor=1e9, verbose=0)
+    assert len(found.lrs) == 200
 
 
 @pytest.mark.parametrize(
@@ -122,13 +141,62 @@ def test_there_is_nothing_to_show_before_a_sweep(small_learner: Make, name: str)
         getattr(small_learner(), name)()
 
 
-def test_the_plot_is_returned_or_shown(swept: Learner, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_plot_is_returned_or_shown(
+    swept: Learner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     figure = swept.lr_plot(suggest=True, return_fig=True)
     assert figure.axes[0].get_xscale() == "log"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
     with caplog.at_level(logging.INFO, "ktlite"):
         assert swept.lr_plot() is None
         swept.lr_find(max_epochs=4, show_plot=True, suggest=True, verbose=0)
-    assert caplog.text.count("savefig") == 2  # there is no notebook to show it in
+    for name in ("lr_find.png", "lr_find-2.png"):  # there is no screen to show it on
+        assert f"the plot is in {tmp_path / name}" in caplog.text
+        assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_suggestions_are_printed_wherever_one_is(
+    small_learner: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learner = small_learner(run_eagerly=False)
+    found = learner.lr_find()
+    assert capsys.readouterr().out == f"{found}\n"
+    learner.lr_find(verbose=0)
+    assert capsys.readouterr().out == ""
+
+
+FITS: list[Callable[..., Any]] = [
+    lambda learner, **rate: learner.fit_onecycle(epochs=1, verbose=0, **rate),
+    lambda learner, **rate: learner.autofit(epochs=1, verbose=0, **rate),
+    lambda learner, **rate: learner.fit(n_cycles=1, verbose=0, **rate),
+    lambda learner, **rate: learner.fit_within(0.5, max_epochs=1, verbose=0, **rate),
+]
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_fit_without_a_rate_takes_that_of_the_last_sweep(
+    small_learner: Make, fit: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    learner = small_learner(run_eagerly=False)
+    with pytest.raises(ArgumentError, match=r"lr is not given.*call lr_find\(\) first, or give lr"):
+        fit(learner)
+    assert "only 3 steps" in learner.lr_find(max_epochs=1, verbose=0).problem
+    with pytest.raises(ArgumentError, match="the last lr_find suggests none: only 3 steps"):
+        fit(learner)
+    valley = learner.lr_find(verbose=0).valley
+    with caplog.at_level(logging.INFO, "ktlite"):
+        history = fit(learner).history
+    assert max(history["lr"]) <= valley * (1 + 1e-6)
+    assert f"lr={valley:.2e}, the valley of the last lr_find" in caplog.text
+    caplog.clear()
+    assert max(fit(learner, lr=1e-3).history["lr"]) <= 1e-3
+    assert "valley" not in caplog.text
 
 
 def test_an_interrupted_sweep_keeps_its_curve_and_leaves_no_trace(

@@ -369,10 +369,39 @@ def test_a_curve_that_says_nothing_says_why(losses):
     assert "No suggestions: " in result._repr_html_()
 
 
+@pytest.mark.parametrize(
+    ("valley", "min_over_10", "steepest", "words"),
+    [
+        (2e-4, 1e-4, 3e-4, ["the one to start with", "the cautious one", "the bold one"]),
+        (2e-4, 3e-4, 1e-4, ["the one to start with", "the bold one", "the cautious one"]),
+        (
+            3e-4,
+            2e-4,
+            1e-4,
+            ["the one to start with, also the most bold", "lowest loss", "the cautious one"],
+        ),
+        (
+            1e-4,
+            2e-4,
+            3e-4,
+            ["the one to start with, also the most cautious", "lowest loss", "the bold one"],
+        ),
+        (1e-4, 2e-4, 2e-4, ["the one to start with", "lowest loss", "falls fastest"]),
+    ],
+)
+def test_what_a_suggestion_is_called_fits_their_order(valley, min_over_10, steepest, words):
+    result = LRFinderResult(*sigmoid_curve(1.2))
+    result.valley, result.min_over_10, result.steepest = valley, min_over_10, steepest
+    for line, name, end in zip(repr(result).splitlines()[1:], result.meanings, words, strict=True):
+        assert line.split()[0] == name
+        assert line.endswith(end)
+        assert result.meanings[name] in result._repr_html_()
+
+
 def test_it_prints_its_suggestions_and_what_each_is_for():
     result = LRFinderResult(*sigmoid_curve(1.2))
     lines = repr(result).splitlines()
-    assert lines[0] == "LRFinderResult: 76 steps, learning rates 1.0e-07 to 8.7e-02"
+    assert lines[0] == "lr_find: 76 steps, learning rates 1.0e-07 to 8.7e-02"
     assert [line.split()[0] for line in lines[1:]] == ["valley", "min_over_10", "steepest"]
     for line, rate in zip(lines[1:], result.suggestions.values(), strict=True):
         assert f" {rate:.1e}  " in line

@@ -1,4 +1,5 @@
 import itertools
+import sys
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -203,7 +204,52 @@ def test_a_notebook_shows_the_figure_without_pyplot():
     assert plot_history(HISTORY)._repr_png_().startswith(b"\x89PNG")
 
 
-def test_show_outside_a_notebook_says_how_to_save(caplog):
+@pytest.fixture
+def windows(tmp_path, monkeypatch):
+    """A screen; the figures that windows were opened for."""
+    from matplotlib import pyplot
+
+    pyplot.close(pyplot.figure())  # the backend is loaded
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DISPLAY", ":0")
+    opened = []
+    monkeypatch.setattr(pyplot, "show", lambda block: opened.append((pyplot.gcf(), block)))
+    monkeypatch.setattr(pyplot, "pause", lambda seconds: None)
+    yield opened
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("toolkit", ["qt", None])
+@pytest.mark.parametrize("session", [True, False])
+def test_a_screen_shows_a_window_and_a_script_keeps_a_file(
+    windows, tmp_path, monkeypatch, caplog, toolkit, session
+):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    monkeypatch.setattr(FigureCanvasAgg, "required_interactive_framework", toolkit, raising=False)
+    if session:
+        monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    (tmp_path / "plot.png").write_text("mine")
+    figure = plot_history(HISTORY)
     with caplog.at_level("INFO", logger="ktlite"):
-        show(plot_history(HISTORY))
-    assert "savefig" in caplog.text
+        show(figure)
+    assert windows == ([(figure, False)] if toolkit else [])
+    saved = tmp_path / "plot-2.png"
+    assert saved.exists() == (not session or toolkit is None)
+    assert (f"the plot is in {saved}" in caplog.text) == saved.exists()
+    assert (tmp_path / "plot.png").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    figure = plot_history(HISTORY)
+    monkeypatch.setattr(figure, "savefig", _full)
+    show(figure)
+    assert "could not be saved" in caplog.text
+
+
+def _full(path):
+    raise OSError(28, "No space left on device")
