@@ -173,9 +173,7 @@ def _opens_window(figure: Figure) -> bool:
     """Opens a window, unless matplotlib has no toolkit to do it with; nobody waits for it."""
     from matplotlib import pyplot
 
-    def given(*_: Any, **__: Any) -> Figure:
-        return figure
-
+    given: Any = lambda *_, **__: figure  # noqa: E731
     pyplot.figure(FigureClass=given)
     if figure.canvas.required_interactive_framework is None:
         pyplot.close(figure)
