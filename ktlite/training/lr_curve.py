@@ -20,6 +20,8 @@ MIN_POINTS = 10
 # A fall of less than this many times its standard error is no fall but noise. It is high
 # because the largest of many falls is looked at: 1 in 100 flat curves has one above 4.8.
 CLEAR_FALL = 5.0
+# The factor of a sweep of 200 steps over eight decades, which `lag` compares with.
+DENSE = 1e8 ** (1 / 199)
 # The curve counts as level until this part of the fall is done.
 LEVEL_PART = 0.1
 
@@ -41,6 +43,7 @@ class LRFinderResult:
         lrs: Learning rate of each batch [batches], each the same factor above the last.
         losses: Loss of each batch alone [batches]. From the first one that is not finite
             on, both are cut.
+        lag: What the suggestions are divided by, as the function `lag` says of a sweep.
 
     Attributes:
         lrs: Learning rates, float64 [batches].
@@ -61,7 +64,8 @@ class LRFinderResult:
         True
     """
 
-    def __init__(self, lrs: Sequence[float], losses: Sequence[float]) -> None:
+    def __init__(self, lrs: Sequence[float], losses: Sequence[float], lag: float = 1.0) -> None:
+        self.lag = lag
         finite = np.isfinite(np.asarray(losses, "float64"))
         end = len(finite) if finite.all() else int(finite.argmin())
         self.lrs = np.asarray(lrs, "float64")[:end]
@@ -74,9 +78,9 @@ class LRFinderResult:
         self.problem = self._find_problem(average.beta)
         if self.problem is None:
             lowest = int(self.smoothed.argmin())
-            self.valley = float(self.lrs[self._valley_index(lowest)])
-            self.min_over_10 = float(self.lrs[lowest] / 10)
-            self.steepest = float(self.lrs[self._steepest_index(lowest)])
+            self.valley = float(self.lrs[self._valley_index(lowest)] / lag)
+            self.min_over_10 = float(self.lrs[lowest] / 10 / lag)
+            self.steepest = float(self.lrs[self._steepest_index(lowest)] / lag)
 
     @property
     def suggestions(self) -> dict[str, float | None]:
@@ -136,7 +140,10 @@ class LRFinderResult:
         if not len(self.lrs):
             return "no steps"
         steps = plural(len(self.lrs), "step")
-        return f"{steps}, learning rates {self.lrs[0]:.1e} to {self.lrs[-1]:.1e}"
+        rates = f"{steps}, learning rates {self.lrs[0]:.1e} to {self.lrs[-1]:.1e}"
+        if self.lag == 1 or self.problem:
+            return rates
+        return f"{rates}; so few show the fall late: suggested is {self.lag:.2g} times less"
 
     @property
     def _lr_mult(self) -> float:
@@ -201,6 +208,23 @@ class LRFinderResult:
         centred = np.arange(width) - (width - 1) / 2
         slopes = np.correlate(self.smoothed[: lowest + 1], centred, mode="valid")
         return int(slopes.argmin()) + (width - 1) // 2
+
+
+def lag(lr_mult: float) -> float:
+    """Returns how many times too high the rates are at which a sweep of few steps shows a fall.
+
+    By the step with rate r, all steps together were of r / (1 - 1 / lr_mult): the faster the rate
+    grows, the less far the weights have come when it is reached, and the loss falls later. A dense
+    sweep is what suggestions are usually read off.
+
+    Args:
+        lr_mult: Factor of the sweep.
+
+    Example:
+        >>> lag(1.01), round(lag(1.6), 1)
+        (1.0, 4.2)
+    """
+    return max(1.0, (1 - 1 / lr_mult) / (1 - 1 / DENSE))
 
 
 class MovingLoss:

@@ -17,7 +17,7 @@ from ktlite._logging import logger
 from ktlite._progress import screen
 from ktlite.errors import ArgumentError, Problems, listing, plural
 from ktlite.training.accumulation import batches_a_step
-from ktlite.training.lr_curve import MIN_POINTS, LRFinderResult, MovingLoss
+from ktlite.training.lr_curve import MIN_POINTS, LRFinderResult, MovingLoss, lag
 from ktlite.training.optimizers import set_learning_rate
 from ktlite.training.snapshot import Snapshot
 
@@ -200,7 +200,7 @@ def find_lr(
                     setattr(model, name, attributes[name])
                 elif name in vars(model):
                     delattr(model, name)
-    return LRFinderResult(sweep.lrs, sweep.losses)
+    return LRFinderResult(sweep.lrs, sweep.losses, lag(lr_mult))
 
 
 __all__ = ["LRFinderResult", "LRSweep", "find_lr", "sweep_length"]

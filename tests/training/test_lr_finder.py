@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ktlite.errors import ArgumentError
+from ktlite.training.lr_curve import lag
 from ktlite.training.lr_finder import LRFinderResult, LRSweep, find_lr, sweep_length
 from ktlite.training.optimizers import AdamW
 
@@ -396,6 +397,21 @@ def test_what_a_suggestion_is_called_fits_their_order(valley, min_over_10, steep
         assert line.split()[0] == name
         assert line.endswith(end)
         assert result.meanings[name] in result._repr_html_()
+
+
+@pytest.mark.parametrize("lr_mult", [1.3, 1.6, 2.1])
+def test_a_sweep_of_few_steps_does_not_suggest_more_than_one_of_many(lr_mult):
+    """The loss falls by how far the weights have come: the sum of the rates."""
+
+    def found(lr_mult, lag):
+        lrs = 1e-7 * lr_mult ** np.arange(int(np.log(1e7) / np.log(lr_mult)))
+        return LRFinderResult(lrs, 1 / (1 + (np.cumsum(lrs) / 0.05) ** 2), lag)
+
+    few, many = found(lr_mult, lag(lr_mult)), found(1.097, 1.0)
+    assert few.steepest == pytest.approx(many.steepest, rel=0.3)
+    assert found(lr_mult, 1.0).steepest > 2 * many.steepest
+    assert f"{lag(lr_mult):.2g} times less" in repr(few)
+    assert lag(1.01) == lag(1.09) == 1
 
 
 def test_it_prints_its_suggestions_and_what_each_is_for():
