@@ -284,6 +284,8 @@ def _not_finite(split: Split) -> list[Finding]:
     """Looks for NaN and infinity among the numbers of arrays."""
     import keras
 
+    if getattr(split.data, "texts", None) is not None:
+        return []
     columns = [np.asarray(c) for c in keras.tree.flatten(getattr(split.data, "x", ()))]
     floats = [c.reshape(len(c), -1) for c in columns if c.dtype.kind == "f"]
     if not floats:

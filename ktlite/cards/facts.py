@@ -46,7 +46,8 @@ def fingerprint(data: Any) -> dict[str, Any]:
 
     It does not depend on the tokenizer. Of a stream, which can be read once, nothing is known.
     """
-    texts, arrays = getattr(data, "texts", None), getattr(data, "x", None)
+    texts = getattr(data, "texts", None)
+    arrays = getattr(data, "x", None) if texts is None else None  # x of texts are their tokens
     if texts is None and arrays is None:
         return {"rows": len(data)} if hasattr(data, "__len__") else {}
     digest = hashlib.sha256()

@@ -131,13 +131,17 @@ class TextInputs(Sequence[np.ndarray]):
     @property
     def shape(self) -> tuple[int, ...]:
         """As `numpy.asarray` makes it."""
-        items = [self[i].shape for i in range(len(self))]
-        sides = [max(side) for side in zip(*items, strict=True)] if items else []
-        return (len(self), *sides)
+        return np.asarray(self).shape
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = np.full(self.shape, self._dataset.encodings.pad_id, dtype or "int32")
-        for number, ids in enumerate(self):
+        encodings, dtype = self._dataset.encodings, dtype or "int32"
+        if encodings.text_of is None and len(self):
+            ids = encodings.pad(self._numbers)["input_ids"].astype(dtype)
+            return ids[:, : encodings.lengths[self._numbers].max()] if ids.ndim == 2 else ids
+        items = list(self)
+        sides = [max(side) for side in zip(*(ids.shape for ids in items), strict=True)]
+        array = np.full((len(items), *sides), encodings.pad_id, dtype)
+        for number, ids in enumerate(items):
             array[number][tuple(map(slice, ids.shape))] = ids
         return array
 
