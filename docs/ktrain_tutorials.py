@@ -43,6 +43,7 @@ CHECKPOINTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert-base-multilingual-cased": ("bert", "masked-lm", {}),
     "distilbert-base-uncased": ("distilbert", "masked-lm", {}),
     "roberta-base": ("roberta", "masked-lm", {}),
+    "wietsedv/bert-base-dutch-cased": ("bert", "masked-lm", {}),
     "aubmindlab/bert-base-arabertv01": ("bert", "masked-lm", {}),
     "monologg/biobert_v1.1_pubmed": ("bert", "masked-lm", {}),
     "bert-large-uncased-whole-word-masking-finetuned-squad": ("bert", "question-answering", {}),
@@ -125,9 +126,10 @@ def make_data() -> dict[str, Any]:
     ]  # fmt: skip
     for number, document in enumerate(documents):
         Path("data/notes", f"{number}.txt").write_text(document)
-    flags = random.integers(0, 2, (40, 3))
-    flags[0], flags[1] = (1, 1, 0), (0, 0, 0)
-    columns = dict(zip(["toxic", "threat", "insult"], flags.T, strict=True))
+    flags = random.integers(0, 2, (40, 6))
+    flags[0], flags[1] = (1, 1, 0, 1, 1, 0), (0, 0, 0, 0, 0, 0)
+    kinds = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
+    columns = dict(zip(kinds, flags.T, strict=True))
     pd.DataFrame({"comment_text": texts, **columns}).to_csv("data/toxic.csv", index=False)
     names = ["Anna", "Paris", "Berlin", "Otto"]
     words = [[names[n % 4], "lives", "in", names[(n + 1) % 4], "."] for n in range(20)]
@@ -135,22 +137,46 @@ def make_data() -> dict[str, Any]:
              "B-PER" if (n + 1) % 4 in (0, 3) else "B-LOC", "O"] for n in range(20)]  # fmt: skip
     for file in ("train", "valid"):
         lines = [
-            "\n".join(f"{w} {t}" for w, t in zip(*pair, strict=True))
+            "\n".join(f"{w} NN B-NP {t}" for w, t in zip(*pair, strict=True))
             for pair in zip(words, tags, strict=True)
         ]
-        Path(f"data/{file}.txt").write_text("\n\n".join(lines) + "\n")
+        Path(f"data/{file}.txt").write_text("-DOCSTART- -X- -X- O\n\n" + "\n\n".join(lines) + "\n")
+        dutch = [line.replace(" NN B-NP ", " N ") for line in lines]  # CoNLL-2002: three columns
+        Path("data", {"train": "ned.train", "valid": "ned.testb"}[file]).write_text(
+            "\n\n".join(dutch) + "\n"
+        )
     rows = [(n, w, t) for n in range(20) for w, t in zip(words[n], tags[n], strict=True)]
     tagged = pd.DataFrame(rows, columns=["SentenceID", "Word", "Tag"])
-    tagged.rename(columns={"SentenceID": "Sentence #"}).to_csv("data/ner_dataset.csv", index=False)
-    good = [n % 2 for n in range(30)]
-    chinese = pd.DataFrame({"content": [("很好" if g else "不好") + "，房间" * (n % 3 + 1)
-                                        for n, g in enumerate(good)],
-                            "pos": good, "neg": [1 - g for g in good]})  # fmt: skip
-    chinese.to_csv("data/chinese.csv", sep="|", index=False)
+    gmb = [  # sentences are named at their first words
+        ("" if n else f"Sentence: {s + 1}", w, "NN", t)
+        for s in range(20)
+        for n, (w, t) in enumerate(zip(words[s], tags[s], strict=True))
+    ]
+    pd.DataFrame(gmb, columns=["Sentence #", "Word", "POS", "Tag"]).to_csv(
+        "data/ner_dataset.csv", index=False
+    )
+    for number in range(30):
+        name = ("neg", "pos")[number % 2]
+        folder = Path("data", "ChnSentiCorp_htl_ba_6000", "train", name)
+        folder.mkdir(parents=True, exist_ok=True)
+        line = ("不好", "很好")[number % 2] + "，房间" * (number // 2 % 3 + 1)
+        (folder / f"{number}.txt").write_text(line, encoding="utf-8")
+    arabic = pd.DataFrame({
+        "review": [("الغرفة نظيفة", "الفندق سيئ")[n % 2] + " جدا" * (n // 2 % 4)
+                   for n in range(30)],
+        "rating": [("pos", "neg")[n % 2] for n in range(30)],
+    })  # fmt: skip
+    arabic = pd.concat([arabic, arabic.rating.str.get_dummies()], axis=1)
+    news_names = ["atheism", "graphics", "medicine", "religion"]
+    topics = [n % 4 for n in range(40)]
+    news = [f"on {news_names[n % 4]}: {text}" for n, text in enumerate(texts)]
+    wrong = [n % 4 if n % 3 else (n + 1) % 4 for n in range(12)]  # so that training stops early
     numbers = np.round(random.uniform(5, 60, 40), 0)
     return {
         "texts": texts, "labels": labels, "flags": flags, "documents": documents,
         "words": words, "tags": tags, "tagged": tagged, "numbers": numbers, "descriptions": texts,
+        "news": news, "topics": topics, "news_names": news_names, "arabic": arabic,
+        "news_test": news[:12], "topics_test": wrong,
         "prices": pd.DataFrame({"description": texts, "price": numbers}),
         "reports": pd.DataFrame({"Text": ["Anna lives in Paris.", "Otto lives in Berlin."]}),
     }  # fmt: skip

@@ -153,6 +153,12 @@ class TransformerModel(keras.Model):
         self.built = True
 
     def call(self, inputs: Inputs, training: Any = None) -> Any:
+        if not isinstance(inputs, Mapping):
+            raise ArgumentError(
+                f"{self.name} takes a dict of arrays, {{{self.spec.fields[0].name!r}: ...}}; got "
+                f"{type(inputs).__name__}. Of a learner's data, learner.predict(data) gives "
+                "the predictions."
+            )
         grouped = isinstance(self.head, ChoiceHead)
         if not grouped and self.task_name != EMBEDDING:
             return self._call_items(inputs, training)

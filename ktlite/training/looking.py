@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -43,6 +44,7 @@ def build_model(model: Any, feed: Feed | Stream | None) -> None:
             except Exception as error:
                 raise ArgumentError(
                     f"the model does not take the data, of shape {_shapes(example)}: {first}"
+                    f"{_named(example)}"
                 ) from error
     logger.info("the model had no weights yet; built for inputs of shape %s", _shapes(example))
 
@@ -51,6 +53,18 @@ def _shapes(example: Any) -> Any:
     """Returns the shapes of inputs, such as "[rows, 7]", in their structure."""
     return keras.tree.map_structure(
         lambda array: f"[{', '.join(['rows', *map(str, array.shape[1:])])}]", example
+    )
+
+
+def _named(example: Any) -> str:
+    """Returns what to do where inputs have names that the model does not know: a sentence."""
+    if not isinstance(example, Mapping):
+        return ""
+    name, array = next(iter(example.items()))
+    dtype = keras.backend.standardize_dtype(array.dtype)
+    return (
+        "\nThe data has inputs with names; a model of your own takes one that an Input is named "
+        f"after: keras.Input((None,), dtype={dtype!r}, name={name!r})."
     )
 
 

@@ -72,6 +72,15 @@ def test_answer_does_not_depend_on_the_padding(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+def test_token_ids_alone_are_padded_with_zeros(name: str) -> None:
+    model, inputs = scrambled(made(name)), padded(TEXTS, 12)
+    expected = logits(model, inputs)
+    np.testing.assert_array_equal(np.array(model(inputs["input_ids"])), expected)
+    found = model.predict(inputs["input_ids"], verbose=0)  # in a graph, as ktrain's users call it
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_what_is_in_the_padding_does_not_matter(name: str) -> None:
     model, inputs = scrambled(made(name)), padded(TEXTS, 12)
     expected = logits(model, inputs)

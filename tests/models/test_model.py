@@ -148,6 +148,12 @@ def test_mask_may_be_of_any_whole_type(config: Config, batch: Tensors, dtype: st
     np.testing.assert_array_equal(run(model, other), run(model, batch))
 
 
+def test_inputs_without_names_are_refused(config: Config, batch: Tensors) -> None:
+    model = from_config(config)
+    with pytest.raises(ArgumentError, match=r"takes a dict of arrays, {'input_ids': \.\.\.}; got"):
+        model(batch["input_ids"])
+
+
 def test_token_types_default_to_zero(config: Config, batch: Tensors) -> None:
     model = from_config({**config, "initializer_range": 0.3}, TASK)
     del batch["token_type_ids"]

@@ -382,7 +382,14 @@ def test_the_name_of_a_tflite_file(predictor: Predictor, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "use"),
-    [("fit", "ktlite.get_learner"), ("labels", "get_classes"), ("predct", "'predict'")],
+    [
+        ("fit", "ktlite.get_learner"),
+        ("labels", "get_classes"),
+        ("predct", "'predict'"),
+        ("score", "metrics"),
+        ("validate", "evaluate"),
+        ("test", "evaluate"),
+    ],  # fmt: skip
 )
 def test_names_that_a_predictor_lacks(predictor: Predictor, name: str, use: str) -> None:
     assert not hasattr(predictor, name)

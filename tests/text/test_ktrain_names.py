@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -96,6 +97,35 @@ def test_x_and_y_by_number_and_name() -> None:
     assert val[1].tolist() == val.y.tolist() == val[-1].tolist()
     with pytest.raises(IndexError):
         train[2]
+
+
+@pytest.mark.parametrize("kind", ["fasttext", "nbsvm", "bigru"])
+def test_models_predict_x_as_keras_does(kind: str) -> None:
+    train, val, _ = standard()
+    model = text.text_classifier(kind, train, verbose=0)
+    found = model.predict(val.x, verbose=0)  # numpy.asarray of it, padded with zeros
+    alone = [model({"input_ids": ids[None]})[0] for ids in val.x]
+    np.testing.assert_allclose(found, np.array(alone), rtol=1e-5, atol=1e-5)
+
+
+def test_a_keras_model_of_your_own_takes_the_input_that_it_names() -> None:
+    train, val, preproc = standard()
+    layers = [keras.layers.Embedding(50, 4), keras.layers.GlobalAveragePooling1D()]
+
+    def made(*first: Any) -> Any:
+        model = keras.Sequential([*first, *layers, keras.layers.Dense(2)])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    with pytest.raises(ArgumentError, match="named after") as error:
+        ktlite.get_learner(made(), train, val)
+    named = str(error.value).rpartition("after: ")[2].rstrip(".")
+    learner = ktlite.get_learner(made(eval(named)), train, val, batch_size=4)
+    learner.fit(1e-2, 1, verbose=0)
+    predictor = ktlite.get_predictor(learner.model, preproc)
+    assert predictor.predict(TEXTS) == [
+        preproc.get_classes()[row.argmax()] for row in learner.predict(train)
+    ]
 
 
 @pytest.mark.parametrize("which", [slice(1, 3), [3, 1], np.array([True, False, True, True])])

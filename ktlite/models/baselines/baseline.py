@@ -25,6 +25,7 @@ from ktlite.models.head_labels import HeadLabels, labels_of
 from ktlite.models.saving import replaced_checkpoint, write_config, write_tokenizer, write_weights
 
 Inputs = Mapping[str, Any]
+PAD_ID = 0  # in the vocabularies that `train_tokenizer` makes for these models
 _ROWS = ("classifier.kernel", "classifier.bias", "classifier.values")
 
 
@@ -34,7 +35,8 @@ class Baseline(keras.Model):
     Call arguments:
         inputs: Dict of int32 arrays [batch, length]: `input_ids`, and optionally
             `attention_mask` (1 for tokens, 0 for padding after them; default: all 1). What else
-            there is, is passed over. The answer does not depend on the padding.
+            there is, is passed over. Or the `input_ids` alone, where 0 is padding. The answer does
+            not depend on the padding.
 
     Returns:
         float32 logits [batch, outputs].
@@ -167,8 +169,10 @@ def _has_labels(name: str, shape: tuple[int, ...], labels: int) -> bool:
     return name in _ROWS and shape[-1] == labels
 
 
-def tokens_and_mask(inputs: Inputs) -> tuple[Any, Any]:
+def tokens_and_mask(inputs: Any) -> tuple[Any, Any]:
     """Returns the token ids and the attention mask, int [batch, length] each."""
+    if not isinstance(inputs, Mapping):  # as `model.predict(x)` of ktrain's x passes them
+        return inputs, ops.cast(inputs != PAD_ID, "int32")
     ids = inputs["input_ids"]
     mask = inputs.get("attention_mask")
     return ids, ops.ones_like(ids) if mask is None else mask
