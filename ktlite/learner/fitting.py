@@ -80,6 +80,7 @@ class Fitting(Running):
             >>> learner.fit(1e-4, 2, cycle_len=1, cycle_mult=2)   # 1 + 2 epochs
         """
         problems = self._ready("fit")
+        monitor = self._measured_name(monitor)
         rate = self._rate(problems, lr, learning_rate)
         cycles = one_of(problems, "n_cycles", n_cycles, "epochs", epochs)
         positive(problems, lr_decay=lr_decay)
@@ -175,6 +176,7 @@ class Fitting(Running):
         """
         total: Any = epochs  # a number, once the check is passed
         problems = self._ready("fit_onecycle")
+        monitor = self._measured_name(monitor)
         rate = self._rate(problems, lr, learning_rate)
         at_least_one(problems, epochs=total)
         _optional(problems, steps_per_epoch=steps_per_epoch)
@@ -261,6 +263,7 @@ class Fitting(Running):
             reduce_on_plateau = PATIENCE_REDUCE if reduce_on_plateau is None else reduce_on_plateau
         total = run.ENDLESS if epochs is None else epochs
         problems = self._ready("autofit")
+        monitor = self._measured_name(monitor) or "val_loss"
         rate = self._rate(problems, lr, learning_rate)
         at_least_one(problems, epochs=total)
         _optional(

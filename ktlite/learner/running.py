@@ -140,6 +140,14 @@ class Running(State):
         problems.raise_if_any()
         return self._mode(monitor, mode)
 
+    def _measured_name(self, monitor: str | None) -> str | None:
+        """Returns a figure's name as Keras measures it; "acc" was accuracy's before Keras 2.3."""
+        if monitor not in ("acc", "val_acc") or not self.model.compiled:
+            return monitor
+        names = run.metric_names(self.model)
+        known = "acc" in names or "accuracy" not in names
+        return monitor if known else monitor.replace("acc", "accuracy")
+
     def _mode(self, monitor: str, mode: str | None = None) -> str:
         """Returns whether the figure is better when lower, "min", or higher, "max"."""
         return mode or direction(monitor, self.model) or "min"

@@ -305,7 +305,7 @@ def test_autofit_takes_its_patience_and_factor_as_given(small_learner: Make) -> 
     np.testing.assert_allclose(peaks, [1, 1, 1 / 10, 1 / 100])
 
 
-@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy", "val_acc"])
 def test_autofit_ends_with_the_best_weights(
     arrays: Any, small_model: Callable[..., Any], monitor: str
 ) -> None:
@@ -315,7 +315,8 @@ def test_autofit_ends_with_the_best_weights(
     )
     watch = Watch()
     learner.autofit(0.1, early_stopping=3, monitor=monitor, callbacks=[watch], verbose=0)
-    values = np.array(learner.history.history[monitor])
+    measured = "val_accuracy" if monitor == "val_acc" else monitor  # as Keras called it once
+    values = np.array(learner.history.history[measured])
     best = int(values.argmin() if monitor == "val_loss" else values.argmax())
     assert len(values) == best + 1 + 3
     for found, expected in zip(learner.model.get_weights(), watch.weights[best], strict=True):
