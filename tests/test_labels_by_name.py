@@ -360,7 +360,7 @@ MATRIX = [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
 
 
 @pytest.mark.parametrize("task", [MultiLabel(["x", "y", "z"]), Regression(["x", "y", "z"])])
-def test_columns_of_labels_go_by_name(task: Any) -> None:
+def test_columns_of_labels_go_by_name(task: Any, caplog: pytest.LogCaptureFixture) -> None:
     turned = read_frame(FRAME, "text", ["z", "x", "y"])
     assert encode_labels(task, turned).tolist() == MATRIX
     assert encode_labels(task, read_arrays(["a", "b", "c"], FRAME[["y", "z", "x"]])).tolist() == (
@@ -368,9 +368,11 @@ def test_columns_of_labels_go_by_name(task: Any) -> None:
     )
     # Names that have nothing to do with each other are other names for the same columns.
     others = FRAME.rename(columns={"x": "is x", "y": "is y", "z": "is z"})
+    caplog.set_level(logging.INFO)
     assert encode_labels(task, read_frame(others, "text", ["is x", "is y", "is z"])).tolist() == (
         MATRIX
     )
+    assert "its labels are is x, is y, is z; taken for x, y, z, in this order" in caplog.text
     with pytest.raises(DataError, match="they differ in w"):
         encode_labels(task, read_frame(FRAME.rename(columns={"z": "w"}), "text", ["x", "y", "w"]))
 

@@ -13,11 +13,12 @@ import pytest
 
 import ktlite
 from ktlite import text
-from ktlite.errors import KtliteError
+from ktlite.errors import CheckpointError, KtliteError
 
 TEXTS = [f"{end} film {letter}" for letter in "abcdefgh" for end in ("a fine", "a dull")]
 LABELS = ["pos", "neg"] * 8
 FRAME = pd.DataFrame({"text": TEXTS, "label": LABELS, "number": np.arange(16) / 8})
+TAGGED = ([["a"]] * 8, [["O"]] * 8)
 X, Y = np.ones((8, 3), "float32"), np.array([0, 1] * 4)
 
 
@@ -160,6 +161,37 @@ LOADING: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "ZeroShotClassifier": (lambda folder: ktlite.ZeroShotClassifier(folder), "entailment"),
 }  # fmt: skip
+
+
+OF_TEXTS: dict[str, Callable[[Path, Path], Any]] = {
+    "get_learner": lambda images, _: learn()(images),
+    "tags": lambda images, _: learn(TAGGED, task="token-classification")(images),
+    "Transformer": lambda images, _: text.Transformer(images, 8),
+    "get_classifier": lambda images, texts: prepared(texts).get_classifier(images),
+    "load_model": lambda images, _: ktlite.load_model(images, "text-classification"),
+    "get_embedder": lambda images, _: ktlite.get_embedder(images),
+    "TransformerEmbedding": lambda images, _: text.TransformerEmbedding(images),
+    "FillMask": lambda images, _: ktlite.FillMask(images),
+    "cross_validate": lambda images, _: ktlite.cross_validate(
+        images, (TEXTS, LABELS), lr=0.1, epochs=1
+    ),
+}
+
+
+@pytest.mark.parametrize("call", OF_TEXTS)
+@pytest.mark.parametrize("images", ["vit", "deit"])
+def test_models_of_images_say_that_they_read_no_texts(
+    call: str, images: str, golden: Path, tiny_checkpoint: Path
+) -> None:
+    said = f"{images}.*reads images .pixel_values., not texts, and its task is image-classification"
+    with pytest.raises(CheckpointError, match=said):
+        OF_TEXTS[call](golden / images, tiny_checkpoint)
+
+
+def prepared(folder: Path) -> text.Transformer:
+    made = text.Transformer(folder, 8, class_names=["neg", "pos"])
+    made.preprocess_train(TEXTS, LABELS, verbose=0)
+    return made
 
 
 @pytest.mark.parametrize("case", LOADING)

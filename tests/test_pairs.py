@@ -61,6 +61,10 @@ def test_pairs_are_tuples_of_two(pair: Predictor) -> None:
     for given in (PAIRS[:2], tuple(PAIRS[:2]), PAIRS[:3]):
         assert pair.predict(given) == [pair.predict(one) for one in given]
     assert pair.predict([]) == []
+    # Rows of two, as training takes them: JSON and arrays have no tuples.
+    for rows in ([list(row) for row in PAIRS[:2]], np.array(PAIRS[:2])):
+        assert pair.predict(rows) == pair.predict(PAIRS[:2])
+        assert len(pair.explain(rows)) == 2
 
 
 CALLS: dict[str, Callable[[Predictor, Any], Any]] = {

@@ -55,7 +55,7 @@ def get_embedder(
         >>> embedder.predict(("A fine film.", "A good movie."))
         0.62
     """
-    from ktlite.models.auto import from_pretrained, read_spec
+    from ktlite.models.auto import from_pretrained, read_text_spec
     from ktlite.models.checkpoint import find_checkpoint
     from ktlite.models.sentence_files import read_sentence_files
 
@@ -65,7 +65,7 @@ def get_embedder(
     task = Similarity()
     folder = find_checkpoint(name, revision=revision)
     if maxlen is None:
-        longest = read_spec(folder, ignore_config_fields).tokens.max_positions
+        longest = read_text_spec(folder, ignore_config_fields).tokens.max_positions
         maxlen = min(read_sentence_files(folder).max_length or longest, longest)
     preproc = Transformer(folder, maxlen, task=task, ignore_config_fields=ignore_config_fields)
     model = from_pretrained(

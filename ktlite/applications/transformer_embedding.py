@@ -12,7 +12,7 @@ from ktlite._arguments import at_least_one, checked
 from ktlite.batching import Encodings
 from ktlite.errors import DataError, Problems, plural
 from ktlite.inference import Forward
-from ktlite.models.auto import from_pretrained, read_spec
+from ktlite.models.auto import from_pretrained, read_text_spec
 from ktlite.models.checkpoint import find_checkpoint
 from ktlite.tasks.arrays import unpadded
 from ktlite.tasks.words import as_words
@@ -46,7 +46,7 @@ class TransformerEmbedding:
     @checked
     def __init__(self, model_name: str | os.PathLike[str], layers: Sequence[int] = (-2,)) -> None:
         self.folder = find_checkpoint(model_name)
-        spec = read_spec(self.folder)
+        spec = read_text_spec(self.folder)
         count = spec.encoder.layers
         problems = Problems("TransformerEmbedding")
         chosen = [number + count + 1 if number < 0 else number for number in layers]

@@ -176,6 +176,20 @@ def read_spec(folder: Path, ignore_config_fields: Sequence[str] = ()) -> ModelSp
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
 
 
+def read_text_spec(folder: Path, ignore_config_fields: Sequence[str] = ()) -> ModelSpec:
+    """Returns what `read_spec` does, of a model that reads texts.
+
+    Raises:
+        CheckpointError: As `read_spec`; or if the model reads images.
+    """
+    spec = read_spec(folder, ignore_config_fields)
+    try:
+        spec.check_texts()
+    except CheckpointError as error:  # knows the kind, not the folder
+        raise CheckpointError(f"{folder}: {error}") from error
+    return spec
+
+
 def _check_baseline(task: str | None, **given: Any) -> None:
     """Raises if a baseline is asked for what transformers alone have."""
     problems = Problems("from_pretrained")

@@ -23,7 +23,7 @@ from ktlite.models.core.init import Init
 from ktlite.models.core.spec import HeadSpec, ModelSpec
 from ktlite.models.families import Family, get_family
 from ktlite.models.head_labels import HeadLabels, labels_of
-from ktlite.models.heads import EMBEDDING, ChoiceHead, Head, MaskedLMHead, get_head
+from ktlite.models.heads import EMBEDDING, HEADS, ChoiceHead, Head, MaskedLMHead, get_head
 from ktlite.models.pooling import POOLINGS
 from ktlite.models.saving import (
     cast,
@@ -325,6 +325,8 @@ def _head_class(spec: ModelSpec, task: str) -> type[Head]:
 
 
 def _check_head(family: Family, spec: ModelSpec, task: str | None, num_labels: int | None) -> None:
+    if task in HEADS and task not in (*family.heads, EMBEDDING):
+        spec.check_texts()
     problems = Problems("TransformerModel")
     problems.choice("task", task, [None, *family.heads, EMBEDDING])
     problems.choice("pooling", spec.heads[EMBEDDING].pooling, POOLINGS)

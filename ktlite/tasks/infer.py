@@ -189,7 +189,9 @@ def _from_column(
 
 
 def _from_names(distinct: list[Any], names: list[Any], numeric: bool, source: str) -> Task:
-    unknown = [d for d in distinct if d not in names]
+    # 1 and "1" are the same label, and so are True and "True", as readers have it.
+    known = names if numeric else [*names, *(str(n) for n in names if isinstance(n, bool))]
+    unknown = [d for d in distinct if d not in known]
     if not unknown:
         return Classification(names)
     if numeric:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._labels import matched, shared
+from ktlite._labels import Matched, matched, shared
+from ktlite._logging import logger
 from ktlite.errors import DataError, did_you_mean, listing
 from ktlite.tasks import Task
 from ktlite.text.raw_texts import RawTexts
@@ -64,7 +65,20 @@ def _columns(raw: RawTexts, names: Sequence[Any]) -> Sequence[int]:
             f"{did_you_mean(str(wrong[0]), [str(name) for name in names])} Name the same columns, "
             "in any order."
         )
+    _say_in_order(raw, found, raw.label_columns, names)
     return range(len(raw.label_columns))
+
+
+def _say_in_order(
+    raw: RawTexts, found: Matched, theirs: Sequence[Any], names: Sequence[Any]
+) -> None:
+    if found.differ:
+        logger.info(
+            "%s: its labels are %s; taken for %s, in this order",
+            raw.source,
+            listing(theirs),
+            listing(names),
+        )
 
 
 def _by_name(raw: RawTexts, labels: np.ndarray, names: Sequence[Any]) -> np.ndarray:
@@ -76,8 +90,9 @@ def _by_name(raw: RawTexts, labels: np.ndarray, names: Sequence[Any]) -> np.ndar
             f"{raw.source}: label {outside[0]} is none of the {len(source)} classes that the data "
             "names."
         )
-    if not shared(source, names):
-        return labels
     found = matched(source, names)
+    if not shared(source, names):
+        _say_in_order(raw, found, source, names)
+        return labels
     theirs = [str(names[i]) for i in found.order] if found.order is not None else list(source)
     return np.array(theirs, object)[labels]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ktlite.errors import DataError
 from ktlite.tasks.task import is_pair
 
@@ -43,7 +45,19 @@ def one_or_many(texts: Any, pairs: bool | None) -> Any:
             strings is a pair.
     """
     # Of single texts, a tuple of two is as much a sequence as one of three.
-    return list(texts) if pairs is False and isinstance(texts, tuple) else texts
+    if pairs is False:
+        return list(texts) if isinstance(texts, tuple) else texts
+    # Training takes rows of two, as JSON and arrays have pairs; of pairs these are no texts.
+    if pairs and isinstance(texts, (list, np.ndarray)):
+        return [_pair_of(row) for row in texts]
+    return texts
+
+
+def _pair_of(row: Any) -> Any:
+    if not isinstance(row, (list, np.ndarray)):
+        return row
+    pair = tuple(np.asarray(row, object).tolist())
+    return pair if is_pair(pair) else row
 
 
 def as_pairs(examples: Sequence[Any]) -> list[Any]:

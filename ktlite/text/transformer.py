@@ -61,14 +61,14 @@ class Transformer(Preprocessor):
         window: int | None = None,
         stride: int | None = None,
     ) -> None:
-        from ktlite.models.auto import read_spec
+        from ktlite.models.auto import read_text_spec
         from ktlite.models.checkpoint import find_checkpoint
 
         self.revision = revision
         self.folder = find_checkpoint(model_name, revision=revision)
         self.model_name = os.fspath(model_name)
         self.ignore_config_fields = tuple(ignore_config_fields)
-        spec = read_spec(self.folder, self.ignore_config_fields)
+        spec = read_text_spec(self.folder, self.ignore_config_fields)
         longest = spec.tokens.max_positions
         problems = Problems("Transformer")
         name, length = ("maxlen", maxlen) if window is None else ("window", window)

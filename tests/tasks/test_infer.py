@@ -42,6 +42,7 @@ def capture_info(caplog: pytest.LogCaptureFixture) -> None:
         (list(range(100)), {"task": "classification"}, Classification, list(range(100))),
         ([0, 2], {"class_names": ["neg", "so-so", "pos"]}, Classification, ["neg", "so-so", "pos"]),
         ([0.0, 1.0], {"class_names": ["neg", "pos"]}, Classification, ["neg", "pos"]),
+        (["True", "False"], {"class_names": [True, False]}, Classification, [True, False]),
         ([1, 5, 3], {"class_names": [1, 2, 3, 4, 5]}, Classification, [1, 2, 3, 4, 5]),
         ([0, 4, 2], {"class_names": [1, 2, 3, 4, 5]}, Classification, [1, 2, 3, 4, 5]),
         ([[1, 0], [0, 1]], {}, Classification, [0, 1]),

@@ -215,7 +215,16 @@ class ModelSpec:
         Raises:
             CheckpointError: If it reads something else.
         """
+        self.check_texts()
+        assert isinstance(self.embeddings, TokensSpec)
+        return self.embeddings
+
+    def check_texts(self) -> None:
+        """Raises CheckpointError unless the model reads texts."""
         if not isinstance(self.embeddings, TokensSpec):
             names = ", ".join(field.name for field in self.fields)
-            raise CheckpointError(f"this model reads {names}, and no texts.")
-        return self.embeddings
+            raise CheckpointError(
+                f"this model reads images ({names}), not texts, and its task is "
+                f"{next(iter(self.heads))}; choose the checkpoint of a model that reads texts, "
+                "such as BERT."
+            )
