@@ -11,6 +11,7 @@ from ktlite.cards.run_card import EPOCH, ON
 from ktlite.errors import listing, plural
 from ktlite.evaluation.measured import called, on
 from ktlite.learner.state import State
+from ktlite.text.dataset import joined
 
 TRAINING, VALIDATION, OTHER = "training data", "validation data", "new data"
 # What the types on a card are called, of data that has no name.
@@ -68,7 +69,7 @@ class Carded(State):
         self, val_data: Any, figures: dict[str, float], measured_on: str = ""
     ) -> None:
         """Keeps figures for the card, if they are of the learner's own validation data."""
-        if val_data is None or val_data is self.val_data:
+        if val_data is None or joined(val_data) is self.val_data:
             self._figures, self._measured_on = dict(figures), measured_on
 
     def _keep_epoch(self, history: Mapping[str, list[float]], epoch: int) -> None:
@@ -85,9 +86,10 @@ class Carded(State):
             val_data: As the method was given it.
             count: Examples.
         """
-        if val_data is None or val_data is self.val_data:
+        data = joined(val_data)
+        if data is None or data is self.val_data:
             part, source = VALIDATION, self._source_of("val_data")
-        elif val_data is self.train_data:
+        elif data is self.train_data:
             part, source = TRAINING, self._source_of("train_data")
         else:
             part, source = OTHER, called(val_data)

@@ -19,6 +19,7 @@ from ktlite.export.onnx_file import create_session
 from ktlite.export.writing import folder_size
 from ktlite.inference import Runner
 from ktlite.predictor.saving import Saving
+from ktlite.text.dataset import TextDataset, joined
 
 _FILES = {"onnx": "model.onnx", "litert": "model.tflite"}
 
@@ -213,8 +214,8 @@ class Exporting(Saving):
         wanted = [(name, *_parts(name)) for name in exports]
         for _, format, quantize in wanted:
             require_packages(find_format(format, quantize))
-        data = texts if y is None and hasattr(texts, "encodings") else None
-        if data is None:
+        data = joined(texts if y is None else (texts, y))
+        if not isinstance(data, TextDataset):
             data = self.preproc.preprocess_test(texts, y, verbose=0)
         if data.targets is None:
             raise DataError("compare_exports needs labels to compare with: pass y.")

@@ -382,8 +382,10 @@ def listed(examples: Any, expected: str) -> list[Any]:
     Raises:
         DataError: If they are.
     """
-    # Iterating over a data frame would give the names of its columns.
-    wrong = isinstance(examples, (bytes, dict)) or hasattr(examples, "columns")
+    # Iterating over a data frame would give the names of its columns, over a data set x and y.
+    wrong = isinstance(examples, (bytes, dict)) or any(
+        hasattr(examples, name) for name in ("columns", "encodings")
+    )
     if wrong or not hasattr(examples, "__iter__"):
         raise DataError(f"{expected}; got {type(examples).__name__}.")
     return list(examples)

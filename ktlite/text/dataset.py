@@ -116,6 +116,9 @@ class TextInputs(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: the tokens of {plural(len(self), 'text')}"
+
     def __getitem__(self, index: Any) -> Any:
         chosen = self._numbers[index]
         if np.ndim(chosen):
@@ -145,17 +148,21 @@ class TextInputs(Sequence[np.ndarray]):
             array[number][tuple(map(slice, ids.shape))] = ids
         return array
 
-    def with_targets(self, y: Any, sample_weight: Any = None) -> TextDataset:
-        """Returns the data set of these texts.
+    def with_targets(self, y: Any = None, sample_weight: Any = None) -> TextDataset:
+        """Returns the data set of these texts: the one that they are of, where nothing differs.
 
         Args:
-            y: Their targets, as the data set has them; those of classes one-hot, too.
+            y: Their targets, as the data set has them; those of classes one-hot, too. Default:
+                none.
             sample_weight: How much each counts in the loss. Default: as the data set says.
 
         Raises:
             DataError: If these are not as many as the texts.
         """
         whole, numbers = self._dataset, self._numbers
+        is_whole = np.array_equal(numbers, np.arange(len(whole.texts)))
+        if is_whole and y is whole.targets and sample_weight is None:
+            return whole
         for name, values in (("y", y), ("sample_weight", sample_weight)):
             if values is not None and len(values) != len(self):
                 raise DataError(
@@ -169,7 +176,7 @@ class TextInputs(Sequence[np.ndarray]):
         weights = whole.weights if sample_weight is None else np.asarray(sample_weight, "float32")
         if sample_weight is None and weights is not None:
             weights = weights[numbers]
-        if np.array_equal(numbers, np.arange(len(whole.texts))):
+        if is_whole:
             return replace(whole, targets=targets, weights=weights)
         return TextDataset(
             [whole.texts[number] for number in numbers],
@@ -183,13 +190,15 @@ class TextInputs(Sequence[np.ndarray]):
 
 
 def joined(data: Any) -> Any:
-    """Returns the data set that (x, y), or (x, y, sample_weight), was unpacked from; else `data`.
+    """Returns the data set that x, (x, y) or (x, y, sample_weight) is of; else `data`.
 
     Example:
         >>> x, y = train
-        >>> joined((x, y)).texts == train.texts
+        >>> joined((x, y)) is train
         True
     """
+    if isinstance(data, TextInputs):
+        return data.with_targets()
     if isinstance(data, (tuple, list)) and len(data) in (2, 3) and isinstance(data[0], TextInputs):
         return data[0].with_targets(*data[1:])
     return data

@@ -240,7 +240,8 @@ def _text_frame(texts: Any, problems: Problems) -> pd.DataFrame | None:
     """Returns one column of texts, or two of pairs; what is wrong goes into `problems`."""
     import pandas as pd
 
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
+    no_texts = isinstance(texts, str) or hasattr(texts, "encodings")  # a data set is x and y
+    if no_texts or not isinstance(texts, Iterable):
         problems.add(f"texts must be a sequence of str, got {type(texts).__name__}.")
         return None
     items = texts.tolist() if hasattr(texts, "tolist") else list(texts)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ktlite.errors import DataError, Problems
-from ktlite.text.dataset import TextDataset
+from ktlite.text.dataset import TextDataset, joined
 from ktlite.text.labels import settled
 from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.raw_texts import RawTexts
@@ -19,7 +19,7 @@ def read_for(preproc: Preprocessor, data: Any, *, verbose: int = 0, **options: A
 
     Args:
         preproc: Of a learner or a predictor.
-        data: As for `raw_for`; or a `TextDataset`, which is returned.
+        data: As for `raw_for`; or a `TextDataset`, whole or unpacked into (x, y).
         verbose: 1 shows a progress bar.
         **options: As for `raw_for`.
 
@@ -32,6 +32,7 @@ def read_for(preproc: Preprocessor, data: Any, *, verbose: int = 0, **options: A
         >>> read_for(learner.preproc, "test.csv").targets
         array([1, 0, 1], dtype=int32)
     """
+    data = joined(data)
     if isinstance(data, TextDataset):
         return data
     return preproc.dataset(raw_for(preproc, data, **options), verbose=verbose)

@@ -158,6 +158,33 @@ def test_x_and_y_train_as_the_data_does() -> None:
     np.testing.assert_array_equal(weights[0], weights[2])
 
 
+def test_x_and_y_are_the_data_that_they_are_of_wherever_figures_are_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    train, val, preproc = standard()
+    x, y = val
+    learner = ktlite.get_learner(
+        text.text_classifier("fasttext", train, verbose=0), train, val, check=False
+    )
+    learner.validate((x, y))
+    assert "3 examples of validation data" in caplog.text
+    assert learner.card.metrics  # which are those of the learner's own validation data
+    predictor = learner.get_predictor()
+    assert predictor.metrics((x, y)) == pytest.approx(predictor.metrics(val))
+    assert predictor.metrics((x[1:], y[1:])).keys() == predictor.metrics(val).keys()
+    assert "3 examples" in str(ktlite.compare_predictors(predictor, predictor, (x, y)))
+    losses = [
+        predictor.compare_exports(*given, exports=[])["loss"].item() for given in ((x, y), (val,))
+    ]
+    assert losses[0] == pytest.approx(losses[1])
+    np.testing.assert_allclose(learner.predict(x), learner.predict(val), rtol=1e-6)
+    assert repr(x[:2]) == "TextInputs: the tokens of 2 texts"
+    with pytest.raises(DataError, match="got TextDataset"):  # not: text 0 is of type TextInputs
+        predictor.predict(val)
+    with pytest.raises(DataError, match="got TextDataset"):
+        preproc.preprocess_test(val)
+
+
 def test_x_and_y_of_different_length_are_refused() -> None:
     (x, y), _, _ = standard()
     with pytest.raises(DataError, match="x has 4 texts, but y has 3"):
