@@ -121,9 +121,9 @@ def get_learner(
     (texts, labels). Others:
 
     - `"token-classification"`: a file with a word and its tag a line (CoNLL, WNUT), a CoNLL-U,
-      CSV or JSONL file, a DataFrame, or (lists of words, lists of tags). `text_column` and
-      `label_columns` are those of the words and of the tags (default: `"Word"` and `"Tag"`; in
-      files without names, numbers, the first and the last).
+      CSV, JSON or Parquet file, a DataFrame, a `datasets.Dataset`, or (lists of words, lists of
+      tags). `text_column` and `label_columns` are those of the words and of the tags (default:
+      `"Word"` and `"Tag"`; in files without names, numbers, the first and the last).
     - `"question-answering"`: a SQuAD file, a JSONL file, a DataFrame or a list of dicts with
       question, context and answers, or (pairs, answers). `text_column` names those of question
       and context, `label_columns` that of the answers, or of their texts and starts.

@@ -72,7 +72,7 @@ def _columns(raw: RawTexts, names: Sequence[Any]) -> Sequence[int]:
 def _say_in_order(
     raw: RawTexts, found: Matched, theirs: Sequence[Any], names: Sequence[Any]
 ) -> None:
-    if found.differ:
+    if found.differ and len(theirs) == len(names):
         logger.info(
             "%s: its labels are %s; taken for %s, in this order",
             raw.source,

@@ -6,23 +6,36 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ktlite.errors import Problems
 from ktlite.tasks import Task, find_task
 from ktlite.text import groups, squad
 from ktlite.text.files import open_table
 from ktlite.text.packed import suffix_of
+from ktlite.text.raw_texts import Name
 from ktlite.text.readers import RawTexts, read_arrays, read_folder
 from ktlite.text.spans import read_spans
-from ktlite.text.table import as_names, check_na_values, is_tabular, read_table_texts
+from ktlite.text.table import (
+    Table,
+    as_names,
+    check_columns,
+    check_na_values,
+    is_tabular,
+    read_table_texts,
+)
 from ktlite.text.tagged import (
+    TAG,
+    WORD,
     read_columns,
     read_conllu,
     read_tag_arrays,
     read_tag_frame,
     read_tag_table,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -91,14 +104,27 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     return raw
 
 
+# Files of tables that can hold lists; and those that may hold annotated characters instead.
+_OF_LISTS = (".parquet", ".pq", ".json")
+_OF_LINES = (".jsonl", ".ndjson")
+
+
+def _whole(table: Table, words: Name, tags: Name) -> pd.DataFrame:
+    import pandas as pd
+
+    blocks = table.blocks((words,), (tags,))
+    return pd.concat([pd.concat([b.texts, b.labels], axis=1) for b in blocks], ignore_index=True)
+
+
 def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
     """Reads tagged words from whatever `get_learner(train_data=)` is given.
 
-    The name of a file says what it is: `.jsonl` annotated characters, `.conllu` CoNLL-U, `.csv`
-    a table with a word a row; any other, columns.
+    The name of a file says what it is: `.jsonl` annotated characters, or, if columns are named,
+    lists of words and of tags a line, as `.json` and `.parquet` have them; `.conllu` CoNLL-U;
+    `.csv` a table with a word a row; any other, columns.
 
     Args:
-        data: Path of a file, a data frame, or (words, tags).
+        data: Path of a file, a data frame or a `datasets.Dataset`, or (words, tags).
         text_column: Column of the words: a name, or in a file of columns a number.
         label_columns: Column of the tags, likewise.
         **options: `sep`, `encoding`, `source`.
@@ -117,13 +143,22 @@ def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: 
     columns = {name: value for name, value in given.items() if value is not None}
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         return read_tag_frame(data, **columns, source=source)
+    is_file = isinstance(data, (str, os.PathLike))
     problems.add_unless(
-        isinstance(data, (str, os.PathLike)),
+        is_file or hasattr(data, "column_names"),
         f"{source} is of type {type(data).__name__}; expected {SOURCES['tagged'].expected}.",
     )
     problems.raise_if_any()
-    suffix = suffix_of(data)
-    if suffix == ".jsonl":
+    suffix = suffix_of(data) if is_file else ""
+    if not is_file or suffix in _OF_LISTS or (columns and suffix in _OF_LINES):
+        table = open_table(data, source, encoding=encoding)
+        names = (columns.get("word_column", WORD), columns.get("tag_column", TAG))
+        check_columns(table, names[:1], names[1:])
+        frame = _whole(table, *names)
+        annotated = suffix in _OF_LINES and len(frame) and isinstance(frame[names[0]].iloc[0], str)
+        if not annotated:
+            return read_tag_frame(frame, *names, source=table.source)
+    if suffix in _OF_LINES:
         return read_spans(data, encoding=encoding)
     if suffix == ".csv":
         return read_tag_table(data, **columns, sep=options["sep"] or ",", encoding=encoding)
@@ -149,8 +184,9 @@ SOURCES: dict[str, Source] = {
         arrays=read_arrays,
     ),
     "tagged": Source(
-        "the path of a file with a word and its tag a line (CoNLL, WNUT), of a CoNLL-U, CSV or "
-        "JSONL file, a DataFrame, or a tuple (lists of words, lists of tags)",
+        "the path of a file with a word and its tag a line (CoNLL, WNUT), of a CoNLL-U, CSV, JSON "
+        "or Parquet file, a DataFrame, a datasets.Dataset, or a tuple (lists of words, lists of "
+        "tags)",
         needs_columns=False,
         read=read_any_tagged,
         arrays=read_tag_arrays,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -264,3 +267,46 @@ def test_annotations_may_be_objects(tmp_path: Path) -> None:
     ]
     path = write(tmp_path, "a.jsonl", "\n".join(map(json.dumps, lines)))
     assert content(read_spans(path)) == [(["Rome"], ["B-L"])] * 2
+
+
+class Slices:
+    """What of `datasets.Dataset` is used; its tags are numbers of named classes."""
+
+    column_names = ("tokens", "ner")
+    features: dict[str, Any] = {"ner": SimpleNamespace(feature=SimpleNamespace(names=["O", "B-L"]))}
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, rows: slice) -> dict[str, Any]:
+        return {"tokens": LISTS["tokens"][rows], "ner": [[1, 0], [0]][rows]}
+
+
+LISTS = {"tokens": [["Rome", "is"], ["NA"]], "ner": [["B-L", "O"], ["O"]]}
+ROWS = [{"tokens": words, "ner": tags} for words, tags in zip(*LISTS.values(), strict=True)]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "json.gz", "parquet", "data set"])
+def test_lists_of_words_and_tags_are_read_from_every_table(kind: str, tmp_path: Path) -> None:
+    data: Any = tmp_path / f"a.{kind}"
+    if kind == "jsonl":
+        data.write_text("\n".join(map(json.dumps, ROWS)))
+    elif kind == "json":
+        data.write_text(json.dumps(ROWS))
+    elif kind == "json.gz":
+        data.write_bytes(gzip.compress(json.dumps(ROWS).encode()))
+    elif kind == "parquet":
+        pytest.importorskip("pyarrow")
+        pd.DataFrame(LISTS).to_parquet(data)
+    else:
+        data = Slices()
+    read = partial(read_any_tagged, data, sep=None, encoding=None, source="train_data")
+    assert content(read("tokens", "ner")) == [(["Rome", "is"], ["B-L", "O"]), (["NA"], ["O"])]
+    with pytest.raises(DataError, match="no column is 'token'. Did you mean 'tokens'"):
+        read("token", "ner")
+
+
+def test_named_columns_may_hold_annotated_characters(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", '{"text": "Rome", "label": [[0, 4, "L"]]}')
+    raw = read_any_tagged(path, "text", "label", sep=None, encoding=None, source="train_data")
+    assert content(raw) == [(["Rome"], ["B-L"])]
