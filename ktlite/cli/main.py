@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.parser.error(_unknown(unknown, args.parser))
     args.out_stream = sys.stdout
     logger = logging.getLogger("ktlite")
+    level = logger.level
     logger.setLevel(logging.ERROR if args.quiet else logging.INFO)
     try:
         needed = needs_extra("train", args.parser.prog)
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(error, args, FAILED)
     except KeyboardInterrupt:
         return _say("stopped.", args, INTERRUPTED)
+    finally:
+        logger.setLevel(level)  # of whoever calls this in a process of their own
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import logging
 import shlex
 from typing import Any
 
@@ -123,3 +124,15 @@ def test_the_second_folder_may_come_without_a_flag(command: str, old: str) -> No
     assert parser.parse_args(["P", "--out", "x"]).out == "x"
     with pytest.raises(SystemExit):  # neither
         main([command, "P"])
+
+
+@pytest.mark.parametrize("words", [["info", "nowhere"], ["info", "nowhere", "--quiet"]])
+def test_a_command_leaves_the_level_of_messages_as_it_was(words: list[str]) -> None:
+    logger = logging.getLogger("ktlite")
+    before = logger.level
+    try:
+        logger.setLevel(logging.WARNING)
+        assert main(words) != 0
+        assert logger.level == logging.WARNING
+    finally:
+        logger.setLevel(before)
