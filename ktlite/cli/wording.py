@@ -105,6 +105,11 @@ TRAINING: Mapping[str, Group] = {
         "resume": Word("go on from the newest one"),
         "save_every": Word("minutes between two; default: 10"),
         "monitor": Word("figure that says which is best; default: val_loss", "NAME"),
+        "mode": Word(
+            "whether it is better when lower or higher; default: known from its name",
+            "WHICH",
+            ("min", "max"),
+        ),
     },
     "memory and devices": {
         "lora": Word("train adapters of this rank, such as 8, in place of all weights"),
