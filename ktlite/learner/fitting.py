@@ -45,7 +45,8 @@ class Fitting(Running):
         """Trains at a constant rate, or with cosine restarts.
 
         Args:
-            lr: Learning rate. Default: the valley of the last `lr_find`.
+            lr: Learning rate. Default: the valley of the last `lr_find`; with
+                `resume`, that of the run.
             n_cycles: Epochs, or with `cycle_len` the number of cycles.
             cycle_len: Epochs of the first cycle: the rate falls along a cosine and starts
                 anew with each cycle (SGDR: Loshchilov and Hutter, 2017, arXiv:1608.03983).
@@ -81,7 +82,7 @@ class Fitting(Running):
         """
         problems = self._ready("fit")
         monitor = self._measured_name(monitor)
-        rate = self._rate(problems, lr, learning_rate)
+        rate = self._rate(problems, lr, learning_rate, checkpoint_folder if resume else None)
         cycles = one_of(problems, "n_cycles", n_cycles, "epochs", epochs)
         positive(problems, lr_decay=lr_decay)
         at_least_one(problems, n_cycles=cycles, cycle_mult=cycle_mult)
@@ -145,7 +146,8 @@ class Fitting(Running):
         lr/1000; the momentum (Adam's beta_1) goes the other way.
 
         Args:
-            lr: The highest learning rate. Default: the valley of the last `lr_find`.
+            lr: The highest learning rate. Default: the valley of the last `lr_find`; with
+                `resume`, that of the run.
             epochs: Epochs.
             checkpoint_folder: Keep checkpoints here: the newest two and the best.
             cycle_momentum: Change the momentum too.
@@ -177,7 +179,7 @@ class Fitting(Running):
         total: Any = epochs  # a number, once the check is passed
         problems = self._ready("fit_onecycle")
         monitor = self._measured_name(monitor)
-        rate = self._rate(problems, lr, learning_rate)
+        rate = self._rate(problems, lr, learning_rate, checkpoint_folder if resume else None)
         at_least_one(problems, epochs=total)
         _optional(problems, steps_per_epoch=steps_per_epoch)
         self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor, mode)
@@ -228,7 +230,8 @@ class Fitting(Running):
         `reduce_on_plateau` (2) epochs without improvement, and ends with the best weights.
 
         Args:
-            lr: The highest learning rate. Default: the valley of the last `lr_find`.
+            lr: The highest learning rate. Default: the valley of the last `lr_find`; with
+                `resume`, that of the run.
             epochs: Epochs. Default: until early stopping.
             early_stopping: Epochs without improvement to stop after.
             reduce_on_plateau: Epochs without improvement to lower the rate after.
@@ -264,7 +267,7 @@ class Fitting(Running):
         total = run.ENDLESS if epochs is None else epochs
         problems = self._ready("autofit")
         monitor = self._measured_name(monitor) or "val_loss"
-        rate = self._rate(problems, lr, learning_rate)
+        rate = self._rate(problems, lr, learning_rate, checkpoint_folder if resume else None)
         at_least_one(problems, epochs=total)
         _optional(
             problems,

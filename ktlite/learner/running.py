@@ -13,7 +13,7 @@ from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.learner.state import State
 from ktlite.training import run
 from ktlite.training.callbacks import EarlyStopping, ScheduleCallback
-from ktlite.training.checkpoints import Checkpoints, find_checkpoint
+from ktlite.training.checkpoints import Checkpoints, find_checkpoint, rate_of_run
 from ktlite.training.directions import check_direction, direction
 from ktlite.training.identity import identify
 from ktlite.training.state import assign, variables
@@ -152,12 +152,22 @@ class Running(State):
         """Returns whether the figure is better when lower, "min", or higher, "max"."""
         return mode or direction(monitor, self.model) or "min"
 
-    def _rate(self, problems: Problems, lr: float | None, learning_rate: float | None) -> Any:
-        """Returns the rate that is given under either name, or that the last `lr_find` suggests."""
+    def _rate(
+        self, problems: Problems, lr: float | None, learning_rate: float | None, run: Any = None
+    ) -> Any:
+        """Returns the rate that is given under either name, or that the last `lr_find` suggests.
+
+        One that goes on with the run in the folder `run` has that run's: another sweep, or none,
+        need not make another run of it.
+        """
         rate = one_of(problems, "lr", lr, "learning_rate", learning_rate)
         found = self.lr_finder
+        earlier = None if rate is not None or run is None else rate_of_run(run)
         if rate is not None:
             positive(problems, lr=rate)
+        elif earlier is not None:
+            rate = earlier
+            logger.info("lr=%.2e, that of the run in %s", rate, os.fspath(run))
         elif found is None:
             problems.add(
                 "lr is not given, and there was no lr_find to suggest it: call lr_find() first, or "

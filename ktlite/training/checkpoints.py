@@ -250,6 +250,24 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"the checkpoint {folder} is damaged: {what}.") from error
 
 
+def rate_of_run(folder: str | os.PathLike[str]) -> float | None:
+    """Returns the learning rate of the run that a folder holds; None where it holds none.
+
+    Args:
+        folder: The `checkpoint_folder` of a fit.
+    """
+    for step in reversed(steps_in(Path(folder))):
+        try:
+            path = Path(folder) / step_name(step) / STATE
+            schedule = json.loads(path.read_text(encoding="utf-8"))["run"]["schedule"]
+        except (OSError, ValueError, LookupError):
+            continue  # damaged: whoever reads it is told
+        # As schedules are written: OneCycle(max_lr=5e-05, steps=...), Constant(lr=0.001)
+        found = re.match(r"\w+\((?:max_)?lr=([\d.e+-]+)[,)]", schedule)
+        return float(found[1]) if found else None
+    return None
+
+
 def find_checkpoint(folder: str | os.PathLike[str], which: str | int) -> Checkpoint:
     """Reads the checkpoint of a run that a user names.
 

@@ -612,3 +612,28 @@ def test_an_early_epoch_keeps_what_was_learned_before_a_nan(small_learner: Make)
     assert len(learner.history.history["loss"]) == 2
     for found, expected in zip(learner.model.get_weights(), alone.model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("way", ["onecycle", "autofit", "fit"])
+def test_a_run_that_is_taken_up_without_a_rate_has_its_own(
+    way: str, small_learner: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def train(learner: Any, lr: float | None = None, **options: Any) -> None:
+        given = {"checkpoint_folder": tmp_path / "run", "save_every": SOON, "verbose": 0}
+        if way == "onecycle":
+            learner.fit_onecycle(lr, 2, **given, **options)
+        else:
+            getattr(learner, way)(lr, 2, **given, **options)
+
+    rate = 0.1 / 3  # all digits of which count
+    with pytest.raises(KeyboardInterrupt):
+        train(small_learner(), rate, callbacks=[Stop(STEPS + 1, interrupt)])
+    swept, new = small_learner(), small_learner()
+    swept.lr_find(verbose=0)
+    for learner in (swept, new):
+        with caplog.at_level(logging.INFO, "ktlite"):
+            train(learner, resume=True)
+        assert f"lr=3.33e-02, that of the run in {tmp_path / 'run'}" in caplog.text
+        caplog.clear()
+    with pytest.raises(ArgumentError, match="lr is not given"):
+        small_learner().fit_onecycle(epochs=2, checkpoint_folder=tmp_path / "none", resume=True)
