@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ktlite._extras import needs_extra
-from ktlite.cards.run_card import EPOCH, ON, RunCard
+from ktlite.cards.run_card import EPOCH, ON, RunCard, calibrated
 from ktlite.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -39,12 +39,14 @@ class Comparison:
     def __repr__(self) -> str:
         parts = []
         for name, frame in (("differences", self.differences), ("figures", self.metrics)):
-            parts.append(f"{name}\n{frame.to_string()}" if len(frame) else f"{name}: none")
+            parts.append(
+                f"{name}\n{frame.to_string(na_rep='-')}" if len(frame) else f"{name}: none"
+            )
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:
         head = "<p><b>Comparison of two runs</b></p>"
-        return head + self.differences.to_html() + self.metrics.to_html()
+        return head + self.differences.to_html(na_rep="-") + self.metrics.to_html(na_rep="-")
 
 
 @needs_extra("train", "ktlite.compare")
@@ -130,6 +132,8 @@ def _flat(card: RunCard) -> dict[str, Any]:
         if section == "fits":
             value = {str(number): fit for number, fit in enumerate(value, 1)}
         add(section.removesuffix("s") if section == "fits" else section, value)
+    if "temperature" in card.calibration:
+        found["calibration"] = calibrated(card.calibration)
     return found
 
 

@@ -187,10 +187,10 @@ def _check_files(problems: Problems, args: Any) -> None:
         return
     if args.output in (None, STANDARD):
         return
-    writable_file(problems, "--output", args.output, "scored.csv")
+    writable_file(problems, "--out", args.output, "scored.csv")
     problems.add_unless(
         args.overwrite or not Path(args.output).is_file(),
-        f"--output {args.output}: it is there already. Give --overwrite to replace it, or another "
+        f"--out {args.output}: it is there already. Give --overwrite to replace it, or another "
         "name.",
     )
 
@@ -217,7 +217,7 @@ def _predict_folder(args: Any) -> tuple[str, Any]:
     from ktlite.deploy.scoring import BLOCK
 
     if args.output == STANDARD:
-        raise ArgumentError(f"predict: {args.input} is a folder; --output must be a folder, too.")
+        raise ArgumentError(f"predict: {args.input} is a folder; --out must be a folder, too.")
     count = score_folder(
         args.predictor,
         args.input,

@@ -10,7 +10,7 @@ from ktlite.text.dataset import TextDataset, joined
 from ktlite.text.labels import settled
 from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.raw_texts import RawTexts
-from ktlite.text.sources import source_of
+from ktlite.text.sources import mistaken_texts, source_of
 from ktlite.text.table import is_tabular
 
 
@@ -87,7 +87,10 @@ def raw_for(
     known = preproc.reading
     options = {k: known.get(k) if value is None else value for k, value in given.items()}
     problems = Problems(where)
-    if kind.needs_columns and is_tabular(data):
+    mistaken = mistaken_texts(data, name="data") if kind.needs_columns else None
+    if mistaken:
+        problems.add(mistaken)
+    elif kind.needs_columns and is_tabular(data):
         for name in ("text_column", "label_columns"):
             problems.add_unless(
                 options[name] is not None,

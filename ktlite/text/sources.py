@@ -206,21 +206,22 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def mistaken_texts(data: Any, other: Any) -> str | None:
+def mistaken_texts(data: Any, other: Any = None, name: str = "train_data") -> str | None:
     """Says what is wrong where texts were given in the place of files; None where they were not.
 
     Args:
-        data: What `get_learner` was given as `train_data`.
-        other: As `val_data`.
+        data: What was given as data.
+        other: What `get_learner` was given as `val_data`.
+        name: What the caller's argument for data is called.
     """
-    pair = "train_data=(texts, labels)"
+    pair = f"{name}=(texts, labels)"
     if is_tabular(other) and not isinstance(other, (list, tuple)):
         other = None  # a file or a frame, no labels
     if _are_no_files(data) and _count(other) == len(data):
         return f"train_data and val_data are texts and their labels, it seems; pass both as {pair}."
     if isinstance(data, (list, tuple)) and _are_no_files(data):
         return (
-            f"train_data is a {type(data).__name__} of strings, which are taken for paths, and "
+            f"{name} is a {type(data).__name__} of strings, which are taken for paths, and "
             f"there is no file {data[0]!r:.60}. Texts come with their labels, in lists: {pair}."
         )
     return None
@@ -237,14 +238,23 @@ def _are_no_files(data: Any) -> bool:
     """Says whether data is a list, an array or a Series of strings, and none of them a file's."""
     if not _count(data):
         return False
-    return all(isinstance(item, str) and not _is_path(item) for item in list(data))
-
-
-def _is_path(text: str) -> bool:
-    try:
-        return "*" in text or bool(Path(text).suffix.strip(". ")) or os.path.exists(text)
-    except (ValueError, OSError):  # a null character, or too long
+    items = list(data)
+    if not all(isinstance(item, str) for item in items) or any(map(_exists, items)):
         return False
+    # One that could be a path ("It cost 3.50", "5* hotel") does not make the others paths.
+    return not all(map(_could_be_path, items))
+
+
+def _exists(text: str) -> bool:
+    try:
+        return os.path.exists(text)
+    except ValueError:  # a null character
+        return False
+
+
+def _could_be_path(text: str) -> bool:
+    suffix = Path(text).suffix.strip(".")
+    return "*" in text or bool(suffix and not any(map(str.isspace, suffix)))
 
 
 def source_of(task: str | Task | None) -> Source:

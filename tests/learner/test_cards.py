@@ -314,6 +314,20 @@ def test_comparison_sets_only_like_beside_like(
     assert rows["difference"].isna().all()
 
 
+def test_comparison_says_that_one_is_calibrated() -> None:
+    content: dict[str, Any] = {"model": {}, "arguments": {}, "data": {}, "fits": []}
+    plain = RunCard(**content, metrics={"loss": 0.5}, environment={})
+    learned = {"temperature": 0.5, "examples": 40, "data": "40 examples of validation data"}
+    other = RunCard(**content, metrics={}, environment={}, calibration=learned)
+    found = ktlite.compare(plain, other)
+    assert found.differences.loc["calibration"].tolist() == [
+        None,
+        "temperature 0.5, learned from 40 examples of validation data",
+    ]
+    assert "NaN" not in repr(found)
+    assert "NaN" not in found._repr_html_()
+
+
 def test_comparison_of_a_run_with_itself(trained: Any) -> None:
     _, folder = trained
     found = ktlite.compare(folder / "predictor", folder / "run")
