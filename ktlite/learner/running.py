@@ -170,12 +170,12 @@ class Running(State):
             logger.info("lr=%.2e, that of the run in %s", rate, os.fspath(run))
         elif found is None:
             problems.add(
-                "lr is not given, and there was no lr_find to suggest it: call lr_find() first, or "
+                "lr=None, and there was no lr_find to suggest one: call lr_find() first, or "
                 "give lr, such as lr=5e-5."
             )
         elif found.valley is None:
             problems.add(
-                f"lr is not given, and the last lr_find suggests none: {found.problem} Or give lr, "
+                f"lr=None, and the last lr_find suggests none: {found.problem} Or give lr, "
                 "such as lr=5e-5."
             )
         else:

@@ -184,7 +184,7 @@ def test_a_fit_without_a_rate_takes_that_of_the_last_sweep(
     small_learner: Make, fit: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     learner = small_learner(run_eagerly=False)
-    with pytest.raises(ArgumentError, match=r"lr is not given.*call lr_find\(\) first, or give lr"):
+    with pytest.raises(ArgumentError, match=r"lr=None, and .*call lr_find\(\) first, or give lr"):
         fit(learner)
     assert "only 3 steps" in learner.lr_find(max_epochs=1, verbose=0).problem
     with pytest.raises(ArgumentError, match="the last lr_find suggests none: only 3 steps"):
