@@ -106,7 +106,7 @@ class Task(Certainty, abc.ABC):
         A checkpoint's head is matched with the labels by these names.
         """
         names = [str(label) for label in self.classes]
-        return names if len(names) == self.outputs else []
+        return names if names and len(names) == self.outputs else []
 
     @property
     def predicts_classes(self) -> bool:
