@@ -635,5 +635,5 @@ def test_a_run_that_is_taken_up_without_a_rate_has_its_own(
             train(learner, resume=True)
         assert f"lr=3.33e-02, that of the run in {tmp_path / 'run'}" in caplog.text
         caplog.clear()
-    with pytest.raises(ArgumentError, match="lr is not given"):
+    with pytest.raises(ArgumentError, match="lr=None, and there was no lr_find"):
         small_learner().fit_onecycle(epochs=2, checkpoint_folder=tmp_path / "none", resume=True)
