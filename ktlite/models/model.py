@@ -232,7 +232,9 @@ class TransformerModel(keras.Model):
         if self.stored_task is not None:
             architecture = self.spec.heads[self.stored_task].architecture or architecture
         config = dict(self.config, architectures=[architecture])
-        if self.num_labels and self.head is not None and self.head.fixed_outputs is None:
+        # Of a head whose outputs are no labels, the config need only give the right number.
+        fixed = self.head is None or self.head.fixed_outputs is not None
+        if self.num_labels and not (fixed and label_count(config) == self.num_labels):
             numbered = [f"LABEL_{i}" for i in range(self.num_labels)]
             config.update(label_fields(labels_of(self) or numbered))
             config.pop("num_labels", None)
