@@ -60,7 +60,7 @@ def test_plural_agrees_with_the_count(count: int, expected: str) -> None:
 def test_every_error_is_a_ktlite_error_and_a_value_error() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     kinds = [kind for kind in kinds if issubclass(kind, Exception)]
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     assert all(issubclass(kind, KtliteError) and issubclass(kind, ValueError) for kind in kinds)
 
 
