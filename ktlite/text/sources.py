@@ -236,8 +236,8 @@ def _count(labels: Any) -> int | None:
 
 def _are_no_files(data: Any) -> bool:
     """Says whether data is a list, an array or a Series of strings, and none of them a file's."""
-    if not _count(data):
-        return False
+    if (is_tabular(data) and not isinstance(data, (list, tuple))) or not _count(data):
+        return False  # a frame or a data set has rows, which are not to be read here
     items = list(data)
     if not all(isinstance(item, str) for item in items) or any(map(_exists, items)):
         return False
