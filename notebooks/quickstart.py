@@ -76,7 +76,6 @@ def main() -> None:
     found = learner.lr_find()
     plot = args.out / "lr_finder.png"
     found.plot().savefig(plot, dpi=150)
-    print(found)
     print(f"The plot is in {plot}.")
 
     lr = args.lr or found.valley or 1e-4  # a rate that fits most small models
