@@ -13,17 +13,17 @@ import numpy as np
 
 from ktlite._arguments import checked, positive
 from ktlite._logging import logger
+from ktlite.data.examples import RawTexts
+from ktlite.data.labels import settled
+from ktlite.data.named_labels import encode_labels, in_order
+from ktlite.data.preprocessor import Preprocessor
+from ktlite.data.sources import source_of
+from ktlite.data.split import fold_numbers
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.evaluation import Outputs, interval_table, label_errors
 from ktlite.evaluation.bootstrap import LEVEL, confidence_intervals
 from ktlite.tasks import Report, Task
-from ktlite.text.labels import settled
 from ktlite.text.loaders import DEFAULT_SEED
-from ktlite.text.named_labels import encode_labels, in_order
-from ktlite.text.preprocessor import Preprocessor
-from ktlite.text.raw_texts import RawTexts
-from ktlite.text.sources import source_of
-from ktlite.text.split import fold_numbers
 from ktlite.workflow import get_learner
 
 if TYPE_CHECKING:

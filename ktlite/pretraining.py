@@ -14,14 +14,14 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, between_0_and_1, checked
 from ktlite._logging import logger
+from ktlite.data.corpus import Corpus, build_corpus, split_documents
+from ktlite.data.documents import read_documents
+from ktlite.data.pretraining import PretrainingDataset, PretrainingPreprocessor
 from ktlite.errors import Problems, plural
+from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.learner import Learner
 from ktlite.tasks.masked_lm import MaskedLM
-from ktlite.text.corpus import Corpus, build_corpus, split_documents
-from ktlite.text.documents import read_documents
 from ktlite.text.loaders import DEFAULT_SEED
-from ktlite.text.pretraining import PretrainingDataset, PretrainingPreprocessor
-from ktlite.text.tokenizer import Tokenizer
 from ktlite.training.execution import Execution
 
 OBJECTIVES = ("masked-lm", "pretraining")

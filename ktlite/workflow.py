@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ktlite._arguments import at_least_one, between_0_and_1, checked
 from ktlite._places import check_places
 from ktlite.cards import described
+from ktlite.data.preparing import prepare
+from ktlite.data.reading import as_given
+from ktlite.data.sources import mistaken_texts, source_of
+from ktlite.data.table import is_tabular
+from ktlite.data.token_store import TokenStore
 from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task, find_task
 from ktlite.text.loaders import DEFAULT_SEED
-from ktlite.text.preparing import prepare
-from ktlite.text.reading import as_given
-from ktlite.text.sources import mistaken_texts, source_of
-from ktlite.text.table import is_tabular
-from ktlite.text.token_store import TokenStore
 from ktlite.text.transformer import Transformer
 
 if TYPE_CHECKING:

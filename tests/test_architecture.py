@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,9 +19,11 @@ PACKAGE = "ktlite"
 # private helpers (_logging.py, ...) are at the bottom too.
 LAYERS = [
     {"errors", "storage"},
+    {"encodings"},
     {"models"},
-    {"batching"},
+    {"inputs"},
     {"tasks"},
+    {"data"},
     {"training"},
     {"text"},
     {"inference"},
@@ -45,7 +48,7 @@ def modules(root: Path) -> list[Path]:
 
 
 def part(dotted: str) -> str:
-    """Returns the part of the package that a module is in: ktlite.text.readers -> text."""
+    """Returns the part of the package that a module is in: ktlite.data.readers -> text."""
     return dotted.split(".")[1] if "." in dotted else "__init__"
 
 
@@ -177,6 +180,15 @@ def test_imports_go_down_the_layers() -> None:
 def test_every_module_has_a_layer() -> None:
     parts = {part(dotted_name(ROOT, file)) for file in modules(ROOT)}
     assert [name for name in sorted(parts) if level(name) is None] == [], "add them to LAYERS"
+
+
+def test_contributing_has_the_same_layers() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[1] for row in text.splitlines() if row.startswith("| `")]
+    named = [set(re.findall(r"`(\w+)(?:/|\.py)`", row)) for row in rows]
+    assert named == LAYERS
+    (where,) = re.findall(r"^TensorFlow is imported only in (.*?); PyTorch", text, re.S | re.M)
+    assert set(re.findall(r"`(\w+)(?:/|\.py)`", where)) == TENSORFLOW_IN
 
 
 def test_no_module_is_too_long() -> None:

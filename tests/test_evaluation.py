@@ -12,7 +12,7 @@ import pytest
 
 from ktlite.errors import ArgumentError
 from ktlite.evaluation import Outputs, run_model, show_top_losses
-from ktlite.inference import Forward
+from ktlite.inference.runner import Forward
 from ktlite.tasks import Classification, MultiLabel, Regression
 from ktlite.training.feed import as_feed
 

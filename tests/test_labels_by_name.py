@@ -16,13 +16,13 @@ import pytest
 import ktlite
 from ktlite import text
 from ktlite._labels import label_names, matched
+from ktlite.data.named_labels import encode_labels
+from ktlite.data.readers import read_arrays, read_frame
 from ktlite.errors import ArgumentError, CheckpointError, DataError
 from ktlite.learner import Learner
 from ktlite.models import from_pretrained
 from ktlite.sklearn import TextClassifier
 from ktlite.tasks import Classification, MultiLabel, Regression, TokenClassification
-from ktlite.text.named_labels import encode_labels
-from ktlite.text.readers import read_arrays, read_frame
 
 FAMILIES = ["albert", "bert-gelu", "deberta", "distilbert", "electra", "modernbert", "mpnet",
             "roberta"]  # fmt: skip

@@ -10,8 +10,8 @@ import pytest
 
 import ktlite
 from ktlite.cross_validation import CrossValidation
+from ktlite.data.examples import RawTexts
 from ktlite.tasks import Classification, MultiLabel, Regression, Similarity
-from ktlite.text.raw_texts import RawTexts
 
 TEXTS = ["A fine film.", "A dull film."] * 10
 LABELS = ["pos", "neg"] * 10

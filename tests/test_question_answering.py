@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 
 import ktlite
+from ktlite.data.squad import read_squad
 from ktlite.errors import ArgumentError, DataError, PredictorError
 from ktlite.learner import Learner
 from ktlite.tasks import QuestionAnswering
-from ktlite.text.squad import read_squad
 
 FILLERS = ["the", "was", "bad", "good", "and", "not", "very", "xyz", "房间", "."]
 QUESTION = "what movie?"

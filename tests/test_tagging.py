@@ -15,11 +15,11 @@ import pytest
 
 import ktlite
 from ktlite import text
+from ktlite.data.tagged import read_columns
 from ktlite.errors import ArgumentError, DataError, PredictorError
+from ktlite.inputs.words import as_words
 from ktlite.learner import Learner
 from ktlite.tasks import TokenClassification
-from ktlite.tasks.words import as_words
-from ktlite.text.tagged import read_columns
 
 KINDS = {"film": "B-ART", "movie": "B-ART", "bad": "B-MOOD", "good": "B-MOOD"}
 NEXT = {"ART": "and", "MOOD": "very"}

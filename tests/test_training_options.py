@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as RustTokenizer
 
 import ktlite
 from ktlite.errors import ArgumentError, DataError
-from ktlite.text.tokenizer import Tokenizer
+from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.training.feed import Feed
 
 RANDOM = np.random.default_rng(0)

@@ -12,8 +12,8 @@ import pytest
 
 import ktlite
 from ktlite.errors import ArgumentError
+from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.learner import Learner
-from ktlite.text.tokenizer import Tokenizer
 from ktlite.tuning import Watch
 
 optuna = pytest.importorskip("optuna")

@@ -16,8 +16,8 @@ import numpy as np
 
 from ktlite._extras import needs_extra
 from ktlite.errors import DataError, did_you_mean
+from ktlite.inputs.words import split_words
 from ktlite.storage import atomic_folder
-from ktlite.tasks.words import split_words
 
 MANIFEST, PARAGRAPHS = "index.json", "paragraphs.jsonl"
 _SCHEMA = 1

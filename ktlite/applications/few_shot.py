@@ -12,13 +12,13 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked, positive
 from ktlite._logging import logger
 from ktlite._tensor_writing import save_tensors
+from ktlite.data.readers import read_arrays
 from ktlite.errors import ArgumentError, DataError, Problems, plural
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor, load_predictor
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 from ktlite.tasks import Classification, Similarity
 from ktlite.tasks.arrays import softmax
-from ktlite.text.readers import read_arrays
 from ktlite.text.transformer import Transformer
 
 _REGRESSION = "regression.safetensors"

@@ -10,9 +10,9 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
-from ktlite.inference import Forward, in_order
+from ktlite.inference.runner import Forward, in_order
+from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.tasks.arrays import softmax
-from ktlite.text.tokenizer import Tokenizer
 
 
 class FillMask:

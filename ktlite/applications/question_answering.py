@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import at_least_one, checked, not_a_string, positive, without_effect
+from ktlite.data.preprocessor import Preprocessor
+from ktlite.data.squad import read_any_questions
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
 from ktlite.learner import Learner
 from ktlite.predictor import Predictor, load_predictor
 from ktlite.storage import MANIFEST
 from ktlite.tasks import QuestionAnswering
-from ktlite.text.preprocessor import Preprocessor
-from ktlite.text.squad import read_any_questions
 from ktlite.text.transformer import Transformer
 from ktlite.training.execution import compile_model
 

@@ -14,10 +14,10 @@ from ktlite._arguments import at_least_one, checked, without_effect
 from ktlite._logging import logger
 from ktlite.applications.bm25 import Bm25Index, as_paragraphs, is_index
 from ktlite.applications.question_answering import Model, as_answerer, chosen_model
+from ktlite.data.decoding import decode
 from ktlite.errors import ArgumentError, DataError, Problems, plural
 from ktlite.tasks import QuestionAnswering
 from ktlite.tasks.arrays import softmax
-from ktlite.text.encodings import decode
 
 _SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[”’」』）]*|\n")
 

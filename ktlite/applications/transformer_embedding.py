@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, checked
-from ktlite.batching import Encodings
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import DataError, Problems, plural
-from ktlite.inference import Forward
+from ktlite.inference.runner import Forward
+from ktlite.inputs.tokenizer import Tokenizer
+from ktlite.inputs.words import as_words
 from ktlite.models.auto import from_pretrained, read_text_spec
 from ktlite.models.checkpoint import find_checkpoint
 from ktlite.tasks.arrays import unpadded
-from ktlite.tasks.words import as_words
-from ktlite.text.tokenizer import Tokenizer
 
 _STRATEGIES = ("first", "average")
 BATCH_SIZE = 32

@@ -11,9 +11,9 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked, not_a_string, without_effect
 from ktlite.errors import CheckpointError, DataError, Problems, listing, plural
-from ktlite.inference import Forward
+from ktlite.inference.runner import Forward
+from ktlite.inputs.tokenizer import Tokenizer, check_texts
 from ktlite.tasks.arrays import softmax
-from ktlite.text.tokenizer import Tokenizer, check_texts
 
 # A small model that was trained for this, under the MIT licence.
 MODEL = "MoritzLaurer/deberta-v3-xsmall-zeroshot-v1.1-all-33"

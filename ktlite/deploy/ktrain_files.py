@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.errors import PredictorError
 from ktlite.predictor import Predictor
 from ktlite.tasks import Classification, MultiLabel, Regression, Task
-from ktlite.text.preprocessor import Preprocessor
 
 PICKLE = "tf_model.preproc"
 _STUBBED = ("ktrain", "numpy", "sklearn", "torch", "transformers")

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from ktlite._logging import logger
 from ktlite._progress import progress
+from ktlite.data.packed import suffix_of
 from ktlite.deploy.formats import FORMATS, OTHER_NAMES
 from ktlite.deploy.scoring import BLOCK, Columns, score, with_scores, writing
 from ktlite.deploy.tables import Row, opened
@@ -18,7 +19,6 @@ from ktlite.deploy.writers import Writer, whole_file
 from ktlite.errors import ArgumentError, DataError, listing, plural
 from ktlite.predictor import load_predictor
 from ktlite.storage import locked, read_manifest
-from ktlite.text.packed import suffix_of
 
 PLAN = "_scoring.json"  # readers of folders pass over names that begin so
 

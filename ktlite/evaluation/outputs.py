@@ -10,7 +10,7 @@ import numpy as np
 
 from ktlite._logging import results
 from ktlite.errors import ArgumentError, plural
-from ktlite.inference import Forward, in_order
+from ktlite.inference.runner import Forward, in_order
 from ktlite.tasks import Task
 from ktlite.training.distribution import predict_batch
 from ktlite.training.feed import FIXED, ArrayData, Feed

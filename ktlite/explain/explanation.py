@@ -10,7 +10,7 @@ import numpy as np
 from ktlite._extras import needs_extra
 from ktlite.errors import plural
 from ktlite.explain.rendering import as_html, as_text
-from ktlite.tasks.words import Words
+from ktlite.inputs.words import Words
 
 _PLACES = ("text", "word", "start", "end")
 

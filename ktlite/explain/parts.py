@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.batching import ContextEncodings, Encodings
+from ktlite.encodings.tokens import ContextEncodings, Encodings
 from ktlite.errors import ArgumentError
+from ktlite.inputs.contexts import trimmed
+from ktlite.inputs.words import Words, as_words, split_words
 from ktlite.tasks.question_answering import as_question
-from ktlite.tasks.words import Words, as_words, split_words
-from ktlite.text.contexts import trimmed
 
 
 @dataclass(frozen=True, eq=False)

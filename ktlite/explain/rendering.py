@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ktlite.tasks.words import Words
+from ktlite.inputs.words import Words
 
 # Blue and orange can be told apart by all; what speaks against is underlined, too. Half
 # transparent, so that the text keeps its colour on light and dark pages.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.batching import Encodings
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import CheckpointError
 from ktlite.explain.parts import Parts, parts_of
 from ktlite.tasks.aims import Aim

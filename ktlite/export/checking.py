@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ktlite.batching import Encodings
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import ExportError
 from ktlite.export.exported import CHOICE
-from ktlite.inference import Runner
+from ktlite.inference.runner import Runner
 
 # By what the weights are stored in, as a share of the largest output. Other kernels add up in
 # another order; int8 rounds, and what that costs in accuracy only labelled texts tell.

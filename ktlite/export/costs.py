@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.inference import Runner
+from ktlite.inference.runner import Runner
 
 
 def costs(runner: Runner, data: Any, batch_size: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import ArgumentError
-from ktlite.inference import Runner
+from ktlite.inference.runner import Runner
 
 EMBEDDING, CHOICE, SPAN = "sentence-embedding", "multiple-choice", "question-answering"
 #: Names of outputs, those of Hugging Face's optimum and sentence-transformers; else `logits`.

@@ -15,7 +15,7 @@ from ktlite.export.exported import EMBEDDING
 from ktlite.export.litert import LiteRTModel, write_litert
 from ktlite.export.onnx_file import OnnxModel, write_onnx
 from ktlite.export.saved_model import SavedModel, write_saved_model
-from ktlite.inference import Forward, Runner
+from ktlite.inference.runner import Forward, Runner
 
 KERAS = "huggingface"  # the format that Keras runs, and a predictor is saved in
 

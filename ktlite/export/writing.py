@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ktlite._logging import logger
-from ktlite.batching import Encodings
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import ArgumentError, ExportError
 from ktlite.export.checking import compare, inputs_to_compare
 from ktlite.export.formats import FORMATS, find_format, model_facts, require_packages
-from ktlite.inference import Forward, Runner
+from ktlite.inference.runner import Forward, Runner
 from ktlite.storage import (
     MANIFEST,
     atomic_folder,

@@ -8,10 +8,10 @@ from typing import Any
 
 from ktlite.cards import RunCard, environment, fingerprint
 from ktlite.cards.run_card import EPOCH, ON
+from ktlite.data.dataset import joined
 from ktlite.errors import listing, plural
 from ktlite.evaluation.measured import called, on
 from ktlite.learner.state import State
-from ktlite.text.dataset import joined
 
 TRAINING, VALIDATION, OTHER = "training data", "validation data", "new data"
 # What the types on a card are called, of data that has no name.

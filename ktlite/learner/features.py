@@ -13,11 +13,11 @@ import numpy as np
 
 from ktlite._interrupts import Interrupts
 from ktlite._logging import logger
-from ktlite.batching import Encodings
+from ktlite.data.dataset import TextDataset
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import TrainingError
-from ktlite.inference import Forward, in_order
+from ktlite.inference.runner import Forward, in_order
 from ktlite.models.pooling import pool
-from ktlite.text.dataset import TextDataset
 from ktlite.training.feed import FIXED, Feed
 from ktlite.training.freezing import encoder_digest, encoder_is_frozen
 from ktlite.training.memory import is_out_of_memory

@@ -8,7 +8,7 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, positive
 from ktlite._logging import logger
-from ktlite.batching import padded_length
+from ktlite.encodings.tokens import padded_length
 from ktlite.errors import ArgumentError, TrainingError
 from ktlite.learner.state import State
 from ktlite.training import run

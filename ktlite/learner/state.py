@@ -10,15 +10,15 @@ import numpy as np
 
 from ktlite._arguments import at_least_one
 from ktlite._process import check_process
+from ktlite.data.dataset import joined
+from ktlite.data.reading import read_for
 from ktlite.errors import ArgumentError, Problems, plural
-from ktlite.inference import Forward
+from ktlite.inference.runner import Forward
 from ktlite.learner.features import KeptFeatures
 from ktlite.learner.labels import check_labels_of, with_labels_of
 from ktlite.learner.weights import InitialWeights
 from ktlite.predictor import Predictor
 from ktlite.tasks import Task
-from ktlite.text.dataset import joined
-from ktlite.text.reading import read_for
 from ktlite.training import run
 from ktlite.training.accumulation import batches_a_step
 from ktlite.training.distribution import check_learner, check_stream, replicas_of

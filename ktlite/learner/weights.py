@@ -15,10 +15,10 @@ from ktlite._tensor_writing import save_tensors
 from ktlite.cards import RunCard
 from ktlite.cards.run_card import FILE as RUN_CARD
 from ktlite.errors import ArgumentError
+from ktlite.inputs.tokenizer import FILES
 from ktlite.models.checkpoint import WEIGHTS
 from ktlite.models.sentence_files import SENTENCE_FILES
 from ktlite.storage import atomic_folder
-from ktlite.text.tokenizer import FILES
 
 CHECKPOINT, KERAS = "config.json", "model.keras"
 

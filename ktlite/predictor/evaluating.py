@@ -11,8 +11,8 @@ from ktlite._arguments import checked
 from ktlite._logging import results
 from ktlite.cards import fingerprint
 from ktlite.cards.run_card import calibrated
+from ktlite.data.reading import read_for
 from ktlite.predictor.predicting import Predicting
-from ktlite.text.reading import read_for
 
 if TYPE_CHECKING:
     from ktlite.evaluation import Outputs

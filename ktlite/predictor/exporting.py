@@ -11,15 +11,15 @@ from typing import Any
 from ktlite._arguments import checked, not_a_string
 from ktlite._extras import needs_extra
 from ktlite._logging import logger, results
+from ktlite.data.dataset import TextDataset, joined
 from ktlite.errors import DataError, Problems
 from ktlite.export import Export, export_model, open_model
 from ktlite.export.costs import costs
 from ktlite.export.formats import find_format, require_packages
 from ktlite.export.onnx_file import create_session
 from ktlite.export.writing import folder_size
-from ktlite.inference import Runner
+from ktlite.inference.runner import Runner
 from ktlite.predictor.saving import Saving
-from ktlite.text.dataset import TextDataset, joined
 
 _FILES = {"onnx": "model.onnx", "litert": "model.tflite"}
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from ktlite._arguments import check_paths, checked
 from ktlite.cards import RunCard
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.errors import ArgumentError, PredictorError, Problems
 from ktlite.export.formats import FORMATS, KERAS, RUNTIMES
 from ktlite.predictor.predictor import Predictor
 from ktlite.storage import read_manifest
-from ktlite.text.preprocessor import Preprocessor
 
 
 @checked

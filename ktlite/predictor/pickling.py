@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.errors import PredictorError
 from ktlite.export.formats import FORMATS, KERAS
-from ktlite.inference import Runner
+from ktlite.inference.runner import Runner
 from ktlite.predictor.saving import Saving
 from ktlite.storage import read_manifest
-from ktlite.text.preprocessor import Preprocessor
 
 Files = dict[str, bytes]
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite._labels import label_names, matched
-from ktlite.batching import Encodings
 from ktlite.cards import RunCard
+from ktlite.data.pairs import one_or_many
+from ktlite.data.preprocessor import Preprocessor
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
-from ktlite.inference import Forward, Runner
+from ktlite.inference.runner import Forward, Runner
 from ktlite.predictor.cache import LogitsCache, key_of
-from ktlite.text.pairs import one_or_many
-from ktlite.text.preprocessor import Preprocessor
 
 
 def _check_order(model: Any, preproc: Preprocessor) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ktlite.cards import write_model_card
 from ktlite.errors import PredictorError
 from ktlite.export.formats import KERAS, model_facts
-from ktlite.inference import Runner
+from ktlite.inference.runner import Runner
 from ktlite.predictor.predicting import Predicting
 from ktlite.storage import MANIFEST, atomic_folder, write_manifest
 

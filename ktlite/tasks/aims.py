@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.batching import ContextEncodings, Encodings
+from ktlite.encodings.tokens import ContextEncodings, Encodings
 from ktlite.errors import ArgumentError, did_you_mean, listing
+from ktlite.inputs.words import Words, as_words
 from ktlite.tasks.answers import Answer, answer_places
 from ktlite.tasks.arrays import softmax
 from ktlite.tasks.entities import entities
-from ktlite.tasks.words import Words, as_words
 
 
 @dataclass(frozen=True, eq=False)

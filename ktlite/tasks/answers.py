@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ktlite.tasks.words import Span, inside_word
+from ktlite.inputs.words import Span, inside_word
 
 
 class Answer(NamedTuple):

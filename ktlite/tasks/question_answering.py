@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, checked
-from ktlite.batching import ContextEncodings, Encodings
+from ktlite.encodings.tokens import ContextEncodings, Encodings
 from ktlite.errors import ArgumentError, DataError, Problems
 from ktlite.tasks.aims import Aim, answer_aims
 from ktlite.tasks.answers import NOTHING, Answer, AnswerLogits, Guess, answer_places

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import positive
-from ktlite.batching import GroupedEncodings
+from ktlite.encodings.tokens import GroupedEncodings
 from ktlite.errors import ArgumentError, DataError, Problems
 from ktlite.tasks.arrays import in_digits
 from ktlite.tasks.spelling import spelled_numbers

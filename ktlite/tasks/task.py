@@ -13,7 +13,7 @@ import numpy as np
 
 from ktlite._arguments import checked
 from ktlite._labels import label_fields
-from ktlite.batching import Encodings
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import ArgumentError, DataError, listing
 from ktlite.tasks.aims import Aim, output_aims
 from ktlite.tasks.arrays import mean_of_rows
@@ -56,7 +56,7 @@ class Task(Certainty, abc.ABC):
 
     #: The name in saved files and in `task=` arguments.
     name: ClassVar[str]
-    #: What the data is, by its name in `ktlite.text.sources.SOURCES`.
+    #: What the data is, by its name in `ktlite.data.sources.SOURCES`.
     reads: ClassVar[str] = "texts"
     #: The Hugging Face task name, which selects the model's head.
     head: ClassVar[str]
@@ -151,7 +151,7 @@ class Task(Certainty, abc.ABC):
 
         Args:
             examples: What a reader or a caller of `predict` gives.
-            tokenizer: A `ktlite.text.tokenizer.Tokenizer`.
+            tokenizer: A `ktlite.inputs.tokenizer.Tokenizer`.
             verbose: 1 shows a progress bar for many.
 
         Raises:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import checked
-from ktlite.batching import Encodings
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import DataError, did_you_mean, listing
+from ktlite.inputs.words import Words, as_words
 from ktlite.tasks.aims import Aim, entity_aims
 from ktlite.tasks.arrays import log_softmax, plain, ragged, softmax, unpadded
 from ktlite.tasks.calibration import Calibration, Reliability
@@ -25,7 +26,6 @@ from ktlite.tasks.entities import (
 )
 from ktlite.tasks.losses import IGNORE, counted_accuracy, counted_cross_entropy
 from ktlite.tasks.task import Report, Task
-from ktlite.tasks.words import Words, as_words
 
 
 class TokenClassification(Task):

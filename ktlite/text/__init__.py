@@ -6,7 +6,8 @@ import importlib
 from typing import Any
 
 from ktlite._hints import missing
-from ktlite.text.dataset import TextDataset
+from ktlite.data.dataset import TextDataset
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.text.loaders import (
     texts_from_array,
     texts_from_csv,
@@ -21,7 +22,6 @@ from ktlite.text.models import (
     text_regression_model,
     text_regression_models,
 )
-from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.standard import StandardPreprocessor
 from ktlite.text.tagging import (
     entities_from_array,

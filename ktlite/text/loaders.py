@@ -10,14 +10,14 @@ from typing import Any
 
 from ktlite._arguments import between_0_and_1, check_paths, checked
 from ktlite._extras import needs_extra
+from ktlite.data.dataset import TextDataset
+from ktlite.data.examples import NaValues
+from ktlite.data.preparing import prepare
+from ktlite.data.preprocessor import Preprocessor
+from ktlite.data.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
+from ktlite.data.reading import as_given
 from ktlite.errors import ArgumentError, Problems
 from ktlite.text.checkpoint_names import in_language
-from ktlite.text.dataset import TextDataset
-from ktlite.text.preparing import prepare
-from ktlite.text.preprocessor import Preprocessor
-from ktlite.text.raw_texts import NaValues
-from ktlite.text.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
-from ktlite.text.reading import as_given
 from ktlite.text.standard import StandardPreprocessor
 from ktlite.text.transformer import Transformer
 

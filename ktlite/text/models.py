@@ -12,13 +12,13 @@ import numpy as np
 
 from ktlite._arguments import checked
 from ktlite._logging import logger, results
-from ktlite.batching import plan_batches
+from ktlite.data.dataset import TextDataset, joined
+from ktlite.data.preprocessor import Preprocessor
+from ktlite.encodings.tokens import plan_batches
 from ktlite.errors import DataError, Problems, did_you_mean, listing
 from ktlite.tasks import MultiLabel, Regression
 from ktlite.text.checkpoint_names import names_checkpoint
-from ktlite.text.dataset import TextDataset, joined
 from ktlite.text.loaders import STANDARD
-from ktlite.text.preprocessor import Preprocessor
 from ktlite.text.standard import StandardPreprocessor
 from ktlite.text.tokenizer_training import SPECIAL_TOKENS
 from ktlite.text.transformer import Transformer

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import at_least_one, checked
+from ktlite.data.preprocessor import Preprocessor
+from ktlite.data.readers import RawTexts
 from ktlite.errors import Problems
+from ktlite.inputs.tokenizer import Tokenizer, check_texts
 from ktlite.tasks import Task
-from ktlite.text.preprocessor import Preprocessor
-from ktlite.text.readers import RawTexts
-from ktlite.text.tokenizer import Tokenizer, check_texts
 from ktlite.text.tokenizer_training import SPECIAL_TOKENS, train_tokenizer
 
 SHORTEST = 3  # two special tokens and a word

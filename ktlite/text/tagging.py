@@ -8,15 +8,10 @@ from typing import Any
 
 from ktlite._arguments import check_paths, checked
 from ktlite._logging import logger
-from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
-from ktlite.tasks import TokenClassification
-from ktlite.text.checkpoint_names import TAGGING, in_language, names_checkpoint
-from ktlite.text.loaders import Loaded, checkpoint_name, load
-from ktlite.text.models import show_names
-from ktlite.text.raw_texts import RawTexts
-from ktlite.text.reading import as_given
-from ktlite.text.spans import read_spans
-from ktlite.text.tagged import (
+from ktlite.data.examples import RawTexts
+from ktlite.data.reading import as_given
+from ktlite.data.spans import read_spans
+from ktlite.data.tagged import (
     TAG,
     WORD,
     read_columns,
@@ -25,6 +20,11 @@ from ktlite.text.tagged import (
     read_tag_frame,
     read_tag_table,
 )
+from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
+from ktlite.tasks import TokenClassification
+from ktlite.text.checkpoint_names import TAGGING, in_language, names_checkpoint
+from ktlite.text.loaders import Loaded, checkpoint_name, load
+from ktlite.text.models import show_names
 from ktlite.text.transformer import Transformer
 
 FORMATS = ("conll2003", "wnut", "conllu", "gmb", "jsonl")

@@ -29,10 +29,10 @@ from tokenizers import Tokenizer as RustTokenizer
 from ktlite._arguments import at_least_one, checked
 from ktlite._logging import logger
 from ktlite._progress import progress
+from ktlite.data.documents import Document, read_documents
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
+from ktlite.inputs.tokenizer import FILE, SETTINGS
 from ktlite.storage import atomic_folder
-from ktlite.text.documents import Document, read_documents
-from ktlite.text.tokenizer import FILE, SETTINGS
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import checked
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.errors import CheckpointError, Problems
 from ktlite.tasks import TASKS, MultiLabel, Regression, Task
-from ktlite.text.preprocessor import Preprocessor
 
 SHORTEST = 4  # two special tokens and something to look at
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from ktlite.batching import plan_batches
+from ktlite.encodings.tokens import plan_batches
 from ktlite.errors import ArgumentError, DataError
 from ktlite.training.distribution import shares
 from ktlite.training.stream import Stream, without_autotune

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from ktlite._logging import logger
-from ktlite.batching import padded_length
+from ktlite.encodings.tokens import padded_length
 from ktlite.errors import Problems, plural
 from ktlite.training.distribution import replicas_of, seed_states
 from ktlite.training.feed import Feed

@@ -18,7 +18,7 @@ WORDS = ["good", "filmfilm", "a"]
 @pytest.fixture(scope="module")
 def states(tiny_checkpoint: Path) -> Any:
     """The outputs of each block [tokens, width] for WORDS, and the word of each token."""
-    from ktlite.text.tokenizer import Tokenizer
+    from ktlite.inputs.tokenizer import Tokenizer
 
     encodings = Tokenizer(tiny_checkpoint, 40).encode_words([WORDS])
     inputs = encodings.pad(np.array([0]))

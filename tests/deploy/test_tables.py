@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from ktlite.data.csv_table import read_rows, read_table
 from ktlite.deploy.formats import format_of
 from ktlite.deploy.scoring import Columns
 from ktlite.deploy.tables import Table, opened
 from ktlite.deploy.writers import make_writer, whole_file
 from ktlite.errors import ArgumentError, DataError
-from ktlite.text.csv_table import read_rows, read_table
 
 TEXTS = ["plain", 'with "quotes", and a comma', "two\nlines", "房间很好", "", "NA", "007", "  x"]
 TYPES = {"prediction": "string", "probability": "double"}

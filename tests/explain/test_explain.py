@@ -16,7 +16,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import ktlite
-from ktlite.batching import Encodings
+from ktlite.encodings.tokens import Encodings
 from ktlite.errors import ArgumentError, DataError
 from ktlite.explain import METHODS
 from ktlite.explain.gradients import TOLERANCE

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ktlite.explain import Explanation
-from ktlite.tasks.words import Words, split_words
+from ktlite.inputs.words import Words, split_words
 
 EVIL = "<script>alert('x')</script> & \"ok\" <img src=x onerror=1>"
 

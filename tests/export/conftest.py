@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ktlite import text
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.models import from_pretrained
 from ktlite.predictor import Predictor
 from ktlite.tasks import (
@@ -22,7 +23,6 @@ from ktlite.tasks import (
     Task,
     TokenClassification,
 )
-from ktlite.text.preprocessor import Preprocessor
 
 TASKS: dict[str, Task] = {
     "classification": Classification(["neg", "so-so", "pos"]),

@@ -26,6 +26,7 @@ import keras
 import numpy as np
 
 import ktlite
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.models import from_pretrained
 from ktlite.predictor import Predictor
 from ktlite.tasks import (
@@ -37,7 +38,6 @@ from ktlite.tasks import (
     Task,
     TokenClassification,
 )
-from ktlite.text.preprocessor import Preprocessor
 
 HERE = Path(__file__).parent
 TEXTS = ["a good film", "a film about time . it is a bad film", "so-so"]

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from ktlite.errors import ArgumentError, CheckpointError
+from ktlite.inputs.tokenizer import FILES
 from ktlite.models import TransformerModel, from_config, from_pretrained
 from ktlite.models.checkpoint import INDEX, WEIGHTS, CheckpointReader
 from ktlite.models.saving import (
@@ -25,7 +26,6 @@ from ktlite.models.saving import (
     write_weights,
 )
 from ktlite.models.transfer import collect_tensors
-from ktlite.text.tokenizer import FILES
 
 TASK = "text-classification"
 Tensors = dict[str, np.ndarray]

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 
 from ktlite.cards import RunCard
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.errors import ArgumentError, DataError, ExportError, PredictorError
 from ktlite.export import FORMATS
 from ktlite.models import from_pretrained
 from ktlite.models.adapters import add_adapters
 from ktlite.predictor import Predictor, load_predictor
 from ktlite.tasks import Classification, QuestionAnswering, Similarity, Task
-from ktlite.text.preprocessor import Preprocessor
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["The film was great!", "房间很好，但是不便宜。", "", "not very good, and very long " * 9]

@@ -18,7 +18,7 @@ import pytest
 
 import ktlite
 from ktlite.errors import ArgumentError, PredictorError
-from ktlite.inference import Forward
+from ktlite.inference.runner import Forward
 
 TEXTS = ["the film was great", "a bad film", "great great", "it was bad"] * 2
 LABELS = ["good", "bad", "good", "bad"] * 2

@@ -456,7 +456,7 @@ def test_saving_refuses_a_folder_of_something_else(
     [
         "ktlite.models.model.write_weights",
         "ktlite.models.model.write_config",
-        "ktlite.text.tokenizer.Tokenizer.save",
+        "ktlite.inputs.tokenizer.Tokenizer.save",
         "ktlite.predictor.saving.Saving._golden",
         "ktlite.predictor.saving.write_manifest",
         "ktlite.storage._swap",

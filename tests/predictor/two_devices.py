@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import ktlite
 from ktlite.errors import ArgumentError
-from ktlite.inference import Forward
+from ktlite.inference.runner import Forward
 
 DEVICES = ["CPU:0", "CPU:1"]
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktlite.batching import ContextEncodings
+from ktlite.encodings.tokens import ContextEncodings
 from ktlite.errors import ArgumentError, DataError
+from ktlite.inputs.words import inside_word, split_words
 from ktlite.tasks import Answer, QuestionAnswering
 from ktlite.tasks.answers import AnswerLogits, Guess, answer_places, answer_tokens
 from ktlite.tasks.arrays import ragged
 from ktlite.tasks.losses import IGNORE
 from ktlite.tasks.question_answering import as_question
-from ktlite.tasks.words import inside_word, split_words
 
 CONTEXT = "In May Ann Lee wrote it; Bob read it."
 

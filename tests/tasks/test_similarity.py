@@ -12,7 +12,7 @@ import pytest
 from scipy.special import log_softmax
 
 import ktlite
-from ktlite.batching import GroupedEncodings
+from ktlite.encodings.tokens import GroupedEncodings
 from ktlite.errors import ArgumentError, DataError
 from ktlite.tasks import Similarity
 

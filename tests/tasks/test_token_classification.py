@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from ktlite.errors import ArgumentError, DataError
+from ktlite.inputs.tokenizer import Tokenizer
+from ktlite.inputs.words import as_words
 from ktlite.tasks import TokenClassification
 from ktlite.tasks.arrays import ragged
 from ktlite.tasks.losses import IGNORE
-from ktlite.tasks.words import as_words
-from ktlite.text.tokenizer import Tokenizer
 
 TASK = TokenClassification(["O", "B-PER", "I-PER", "B-LOC"])
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_files
 
+from ktlite.data.sources import read_any
 from ktlite.errors import ArgumentError, DataError
 from ktlite.tasks import Classification, MultiLabel, Regression
 from ktlite.text import (
@@ -24,7 +25,6 @@ from ktlite.text import (
     texts_from_folder,
 )
 from ktlite.text.loaders import checkpoint_name
-from ktlite.text.sources import read_any
 
 TEXTS = [f"the film {i} was {'good' if i % 2 else 'bad'}" for i in range(40)]
 LABELS = ["pos" if i % 2 else "neg" for i in range(40)]

@@ -19,9 +19,9 @@ from transformers import AutoTokenizer
 
 import ktlite
 from ktlite.errors import ArgumentError, DataError
+from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.text import tokenizer_training as module
 from ktlite.text import train_tokenizer
-from ktlite.text.tokenizer import Tokenizer
 from ktlite.text.tokenizer_training import KINDS
 
 ENGLISH = [

@@ -25,8 +25,8 @@ from ktlite.deploy.serving.requests import (
     predict_model,
 )
 from ktlite.errors import KtliteError
+from ktlite.inputs.familiarity import Familiarity
 from ktlite.predictor import Predictor
-from ktlite.text.familiarity import Familiarity
 
 
 class _Loaded(NamedTuple):

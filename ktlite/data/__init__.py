@@ -1,0 +1,1 @@
+"""Where examples come from: files, tables, folders and arrays, read into data sets."""

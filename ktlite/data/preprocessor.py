@@ -1,0 +1,307 @@
+"""Tokenizer + task + maximum length: how texts and labels become what a model sees."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ktlite._arguments import checked
+from ktlite._hints import PREPROCESSOR, Hinted
+from ktlite.data.dataset import TextDataset, TextInputs
+from ktlite.data.named_labels import encode_labels, in_order
+from ktlite.data.pairs import as_pairs, check_pairs, one_or_many
+from ktlite.data.readers import RawTexts
+from ktlite.data.sources import SOURCES, source_of
+from ktlite.encodings.tokens import Encodings
+from ktlite.errors import ArgumentError, DataError, PredictorError, listing
+from ktlite.inputs.tokenizer import Tokenizer
+from ktlite.tasks import TASKS, Task, infer_task
+
+
+class Preprocessor(Hinted):
+    """The one way from texts and labels to model inputs and targets.
+
+    Training, validation, the predictor and every export use the same object, so
+    that a text is treated the same everywhere.
+
+    Args:
+        folder: Folder with the tokenizer; None where `learn_texts` makes one.
+        maxlen: Longest text in tokens.
+        stride: Read what is longer in windows of `maxlen` tokens, which share so many tokens
+            with the next. Default: cut it.
+        task: What the labels mean; None until the first labels are seen.
+        class_names: Names for integer labels 0, 1, 2, ... or for label columns.
+        task_name: One of `ktlite.tasks.TASKS`; None to infer it from the labels. Or a task,
+            which then learns nothing from them.
+        lowercase: Texts are lower-cased before all else, whatever the tokenizer's files say.
+
+    Attributes:
+        reading: How the training data was read, for more of its kind: `text_column`,
+            `label_columns`, `sep`, `encoding`, `names` and `na_values`, as far as they were given.
+        pairs: Whether an example is a pair of texts, as in the training data; None where that is
+            not known, or the task reads something else.
+    """
+
+    _hints = PREPROCESSOR
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None,
+        maxlen: int,
+        task: Task | None = None,
+        *,
+        class_names: Sequence[Any] = (),
+        task_name: str | Task | None = None,
+        stride: int | None = None,
+        lowercase: bool = False,
+    ) -> None:
+        if isinstance(task_name, Task) and len(class_names):
+            raise ArgumentError(
+                f"class_names={listing(class_names)} cannot go with a task that is made already "
+                f"and has its own classes: {listing(task_name.classes) or 'none'}."
+            )
+        self._tokenizer = (
+            None if folder is None else Tokenizer(folder, maxlen, stride, lowercase=lowercase)
+        )
+        self.maxlen = maxlen
+        self._task = task_name if isinstance(task_name, Task) else task
+        self.class_names = list(class_names)
+        self.task_name = task_name
+        self.reading: dict[str, Any] = {}
+        self.pairs: bool | None = None
+
+    @property
+    def task(self) -> Task:
+        """The task.
+
+        Raises:
+            ArgumentError: If no labels have been seen yet.
+        """
+        if self._task is None:
+            raise ArgumentError(
+                "the task is not known before labels are seen: call preprocess_train(texts, y) "
+                "first."
+            )
+        return self._task
+
+    @task.setter
+    def task(self, task: Task) -> None:
+        self._task = task
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+            ArgumentError: If it is learned from the training texts, and none have been seen yet.
+        """
+        if self._tokenizer is None:
+            raise ArgumentError(
+                "the vocabulary is not known before texts are seen: call preprocess_train(texts, "
+                "y) first."
+            )
+        return self._tokenizer
+
+    def get_classes(self) -> list[Any]:
+        """Returns the class labels in the order of the model's outputs."""
+        return self.task.classes
+
+    @checked
+    def preprocess_train(
+        self,
+        texts: Any,
+        y: Any = None,
+        mode: str = "train",
+        verbose: int = 1,
+        *,
+        sample_weight: Any = None,
+    ) -> TextDataset:
+        """Tokenises training texts and learns from `y` what the labels are.
+
+        Args:
+            texts: Strings or pairs of strings: list, array or Series. To tag: lists of words.
+            y: Labels: strings, integers, floats, one-hot or multi-hot. To tag: lists of tags.
+            mode: `"train"` infers the task from `y`; `"test"` keeps the one there is.
+            verbose: 0 silences the progress bar.
+            sample_weight: How much each text counts in the loss: a number of 0 or more for each.
+
+        Raises:
+            DataError: If texts or labels cannot be used; see `ktlite.tasks.infer_task`.
+
+        Example:
+            >>> t = Transformer("bert-base-uncased", maxlen=128)
+            >>> train = t.preprocess_train(["fine film", "dull film"], ["pos", "neg"])
+        """
+        if mode not in ("train", "test"):
+            raise ArgumentError(f"preprocess_train: mode={mode!r}; expected 'train' or 'test'.")
+        read = source_of(self.task_name if self._task is None else self._task).arrays
+        raw = read(texts, y)
+        return self.dataset(raw, fit=mode == "train", verbose=verbose, sample_weight=sample_weight)
+
+    @checked
+    def preprocess_test(self, texts: Any, y: Any = None, verbose: int = 1) -> TextDataset:
+        """Tokenises texts for validation or prediction; labels must be known ones."""
+        return self.preprocess_train(texts, y, mode="test", verbose=verbose)
+
+    def dataset(
+        self,
+        raw: RawTexts,
+        *,
+        fit: bool = False,
+        verbose: int = 1,
+        sample_weight: Any = None,
+    ) -> TextDataset:
+        """Tokenises texts that a reader has read.
+
+        Args:
+            raw: Texts and labels.
+            fit: Learn the task from the labels, and what else training texts teach.
+            verbose: 0 silences the progress bar.
+            sample_weight: Of each row of the source, as for `preprocess_train`.
+        """
+        if not len(raw):
+            raise DataError(f"{raw.source or 'texts'}: there are no texts.")
+        if fit and raw.labels is not None:
+            self.learn_task(raw)
+            self.learn_texts(raw)
+        weights = None if sample_weight is None else _weights(sample_weight, raw)
+        targets = None if raw.labels is None else encode_labels(self.task, raw)
+        encodings = raw.encodings or self.encode(raw.texts, verbose=verbose)
+        return TextDataset(raw.texts, encodings, targets, self, raw.rows, weights, self._task)
+
+    def preprocess(self, texts: Any) -> TextInputs:
+        """Returns the tokens of texts, as the model gets them."""
+        return self.preprocess_test(texts, verbose=0).x
+
+    def undo(self, doc: Sequence[int] | np.ndarray) -> str:
+        """Returns the text that token ids stand for, such as `x[0]` of a `TextDataset`.
+
+        What is not in the vocabulary, case where it does not matter, and white space are lost.
+        """
+        return self.tokenizer.decode(np.asarray(doc).reshape(-1))
+
+    def get_tokenizer(self) -> Any:
+        """Returns the tokenizer as `transformers` has it: `tokenizer(texts, truncation=True)`."""
+        from transformers import AutoTokenizer
+
+        with tempfile.TemporaryDirectory(prefix="ktlite-") as folder:
+            self.tokenizer.save(Path(folder))
+            return AutoTokenizer.from_pretrained(folder, model_max_length=self.maxlen)
+
+    def learn_task(self, raw: RawTexts) -> None:
+        """Infers the task from the labels of `raw`, unless it was given."""
+        if source_of(self.task_name) is SOURCES["texts"] and len(raw):
+            self.pairs = isinstance(raw.texts[0], tuple)
+        if isinstance(self.task_name, Task):
+            return
+        names = self.class_names or list(raw.class_names)
+        if not names and raw.labels is not None and raw.labels.ndim == 2:
+            names = list(raw.label_columns)
+        labels = raw.labels
+        if labels is not None and labels.ndim == 2 and names:
+            labels = in_order(raw, names)
+        self._task = infer_task(labels, self.task_name, class_names=names, source=raw.source)
+
+    def learn_texts(self, raw: RawTexts) -> None:
+        """Learns from training texts what the preprocessing depends on: here nothing."""
+
+    def as_list(self, examples: Any) -> tuple[list[Any], bool]:
+        """Returns what a caller gives as a list, and whether it is a single example.
+
+        A tuple of two strings is a pair, but where the training data was single texts: there it is
+        two of them, as a tuple of three is three.
+
+        Raises:
+            DataError: If it is of another kind.
+        """
+        return self.task.as_list(one_or_many(examples, self.pairs))
+
+    @property
+    def golden_examples(self) -> list[Any]:
+        """What a loaded predictor must still say as it did when it was saved."""
+        examples = list(self.task.golden_examples)
+        return as_pairs(examples) if self.pairs else examples
+
+    def encode(self, texts: Sequence[Any], *, verbose: int = 0) -> Encodings:
+        """Returns the `Encodings` of texts, or of what else the task takes.
+
+        Raises:
+            DataError: If one is a pair where the training data was single texts, or the reverse.
+        """
+        if self.pairs is not None:
+            check_pairs(texts, self.pairs)
+        if self._task is None:
+            return self.tokenizer.encode(texts, verbose=verbose)
+        return self._task.tokenize(texts, self.tokenizer, verbose)
+
+    def __repr__(self) -> str:
+        name = getattr(self, "model_name", "")
+        parts = [Path(name).name] if name else []
+        parts.append(f"maxlen {self.maxlen}")
+        parts.append("no labels seen yet" if self._task is None else repr(self._task))
+        return f"{type(self).__name__}: {', '.join(parts)}"
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Writes the tokenizer's files; returns the rest as JSON values."""
+        self.tokenizer.save(folder)
+        return {
+            "maxlen": self.maxlen,
+            "stride": self.tokenizer.stride,
+            "truncation_side": self.tokenizer.truncation_side,
+            "task": {"name": self.task.name, **self.task.get_config()},
+            **({} if self.pairs is None else {"pairs": self.pairs}),
+            "reading": {name: value for name, value in self.reading.items() if _is_plain(value)},
+        }
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> Preprocessor:
+        """Makes the preprocessor again from what `save` wrote and returned."""
+        task = dict(config["task"])
+        name = task.pop("name")
+        if name not in TASKS:
+            raise PredictorError(
+                f"{folder}: it was made for a task {name!r}, which is not known here. If it is "
+                "your own, import its module first, which has to ktlite.tasks.register it."
+            )
+        made = TASKS[name].from_config(task)
+        preproc = cls(None, config["maxlen"], made)
+        # As it was when it was saved, also by a ktlite that passed over the files beside it.
+        preproc._tokenizer = Tokenizer.saved(
+            folder,
+            config["maxlen"],
+            config.get("stride"),
+            truncation_side=config.get("truncation_side", "right"),
+        )
+        preproc.reading = dict(config.get("reading", {}))
+        preproc.pairs = config.get("pairs")
+        return preproc
+
+
+def _is_plain(value: Any) -> bool:
+    """Says whether columns have names that JSON keeps; pandas allows any."""
+    names = value if isinstance(value, (list, tuple)) else [value]
+    return all(isinstance(name, (str, int)) for name in names)
+
+
+def _weights(sample_weight: Any, raw: RawTexts) -> np.ndarray:
+    """Returns the weights of texts, float32 [texts], from those of the source's rows."""
+    try:
+        weights = np.asarray(sample_weight, "float32")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"sample_weight: expected a number for each row: {error}.") from error
+    if weights.ndim != 1 or len(weights) <= raw.rows.max():
+        raise DataError(
+            f"sample_weight of shape {list(weights.shape)}; expected a number for each of the "
+            f"rows of {raw.source or 'the texts'}, at least {raw.rows.max() + 1:,}."
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise DataError(
+            f"sample_weight of row {wrong[0]} is {weights[wrong[0]]}; expected 0 or more."
+        )
+    return weights[raw.rows]

@@ -1,0 +1,371 @@
+"""Texts to token ids, in batches, by the checkpoint's own tokenizer."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ktlite._progress import progress
+from ktlite.encodings.tokens import ContextEncodings, Encodings
+from ktlite.errors import CheckpointError, DataError
+from ktlite.inputs.contexts import encode_contexts
+from ktlite.inputs.frame import Frame
+from ktlite.inputs.long_texts import encode_read
+from ktlite.inputs.tokenizer_files import FILE, FILES, SETTINGS, name
+from ktlite.inputs.tokenizer_reading import (
+    Reading,
+    for_words,
+    read_saved,
+    read_tokenizer,
+    rust_tokenizer,
+    with_all_offsets,
+)
+from ktlite.inputs.windows import cut, fill_gaps
+
+__all__ = ["FILE", "FILES", "SETTINGS", "Text", "Tokenizer", "check_texts"]
+
+Text = str | tuple[str, str]
+
+# Texts a call of the Rust tokenizer: enough to keep its threads busy, few enough
+# that the progress bar moves and the intermediate objects stay small.
+_CHUNK = 2_000
+
+
+class Tokenizer:
+    """A checkpoint's tokenizer with a maximum length.
+
+    It is the Rust tokenizer of `tokenizer.json`, with what the files beside it say; a folder
+    that has only the older files (`vocab.txt`, `*.model`) is converted. Its tokens are those of
+    `transformers`. Everything is read at once: the folder may go away afterwards.
+
+    Args:
+        folder: The checkpoint's folder.
+        maxlen: Longest encoding in tokens, special tokens included; what is longer is cut
+            at its end (of pairs, the longer member first), or at its start where the files say so.
+        stride: `encode` cuts longer texts into windows instead, which share so many tokens
+            with the next.
+        lowercase: Texts are lower-cased first, whatever the files say.
+
+    Raises:
+        CheckpointError: If the folder has no tokenizer, or a damaged one.
+
+    Example:
+        >>> Tokenizer(Path("my-bert"), 128).encode(["A text."]).ids
+        array([ 101, 1037, 3793, 1012,  102], dtype=int32)
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        maxlen: int,
+        stride: int | None = None,
+        *,
+        lowercase: bool = False,
+    ) -> None:
+        self._take(read_tokenizer(Path(folder), lowercase=lowercase), maxlen, stride)
+
+    @classmethod
+    def saved(
+        cls,
+        folder: str | os.PathLike[str],
+        maxlen: int,
+        stride: int | None = None,
+        *,
+        truncation_side: str = "right",
+    ) -> Tokenizer:
+        """Opens what `save` wrote: `tokenizer.json` as it is, and nothing beside it.
+
+        Arguments are as above; `truncation_side` is what the saved one had.
+        """
+        made = cls.__new__(cls)
+        made._take(read_saved(Path(folder), truncation_side), maxlen, stride)
+        return made
+
+    def _take(self, reading: Reading, maxlen: int, stride: int | None) -> None:
+        self.maxlen = maxlen
+        self.stride = stride
+        self.truncation_side = reading.side
+        self.pad_id = reading.pad_id
+        self._framed_by = reading.framed_by
+        self._files = reading.files
+        self._rust = with_all_offsets(reading.rust)
+        # Windows hold the whole of a text, whichever end they begin at.
+        direction = reading.side if stride is None else "right"
+        self._rust.enable_truncation(maxlen, stride=stride or 0, direction=direction)
+        self._whole: Any = None  # these two are made when they are asked for
+        self._by_words: Any = None
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest token id."""
+        return max(self._rust.get_vocab(with_added_tokens=True).values()) + 1
+
+    def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> Encodings:
+        """Tokenises texts.
+
+        Args:
+            texts: Strings, or pairs of strings.
+            verbose: 1 shows a progress bar for many texts.
+
+        Returns:
+            The encodings, in the order of the texts; with a `stride`, one row a window.
+
+        Raises:
+            DataError: If a text is neither a string nor a pair of strings, or not Unicode; or a
+                pair where windows are asked for.
+        """
+        check_texts(texts)
+        if self.stride is not None and any(isinstance(text, tuple) for text in texts):
+            raise DataError(
+                "window= reads single texts; a pair of texts is cut at maxlen: leave window out."
+            )
+        lengths, ids, types, windows = [], [], [], []
+        nothing = [self.unknown_id]
+        bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
+        for start in range(0, len(texts), _CHUNK):
+            part, read = texts[start : start + _CHUNK], self.maxlen if self.stride is None else None
+            chunk = encoded = encode_read(self._rust, part, read, self.truncation_side)
+            if self.stride is not None:
+                windows.append([1 + len(e.overflowing) for e in encoded])
+                chunk = [window for e in encoded for window in (e, *e.overflowing)]
+            lengths.append(np.fromiter((len(e) or 1 for e in chunk), "int64", len(chunk)))
+            # Without special tokens nothing may be left of a text.
+            ids.append(np.concatenate([np.array(e.ids or nothing, "int32") for e in chunk]))
+            types.append(np.concatenate([np.array(e.type_ids or [0], "int8") for e in chunk]))
+            bar.update(len(encoded))
+        bar.close()
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([[], *lengths]))]).astype("int64")
+        return Encodings(
+            ids=np.concatenate(ids) if ids else np.zeros(0, "int32"),
+            offsets=offsets,
+            type_ids=np.concatenate(types) if any(part.any() for part in types) else None,
+            max_length=self.maxlen,
+            pad_id=self.pad_id,
+            text_of=np.repeat(np.arange(len(texts)), np.concatenate(windows)) if windows else None,
+        )
+
+    def located(self, texts: Sequence[Text]) -> list[Any]:
+        """Returns the `tokenizers.Encoding` of each row of `encode`: it knows where tokens are."""
+        windows = self.stride is not None
+        found = self._rust.encode_batch(list(texts))
+        return [row for e in found for row in ((e, *e.overflowing) if windows else (e,))]
+
+    def encode_words(self, texts: Sequence[Sequence[str]], *, verbose: int = 0) -> Encodings:
+        """Tokenises texts that are words already; cuts what is too long into windows.
+
+        A word that the tokenizer knows nothing of (a control character) becomes the unknown
+        token, so that each word has a token.
+
+        Args:
+            texts: The words of each text.
+            verbose: 1 shows a progress bar for many texts.
+
+        Returns:
+            The encodings, one row a text or window, with `words` and `text_of`.
+
+        Raises:
+            DataError: If a text is not Unicode.
+        """
+        check_texts([" ".join(words) for words in texts])
+        if self._by_words is None:
+            self._by_words = for_words(_untruncated(self._files[FILE]))
+        frame = self.frame(1)
+        room = self.maxlen - frame.size
+        rows: list[tuple[np.ndarray, np.ndarray]] = []
+        numbers: list[np.ndarray] = []
+        text_of: list[int] = []
+        bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
+        for start in range(0, len(texts), _CHUNK):
+            chunk = [list(words) for words in texts[start : start + _CHUNK]]
+            encoded = self._by_words.encode_batch(
+                chunk, is_pretokenized=True, add_special_tokens=False
+            )
+            for number, (words, found) in enumerate(zip(chunk, encoded, strict=True), start):
+                whole = fill_gaps(found.ids, found.word_ids, len(words), self.unknown_id)
+                for ids, inside in cut(*whole, room):
+                    around, types, (first,) = frame.around([ids])
+                    if not len(around):  # no words, and no special tokens
+                        around, types = np.array([self.unknown_id]), np.zeros(1, "int8")
+                    of_word = np.full(len(around), -1, "int32")
+                    of_word[first : first + len(ids)] = inside
+                    rows.append((around, types))
+                    numbers.append(of_word)
+                    text_of.append(number)
+            bar.update(len(chunk))
+        bar.close()
+        lengths = [len(of_word) for of_word in numbers]
+        type_ids = np.concatenate([[], *(types for _, types in rows)]).astype("int8")
+        return Encodings(
+            ids=np.concatenate([[], *(ids for ids, _ in rows)]).astype("int32"),
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype("int64"),
+            type_ids=type_ids if type_ids.any() else None,
+            max_length=self.maxlen,
+            pad_id=self.pad_id,
+            words=np.concatenate([[], *numbers]).astype("int32"),
+            text_of=np.array(text_of, "int64"),
+        )
+
+    def encode_contexts(
+        self, pairs: Sequence[tuple[str, str]], *, stride: int = 128, verbose: int = 0
+    ) -> ContextEncodings:
+        """Tokenises questions with the contexts that their answers are in.
+
+        Only contexts are cut: what is too long becomes several rows, each with the question and
+        a window of the context, as in BERT (Devlin et al., 2019, arXiv:1810.04805).
+
+        Args:
+            pairs: (question, context).
+            stride: Tokens that a window shares with the next, at most half of the context's part
+                of it; where the tokenizer has its own, that.
+            verbose: 1 shows a progress bar for many.
+
+        Raises:
+            DataError: If a text is not Unicode, or a question leaves no room for its context.
+        """
+        check_texts(pairs)
+        shared = stride if self.stride is None else self.stride
+        return encode_contexts(self, pairs, shared, verbose)
+
+    def words(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Tokenises texts whole, without special tokens, and says where words are.
+
+        Returns:
+            For each text three int64 arrays: ids [tokens], the characters [tokens, 2] that each
+            token starts with and ends before, and the number of its word [tokens].
+        """
+        encoded = self._whole_texts().encode_batch(list(texts), add_special_tokens=False)
+        return [
+            (
+                np.array(e.ids, "int64"),
+                np.array(e.offsets, "int64").reshape(-1, 2),
+                np.array([-1 if word is None else word for word in e.word_ids], "int64"),
+            )
+            for e in encoded
+        ]
+
+    def uncut(self) -> Tokenizer:
+        """Returns a copy that takes texts of any length."""
+        whole = copy.copy(self)
+        whole._rust = self._whole_texts()
+        return whole
+
+    def _whole_texts(self) -> Any:
+        """Returns a Rust tokenizer that cuts nothing."""
+        if self._whole is None:
+            self._whole = _untruncated(self._files[FILE])
+        return self._whole
+
+    @property
+    def mask_id(self) -> int:
+        """The id of the mask token.
+
+        Raises:
+            CheckpointError: If the tokenizer has none.
+        """
+        number = self._special("mask_token", "[MASK]", "<mask>")
+        if number is None:
+            raise CheckpointError("the tokenizer has no mask token such as '[MASK]' or '<mask>'.")
+        return number
+
+    @property
+    def unknown_id(self) -> int:
+        """The id of the token for what is not in the vocabulary; without one, of padding."""
+        number = self._special("unk_token", "[UNK]", "<unk>")
+        return self.pad_id if number is None else number
+
+    def _special(self, setting: str, *usual: str) -> int | None:
+        """Returns the id of a special token, by its setting or a usual name."""
+        named = name(json.loads(self._files.get(SETTINGS, b"{}")).get(setting))
+        for token in (named, *usual):
+            number: int | None = self._rust.token_to_id(token) if token else None
+            if number is not None:
+                return number
+        return None
+
+    def token(self, number: int) -> str:
+        """Returns the vocabulary's entry of an id."""
+        entry: str = self._rust.id_to_token(number)
+        return entry
+
+    def whole_token(self, word: str) -> int | None:
+        """Returns the id of a word that is one token, as it is inside of a text; else None."""
+        for text in (f" {word}", word):
+            ids = self._whole_texts().encode(text, add_special_tokens=False).ids
+            if len(ids) == 1 and ids[0] != self.unknown_id:
+                return int(ids[0])
+        return None
+
+    def decode(self, ids: Sequence[int] | np.ndarray, keep: Sequence[int] = ()) -> str:
+        """Returns the text of tokens, without special ones but those to keep."""
+        special = set(self._rust.get_added_tokens_decoder()) - set(keep)
+        shown = [int(number) for number in ids if int(number) not in special]
+        text: str = self._rust.decode(shown, skip_special_tokens=False)
+        return text.strip()
+
+    def ordinary_ids(self) -> np.ndarray:
+        """Returns the ids of all entries but special tokens, int64 [entries]."""
+        added = self._rust.get_added_tokens_decoder()
+        return np.setdiff1d(np.array(list(self._rust.get_vocab().values()), "int64"), list(added))
+
+    def frame(self, texts: int) -> Frame:
+        """Returns the special tokens around an input of one text or two."""
+        return Frame.of(self._whole_texts(), texts)
+
+    def around(self) -> tuple[str, str]:
+        """Returns what is put around a text, in words, and what to do where that is nothing."""
+        probe = self._whole_texts().encode("a")
+        special = [t for t, of in zip(probe.tokens, probe.sequence_ids, strict=True) if of is None]
+        if not special:
+            return "none around texts", (
+                "models such as BERT read a text's class off [CLS]: take another tokenizer, unless "
+                "this model was trained without."
+            )
+        found = f"{' and '.join(special)} around each text"
+        if self._framed_by:
+            found += f", as in {self._framed_by}: the checkpoint's {FILE} has none"
+        return found, ""
+
+    def save(self, folder: Path) -> None:
+        """Writes `tokenizer.json` and what `transformers` wants beside it."""
+        for file, content in self._files.items():
+            (folder / file).write_bytes(content)
+        if SETTINGS not in self._files:
+            settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+            pad = self._rust.id_to_token(self.pad_id)
+            if pad is not None:
+                settings["pad_token"] = pad
+            (folder / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+def check_texts(texts: Sequence[Any]) -> None:
+    """Raises DataError unless every text is a string or a pair of strings, in Unicode."""
+    for row, text in enumerate(texts):
+        parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
+        if not all(isinstance(part, str) for part in parts):
+            raise DataError(
+                f"text {row} is {text!r:.60} of type {type(text).__name__}; expected a string, or "
+                "a tuple of two strings for a pair."
+            )
+        try:
+            for part in parts:
+                part.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"text {row} is not Unicode: character {error.start} is half of a surrogate pair "
+                "(an emoji that was cut in two?). Mend it with "
+                "text.encode('utf-8', 'replace').decode()."
+            ) from error
+
+
+def _untruncated(content: bytes) -> Any:
+    """Returns a Rust tokenizer that cuts nothing."""
+    rust = with_all_offsets(rust_tokenizer(content, Path(FILE)))
+    rust.no_padding()
+    rust.no_truncation()
+    return rust
