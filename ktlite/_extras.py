@@ -9,8 +9,8 @@ from ktlite.errors import ArgumentError, KtliteError
 
 #: What the extra `train` installs, by the names under which it is imported.
 TRAIN = (
-    "h5py", "huggingface_hub", "keras", "matplotlib", "ml_dtypes", "pandas", "safetensors", "scipy",
-    "sklearn", "tensorflow", "tomli", "transformers", "yaml",
+    "PIL", "h5py", "huggingface_hub", "keras", "matplotlib", "ml_dtypes", "pandas", "safetensors",
+    "scipy", "sklearn", "tensorflow", "tomli", "transformers", "yaml",
 )  # fmt: skip
 
 
