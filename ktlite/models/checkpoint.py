@@ -28,6 +28,8 @@ _FROM_HUB = [
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "1_Pooling/*",
+    "preprocessor_config.json",
+    "processor_config.json",
 ]
 # Asked for only where there is no safetensors file: most old repositories have both.
 _FROM_HUB_OLD = [TF_WEIGHTS, TF_INDEX, "tf_model-*.h5"]
