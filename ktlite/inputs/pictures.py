@@ -95,7 +95,7 @@ def state_key(item: Any) -> bytes:
     Raises:
         DataError: If there is no such file, or the item is no picture.
     """
-    if not _is_path(item):
+    if not is_path(item):
         return _digest(_bytes_or_pixels(item)).digest()
     with _told(item):
         state = os.stat(item)
@@ -108,14 +108,30 @@ def file_bytes(item: Any) -> bytes:
     Raises:
         DataError: If it cannot be read.
     """
-    if isinstance(item, (bytes, bytearray, memoryview)):
+    if _is_bytes(item):
         return bytes(item)
-    if _is_path(item):
+    if is_path(item):
         with _told(item):
             return Path(item).read_bytes()
     written = io.BytesIO()
     read_picture(item).save(written, "PNG")
     return written.getvalue()
+
+
+def media_type(content: bytes) -> str:
+    """Returns what a picture's file is of, such as `"image/png"`, by its bytes.
+
+    Raises:
+        DataError: If it is no picture.
+    """
+    try:
+        with _told(content):
+            opened = _opened(content)
+            from PIL import Image
+
+            return Image.MIME.get(opened.format or "", "image/*")
+    except DataError as error:
+        raise DataError(f"{error}.") from None
 
 
 def name_of(item: Any) -> str:
@@ -125,9 +141,9 @@ def name_of(item: Any) -> str:
         >>> name_of("cats/1.jpg"), name_of(np.zeros([32, 32, 3], "uint8"))
         ("'cats/1.jpg'", 'an array [32, 32, 3] of uint8')
     """
-    if _is_path(item):
+    if is_path(item):
         return repr(os.fspath(item))
-    if isinstance(item, (bytes, bytearray, memoryview)):
+    if _is_bytes(item):
         return plural(len(item), "byte")
     if isinstance(item, np.ndarray):
         return f"an array {list(item.shape)} of {item.dtype}"
@@ -136,8 +152,20 @@ def name_of(item: Any) -> str:
     return f"a value of type {type(item).__name__}"
 
 
-def _is_path(item: Any) -> bool:
+def is_path(item: Any) -> bool:
+    """Says whether an item is a path by its type."""
     return isinstance(item, (str, os.PathLike))
+
+
+def is_picture(item: Any) -> bool:
+    """Says whether an item may be a picture by its type; an array, by its number of axes."""
+    if isinstance(item, np.ndarray):
+        return item.ndim in (2, 3)
+    return is_path(item) or _is_bytes(item) or _is_pillow(item)
+
+
+def _is_bytes(item: Any) -> bool:
+    return isinstance(item, (bytes, bytearray, memoryview))
 
 
 def _is_pillow(item: Any) -> bool:
@@ -155,11 +183,11 @@ def _opened(item: Any) -> Image.Image:
         return item
     if isinstance(item, np.ndarray):
         return Image.fromarray(_checked(item))
-    if not _is_path(item) and not isinstance(item, (bytes, bytearray, memoryview)):
+    if not is_path(item) and not _is_bytes(item):
         raise DataError(f"{name_of(item)} is no picture; expected {EXPECTED}")
-    content = Path(item).read_bytes() if _is_path(item) else bytes(item)
+    content = Path(item).read_bytes() if is_path(item) else bytes(item)
     if not content:
-        raise DataError(f"{name_of(item)} is empty" if _is_path(item) else "it has no bytes")
+        raise DataError(f"{name_of(item)} is empty" if is_path(item) else "it has no bytes")
     try:
         return Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
@@ -258,7 +286,7 @@ def _hint(item: Any) -> str:
 
 
 def _bytes_or_pixels(item: Any) -> tuple[bytes, Any]:
-    if _is_path(item) or isinstance(item, (bytes, bytearray, memoryview)):
+    if is_path(item) or _is_bytes(item):
         return b"file", file_bytes(item)
     picture = read_picture(item)
     return f"{picture.width} {picture.height}".encode(), picture.tobytes()

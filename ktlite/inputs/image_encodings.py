@@ -1,0 +1,157 @@
+"""Pictures as a model reads them, decoded when a batch of them is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ktlite.errors import DataError
+from ktlite.inputs.image_processor import ImageProcessor
+from ktlite.inputs.pictures import state_key
+
+#: Makes another picture of one, by chance: uint8 [height, width, 3] to the same.
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+class KeptPixels:
+    """Pictures in the model's size, of bytes, kept once they were decoded.
+
+    Memory is taken as they come.
+
+    Args:
+        count: Pictures.
+        size: Their height and width.
+    """
+
+    def __init__(self, count: int, size: tuple[int, int]) -> None:
+        self.pixels = np.empty((count, *size, 3), "uint8")
+        self.there = np.zeros(count, bool)
+
+    def get(self, number: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Returns a picture, from `make` the first time; several threads may ask."""
+        if not self.there[number]:
+            self.pixels[number] = make()
+            self.there[number] = True
+        found: np.ndarray = self.pixels[number]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEncodings:
+    """Pictures, each decoded and resized when a batch has it; a row is a picture.
+
+    Args:
+        items: What `ktlite.inputs.pictures.read_picture` takes.
+        processor: What makes them what the model reads.
+        rows: int64 [rows], the number of each row's item.
+        workers: Threads that decode and resize; Pillow lets them run at once.
+        kept: Where pixels are kept for the next epoch, by the number of the item; None: nowhere.
+        augmentation: Changes the pictures of batches that are drawn by a seed. None: none.
+    """
+
+    items: Sequence[Any]
+    processor: ImageProcessor
+    rows: np.ndarray
+    workers: int
+    kept: KeptPixels | None = None
+    augmentation: Augmentation | None = None
+
+    example_of = None  # row `i` is example `i`
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def fields(self) -> tuple[Any, ...]:
+        """What a batch holds: `pixel_values`, float32 [batch, height, width, 3]."""
+        from ktlite.models.core.spec import Field
+
+        return (Field("pixel_values", "float32", (*self.processor.size, 3)),)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [rows]: zeros, since all rows are alike."""
+        return np.zeros(len(self), "int64")
+
+    def batch(self, rows: np.ndarray, seed: Sequence[int] | None = None) -> dict[str, np.ndarray]:
+        """Returns some pictures as the model reads them.
+
+        Args:
+            rows: int [batch], which, in which order.
+            seed: By which, and its row, a picture is changed at random, where there is an
+                `augmentation`. None: none is.
+
+        Returns:
+            `pixel_values`, float32 [batch, height, width, 3].
+
+        Raises:
+            DataError: If one cannot be read; it says which.
+        """
+        rows = np.asarray(rows)
+        values = np.empty((len(rows), *self.processor.size, 3), "float32")
+
+        def fill(place: int) -> None:
+            pixels = self.pixels(int(rows[place]))
+            if self.augmentation is not None and seed is not None:
+                random = np.random.default_rng([*seed, int(rows[place])])
+                pixels = self.augmentation(pixels, random)
+            self.processor.standardised(pixels, values[place])
+
+        workers = min(self.workers, len(rows))
+        if workers > 1:
+            with ThreadPoolExecutor(workers, thread_name_prefix="pictures") as pool:
+                for _ in pool.map(fill, range(len(rows))):
+                    pass
+        else:
+            for place in range(len(rows)):
+                fill(place)
+        return {"pixel_values": values}
+
+    def pixels(self, row: int) -> np.ndarray:
+        """Returns a picture before its values are scaled: uint8 [height, width, 3].
+
+        Raises:
+            DataError: If it cannot be read; it says which.
+        """
+        number = int(self.rows[row])
+        try:
+            if self.kept is None:
+                return self.processor.pixels(self.items[number])
+            return self.kept.get(number, lambda: self.processor.pixels(self.items[number]))
+        except DataError as error:
+            raise DataError(f"picture {number}: {error}") from None
+
+    def take(self, examples: np.ndarray) -> ImageEncodings:
+        """Returns some rows, in their order; pixels that are kept stay where they are.
+
+        Args:
+            examples: int [picked], their numbers.
+        """
+        return replace(self, rows=self.rows[examples])
+
+    def example(self, row: int) -> int:
+        """Returns the number of the example that a row is of."""
+        return int(row)
+
+    def content(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns what tells some rows from others, for hashes, without decoding them.
+
+        Files count by their path, size and time of change.
+
+        Returns:
+            `picture`, uint8 [rows, 16].
+
+        Raises:
+            DataError: If a file is not there.
+        """
+        made = repr(self.processor).encode()
+        keys = [
+            hashlib.blake2b(made + state_key(self.items[self.rows[row]]), digest_size=16).digest()
+            for row in rows
+        ]
+        return {"picture": np.frombuffer(b"".join(keys), "uint8").reshape(len(keys), 16)}
