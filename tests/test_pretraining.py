@@ -237,7 +237,7 @@ def test_configs_come_as_mappings_files_and_objects(tokenizer: Path, tmp_path: P
     configs = [ALBERT, tmp_path / "config.json", AlbertConfig(**fields, vocab_size=150)]
     for config in configs:
         model = pretrainer(tokenizer, config, TEXTS[:30]).model
-        assert model.spec.encoder.width == 32
+        assert model.spec.width == 32
 
 
 @pytest.mark.parametrize(

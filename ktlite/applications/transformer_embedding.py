@@ -47,7 +47,7 @@ class TransformerEmbedding:
     def __init__(self, model_name: str | os.PathLike[str], layers: Sequence[int] = (-2,)) -> None:
         self.folder = find_checkpoint(model_name)
         spec = read_text_spec(self.folder)
-        count = spec.encoder.layers
+        count = spec.last.stack.layers
         problems = Problems("TransformerEmbedding")
         chosen = [number + count + 1 if number < 0 else number for number in layers]
         problems.add_unless(
@@ -56,13 +56,13 @@ class TransformerEmbedding:
             "to -1.",
         )
         problems.add_unless(
-            spec.encoder.norm.place == "post" or set(chosen) <= {count},
+            spec.last.stack.norm.place == "post" or set(chosen) <= {count},
             f"layers={list(layers)}; the outputs of this checkpoint's blocks are normalised after "
             "the last alone: take layers=[-1].",
         )
         problems.raise_if_any()
         self.longest = spec.tokens.max_positions
-        self.width = spec.encoder.width * len(chosen)
+        self.width = spec.width * len(chosen)
         # A model that ends with the block gives its output.
         self._forwards = [Forward(from_pretrained(self.folder, layers=number)) for number in chosen]
 

@@ -84,7 +84,7 @@ class PathGradients:
         ]  # fmt: skip
 
         def integral(inputs: Any, base: Any, weights: Any, where: Any, share: Any) -> Any:
-            words = self.model.embeddings.word
+            words = self.model.towers[0].front.word
             # In float32, whatever the model computes in: sums of small differences.
             first, last = (tf.cast(words(ids), "float32") for ids in (base, inputs["input_ids"]))
             with tf.GradientTape() as tape:

@@ -167,7 +167,7 @@ def model_facts(model: Any) -> dict[str, Any]:
     }
     if model.task_name == EMBEDDING:
         head = model.spec.heads[EMBEDDING]
-        width = model.spec.encoder.width
+        width = model.spec.width
         facts["embedding"] = {
             "pooling": head.pooling, "normalize": head.normalize, "width": width
         }  # fmt: skip

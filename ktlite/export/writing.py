@@ -85,7 +85,7 @@ def export_model(
     name = check_export(path, format, quantize, options)
     folder = Path(path)
     what = f"the {name} export" + (f" with quantize={quantize!r}" if quantize else "")
-    longest = longest or min(model.spec.embeddings.max_positions, 128)
+    longest = longest or min(model.spec.max_positions, 128)
     batches = inputs_to_compare(model, texts, longest)
     with atomic_folder(folder, replace=_is_export) as new:
         logger.info("export: writing the model in the format %s", name)

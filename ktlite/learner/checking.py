@@ -70,8 +70,7 @@ class Checking(State):
             for name, part in (("train_data", feed), ("val_data", self._val))
             if isinstance(part, Feed)
         ]
-        positions = getattr(getattr(self.model, "spec", None), "embeddings", None)
-        longest = getattr(positions, "max_positions", None)
+        longest = getattr(getattr(self.model, "spec", None), "max_positions", None)
         return check_data(splits[0], splits[1] if splits[1:] else None, task, longest)
 
     def _known_reading(self, feed: Feed) -> Reading | None:

@@ -131,7 +131,7 @@ class KeptFeatures:
         }
         data = [feed.data for feed in texts.values()]
         counts = [len(one) if model.head.pools else one.lengths.sum() for one in data]
-        size = 4 * int(sum(counts)) * model.spec.encoder.width
+        size = 4 * int(sum(counts)) * model.spec.width
         if size > LARGEST:
             logger.info(
                 "the vectors of %s texts would take %.1f GB, so every epoch encodes the texts anew",
@@ -177,7 +177,7 @@ def _encoded(
     if model.head.pools:
         offsets, longest = np.arange(len(data) + 1), 1
     places = Encodings(np.arange(offsets[-1], dtype="int32"), offsets, None, longest)
-    vectors = np.empty((len(places.ids), model.spec.encoder.width), "float32")
+    vectors = np.empty((len(places.ids), model.spec.width), "float32")
 
     def run(number: int, rows: np.ndarray) -> tuple[()]:
         interrupts.raise_if_any()

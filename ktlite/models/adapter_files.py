@@ -13,6 +13,7 @@ import numpy as np
 from ktlite._labels import label_names
 from ktlite.errors import CheckpointError, listing
 from ktlite.models.checkpoint import TensorReader
+from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import MASKED_LM, PRETRAINING
 from ktlite.models.mapping import expand, matches
@@ -79,7 +80,7 @@ class AdapterReader:
         whole: The open checkpoint.
         family: Its family.
         folder: The adapters, as `save_adapters` or PEFT wrote them.
-        layers: How many blocks the checkpoint has.
+        spec: What its config says.
         task: Hugging Face task name of the model to be read; None: the bare encoder.
 
     Raises:
@@ -88,7 +89,7 @@ class AdapterReader:
     """
 
     def __init__(
-        self, whole: TensorReader, family: Family, folder: Path, layers: int, task: str | None
+        self, whole: TensorReader, family: Family, folder: Path, spec: ModelSpec, task: str | None
     ) -> None:
         self.folder = whole.folder
         self._whole = whole
@@ -97,7 +98,7 @@ class AdapterReader:
         found = {name.removeprefix(BASE): file.read(name) for name in file.names()}
         file.close()
         prefix = find_prefix(whole, family)
-        backbone = {n for rule in expand(family.names, layers) for n in rule.names(prefix)}
+        backbone = {n for rule in expand(family.names, spec) for n in rule.names(prefix)}
         self._pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._saved: dict[str, np.ndarray] = {}
         unknown, misshapen = [], []

@@ -25,6 +25,7 @@ from ktlite.models.core.dense import Dense
 from ktlite.models.families.shared import SEQUENCE, SPAN, TOKEN
 from ktlite.models.head_labels import labels_of
 from ktlite.models.mapping import Rule, expand, variable_at
+from ktlite.models.towers import towers_of
 from ktlite.storage import atomic_folder
 
 _KERNEL = ".kernel"
@@ -70,7 +71,7 @@ def add_adapters(model: Any, rank: int, alpha: float | None = None) -> None:
     )
     problems.add_unless(not has_adapters(model), "the model has adapters already.")
     problems.raise_if_any()
-    frozen = [*model.embeddings.weights, *model.encoder.weights]
+    frozen = [w for tower in towers_of(model) for layer in tower.layers for w in layer.weights]
     decoder = getattr(model.head, "decoder", None)
     if decoder is not None:
         # PEFT saves whole modules, and this bias is in one with the table of words.
@@ -91,8 +92,7 @@ def has_adapters(model: Any) -> bool:
 
 
 def _dense_layers(model: Any) -> list[Dense]:
-    encoder = getattr(model, "encoder", None)
-    found = [] if encoder is None else encoder._flatten_layers()
+    found = [layer for tower in towers_of(model) for layer in tower.stack._flatten_layers()]
     return [layer for layer in found if isinstance(layer, Dense)]
 
 
@@ -155,7 +155,7 @@ def save_adapters(
 
 def _adapted(model: Any, prefix: str) -> Iterator[tuple[Dense, tuple[str, ...]]]:
     """Yields the layers that have adapters, and their kernels' names in a checkpoint."""
-    for rule in expand(model.family.names, model.spec.encoder.blocks):
+    for rule in expand(model.family.names, model.spec):
         if rule.ours.endswith(_KERNEL):
             layer = variable_at(model, rule.ours.removesuffix(_KERNEL))
             if getattr(layer, "lora_enabled", False):

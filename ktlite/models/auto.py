@@ -136,7 +136,7 @@ def from_pretrained(
         except CheckpointError as error:  # knows the field, not the file
             raise CheckpointError(f"{where}: {error}") from error
         if adapters is not None:
-            reader = AdapterReader(reader, family, Path(adapters), spec.encoder.blocks, task)
+            reader = AdapterReader(reader, family, Path(adapters), spec, task)
         if layers is not None or max_positions is not None:
             reader = PartReader(reader, family, spec, kept_blocks(spec, layers), max_positions)
         new = load_weights(

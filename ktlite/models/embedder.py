@@ -8,8 +8,9 @@ import keras
 
 from ktlite.errors import ArgumentError, Problems
 from ktlite.models.heads import EMBEDDING
-from ktlite.models.model import Inputs, TransformerModel
+from ktlite.models.model import TransformerModel
 from ktlite.models.pooling import POOLINGS, pool
+from ktlite.models.towers import Inputs
 
 
 class Embedder(keras.Model):
@@ -43,7 +44,7 @@ class Embedder(keras.Model):
         self.model = model
         self.pooling = head.pooling if pooling is None else pooling
         self.normalize = head.normalize if normalize is None else normalize
-        self.width = model.spec.encoder.width
+        self.width = model.spec.width
         problems = Problems("embed")
         problems.choice("pooling", self.pooling, POOLINGS)
         problems.raise_if_any()

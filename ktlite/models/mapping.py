@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.models.core.spec import ModelSpec
+
 Shape = tuple[int, ...]
 
 
@@ -132,17 +134,22 @@ def embedding(ours: str, theirs: str) -> Rule:
     return Rule(f"{ours}.embeddings", f"{theirs}.weight")
 
 
-def expand(rules: Iterable[Rule], layers: int) -> Iterator[Rule]:
-    """Yields the rules with `{i}` replaced by every block number."""
+def expand(rules: Iterable[Rule], spec: ModelSpec) -> Iterator[Rule]:
+    """Yields the rules with `{i}` replaced by every block number of the tower they are of.
+
+    Rules of layers that are one with others (`ModelSpec.tied`) are left out.
+    """
     for rule in rules:
+        if any(rule.ours.startswith(f"{path}.") for path in spec.tied):
+            continue
         if "{i}" in rule.ours:
-            yield from (rule.at(i) for i in range(layers))
+            yield from (rule.at(i) for i in range(spec.blocks_of(rule.ours)))
         else:
             yield rule
 
 
 def variable_at(model: Any, path: str) -> Any:
-    """Returns the variable at an attribute path such as `"encoder.blocks.0.norm.gamma"`.
+    """Returns the variable, or layer, at an attribute path such as `"encoder.blocks.0.norm.gamma"`.
 
     None where the model does not have it: a dense layer without bias, a layer that
     the config leaves out.

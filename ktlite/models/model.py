@@ -1,9 +1,9 @@
-"""`TransformerModel`: an encoder, with a head or bare, as a Keras model."""
+"""`TransformerModel`: one tower or several, with a head or bare, as a Keras model."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ from ktlite.models import transfer
 from ktlite.models.adapters import has_adapters
 from ktlite.models.checkpoint import CheckpointReader
 from ktlite.models.config import ConfigReader, label_count, read_config
-from ktlite.models.core.encoder import Encoder
-from ktlite.models.core.fronts import front
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import HeadSpec, ModelSpec
 from ktlite.models.families import Family, get_family
@@ -34,13 +32,12 @@ from ktlite.models.saving import (
     write_weights,
 )
 from ktlite.models.sentence_files import write_modules
-
-Inputs = Mapping[str, Any]
+from ktlite.models.towers import Inputs, Tower, add_towers, layer_groups, run_towers, towers_of
 
 
 @keras.saving.register_keras_serializable(package="ktlite")
 class TransformerModel(keras.Model):
-    """A transformer encoder of texts or images, built from a Hugging Face config.
+    """A transformer of texts or images, built from a Hugging Face config.
 
     Every weight exists as soon as the model does. Make one with
     `ktlite.models.from_pretrained` or `from_config`.
@@ -128,10 +125,7 @@ class TransformerModel(keras.Model):
 
         init = Init(self.spec.init, seed, blank=blank_backbone)
         policy = self.dtype_policy
-        norm = self.spec.encoder.norm
-        self.embeddings = front(self.spec.embeddings, norm, init, dtype=policy)
-        longest = self.spec.embeddings.max_positions
-        self.encoder = Encoder(self.spec.encoder, longest, init, dtype=policy)
+        add_towers(self, self.spec, init, policy)
         self.head = (
             _head_class(self.spec, task)(
                 self.spec, self.num_labels or 0, init.with_blank(False), dtype=policy
@@ -139,15 +133,14 @@ class TransformerModel(keras.Model):
             if task
             else None
         )
-        # Stands in for the encoder where something compiles it, with the same arguments.
-        self.run_encoder: Callable[..., Any] | None = None
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
         # Now, not at the first call: a variable that is born inside a traced
         # function is not seen by the training step's gradient.
-        self.embeddings.build()
-        self.encoder.build()
+        for tower in self.towers:
+            tower.front.build()
+            tower.stack.build()
         if self.head is not None:
             self.head.build()
         self.built = True
@@ -182,7 +175,7 @@ class TransformerModel(keras.Model):
     def hidden_states(
         self, inputs: Inputs, training: Any = None, *, first_only: bool = False
     ) -> tuple[Any, Any]:
-        """Returns the encoder's hidden states [batch, length, width], and the attention mask.
+        """Returns the last tower's hidden states [batch, length, width], and its attention mask.
 
         The mask is None where there is no padding: in images.
 
@@ -194,34 +187,31 @@ class TransformerModel(keras.Model):
         known = inputs.get("hidden_states")
         if known is not None:
             return known, inputs.get("attention_mask")
-        mask = self.embeddings.mask(inputs)
-        # Layers that are frozen run as they do in prediction, without dropout.
-        x = self.embeddings(inputs, mask, training=training and self.embeddings.trainable)
-        run = self.run_encoder or self.encoder
-        return run(x, mask, first_only=first_only, training=training), mask
+        return run_towers(self.towers, inputs, training, first_only)
 
     def _call_items(self, inputs: Inputs, training: Any) -> Any:
         first_only = self.head is not None and self.head.first_only
         hidden, mask = self.hidden_states(inputs, training, first_only=first_only)
         if self.head is None:
             return hidden
-        if isinstance(self.head, MaskedLMHead):
-            return self.head(
-                hidden,
-                mask,
-                words=self.embeddings.word.embeddings,
-                masked_positions=inputs.get("masked_positions"),
-                training=training,
-            )
-        return self.head(hidden, mask, training=training)
+        options: dict[str, Any] = {}
+        if self.head.reads_words:
+            options["words"] = self.towers[-1].front.word.embeddings
+        if "masked_positions" in inputs:
+            options["masked_positions"] = inputs["masked_positions"]
+        return self.head(hidden, mask, **options, training=training)
+
+    @property
+    def towers(self) -> list[Tower]:
+        """What the model is made of below its head, in the order of computing."""
+        return towers_of(self)
 
     def layer_groups(self) -> list[tuple[str, list[Any]]]:
         """Returns (name, layers) from input to output: embeddings, each block, the head's parts.
 
         `Learner.freeze` and `print_layers` count in these.
         """
-        relative = [self.encoder.relative] if self.encoder.relative is not None else []
-        groups = [("embeddings", [self.embeddings, *relative]), *self.encoder.layer_groups()]
+        groups = layer_groups(self.towers)
         if self.head is not None:
             groups += [(layer.name, [layer]) for layer in self.head._layers if layer.weights]
         return groups
@@ -280,7 +270,7 @@ class TransformerModel(keras.Model):
             write_config(new, config)
         if self.task_name == EMBEDDING:
             head = self.spec.heads[EMBEDDING]
-            write_modules(Path(folder), head.pooling, head.normalize, self.spec.encoder.width)
+            write_modules(Path(folder), head.pooling, head.normalize, self.spec.width)
         if tokenizer:
             write_tokenizer(Path(folder), self.source)
 

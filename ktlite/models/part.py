@@ -104,17 +104,17 @@ def part_config(
         _check_layers(spec, layers, problems)
         part[family.layers_field] = len(layers) if isinstance(layers, Sequence) else int(layers)
         blocks = kept_blocks(spec, layers)
-        if spec.encoder.local_attention is not None and blocks is not None:
-            local = spec.encoder.local_layers
+        if spec.first.stack.local_attention is not None and blocks is not None:
+            local = spec.first.stack.local_layers
             part["layer_types"] = [
                 "sliding_attention" if block in local else "full_attention" for block in blocks
             ]
     if max_positions is not None:
         problems.add_unless(
-            isinstance(spec.embeddings, TokensSpec),
+            isinstance(spec.first.front, TokensSpec),
             f"max_positions={max_positions!r} goes with texts; this model reads images.",
         )
-        part[POSITIONS] = int(max_positions) + first_position(spec.embeddings)
+        part[POSITIONS] = int(max_positions) + first_position(spec.first.front)
     problems.raise_if_any()
     if max_positions is not None:
         _check_relative(spec, family.spec(ConfigReader(part)), max_positions)
@@ -122,8 +122,8 @@ def part_config(
 
 
 def _check_relative(whole: ModelSpec, part: ModelSpec, max_positions: int) -> None:
-    before = whole.encoder.relative
-    if before is not None and part.encoder.relative != before:
+    before = whole.first.stack.relative
+    if before is not None and part.first.stack.relative != before:
         raise ArgumentError(
             f"from_pretrained: max_positions={max_positions} would change the relative positions "
             "as well, whose reach the config leaves to the number of positions; keep it with "
@@ -132,7 +132,7 @@ def _check_relative(whole: ModelSpec, part: ModelSpec, max_positions: int) -> No
 
 
 def _check_layers(spec: ModelSpec, layers: int | Sequence[int], problems: Problems) -> None:
-    encoder = spec.encoder
+    encoder = spec.first.stack
     if encoder.groups is not None:
         problems.add_unless(
             not isinstance(layers, Sequence),
@@ -155,7 +155,7 @@ def _check_layers(spec: ModelSpec, layers: int | Sequence[int], problems: Proble
 
 def kept_blocks(spec: ModelSpec, layers: Layers) -> tuple[int, ...] | None:
     """Returns the numbers of the blocks to keep; None: all, or a block that layers share."""
-    if layers is None or spec.encoder.groups is not None:
+    if layers is None or spec.first.stack.groups is not None:
         return None
     return tuple(map(int, layers if isinstance(layers, Sequence) else range(layers)))
 
@@ -199,13 +199,13 @@ class PartReader:
         if max_positions is not None and spec.tokens.positions != "none":
             rule = next(rule for rule in family.names if rule.ours == _TABLE)
             (self._table,) = rule.names(prefix)
-        self._first = first_position(spec.embeddings)
+        self._first = first_position(spec.first.front)
         self._rows = (max_positions or 0) + self._first
 
     def _keep(self, family: Family, prefix: str, blocks: Sequence[int]) -> None:
         rules = [rule for rule in family.names if "{i}" in rule.ours]
         for rule in rules:
-            for number in range(self._spec.encoder.blocks):
+            for number in range(self._spec.first.stack.blocks):
                 for name in rule.at(number).names(prefix):
                     self._names.pop(name, None)
         for rule in rules:
@@ -225,7 +225,7 @@ class PartReader:
 
     def shape(self, name: str) -> tuple[int, ...]:
         shape = self._whole.shape(self._names[name])
-        whole = self._spec.embeddings.max_positions + self._first
+        whole = self._spec.max_positions + self._first
         # A table that does not fit the config stays as it is, for load_weights to refuse.
         return (self._rows, *shape[1:]) if name == self._table and shape[0] == whole else shape
 

@@ -137,7 +137,7 @@ def collect_tensors(model: Any) -> dict[str, np.ndarray]:
 def _plan(model: Any, rules: Sequence[Rule], prefix: str) -> list[_Planned]:
     # A table covers all that a family can have; which variables there are, the config says.
     planned = []
-    for rule in expand(rules, model.spec.encoder.blocks):
+    for rule in expand(rules, model.spec):
         variable = variable_at(model, rule.ours)
         if variable is not None:
             planned.append(_Planned(rule, variable, rule.names(prefix)))

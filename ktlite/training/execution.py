@@ -10,6 +10,7 @@ from typing import Any
 from ktlite._arguments import at_least_one, between_0_and_1
 from ktlite.errors import Problems
 from ktlite.models.adapters import add_adapters
+from ktlite.models.towers import towers_of
 from ktlite.tasks import Task
 from ktlite.training.distribution import check_strategy, make_strategy, scope
 from ktlite.training.metrics import as_metric
@@ -142,9 +143,9 @@ class Execution:
             if self.lora is not None:
                 add_adapters(model, self.lora, self.lora_alpha)
             compile_model(model, task, metrics, loss=loss, accumulate=self.accumulate, ema=self.ema)
-        if self.remat and hasattr(model, "encoder"):
+        if self.remat and towers_of(model):
             rematerialise(model)
-        if hasattr(model, "run_encoder") and wants_xla(self.xla):
+        if towers_of(model) and wants_xla(self.xla):
             compile_encoder(model)
         return model
 

@@ -11,6 +11,7 @@ import numpy as np
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError
 from ktlite.models.adapters import has_adapters
+from ktlite.models.towers import towers_of
 from ktlite.training.optimizers import strategy_scope
 
 
@@ -61,7 +62,7 @@ def recompile(model: Any) -> None:
 
 def encoder_is_frozen(model: Any) -> bool:
     """Says whether a model has an encoder and a head, and nothing below the head trains."""
-    if not hasattr(model, "run_encoder") or model.head is None:
+    if not towers_of(model) or model.head is None:
         return False
     return not any(weight.trainable for weight in _below_head(model))
 
@@ -76,7 +77,7 @@ def encoder_digest(model: Any) -> str:
 
 
 def _below_head(model: Any) -> list[Any]:
-    return [*model.embeddings.weights, *model.encoder.weights]
+    return [w for tower in towers_of(model) for layer in tower.layers for w in layer.weights]
 
 
 def describe_layers(model: Any) -> str:

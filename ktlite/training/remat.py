@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
 
 from ktlite.errors import Problems
+from ktlite.models.core.attention import Seen
+from ktlite.models.towers import towers_of
 from ktlite.training.distribution import seed_states
 
 
@@ -20,7 +23,7 @@ def check_remat(problems: Problems, remat: Any) -> None:
 
 
 def rematerialise(model: Any) -> None:
-    """Makes training keep what goes into each block of the encoder, and nothing inside it.
+    """Makes training keep what goes into each block, and nothing inside it.
 
     The backward pass computes each block again when it comes to it, with the same dropout:
     memory grows with one block's activations and not with all of them, for about a third more
@@ -33,32 +36,34 @@ def rematerialise(model: Any) -> None:
         >>> model = ktlite.load_model("my-bert")
         >>> rematerialise(model)
     """
-    model.encoder.run_block = _run_again
+    for tower in towers_of(model):
+        tower.stack.run_block = _run_again
 
 
-def _run_again(
-    block: Any, x: Any, visible: Any, relative: Any, first_only: bool = False, training: Any = None
-) -> Any:
+def _run_again(block: Any, x: Any, seen: Seen, training: Any = None) -> Any:
     if not training:
-        return block(x, visible, relative, first_only=first_only, training=training)
+        return block(x, seen=seen, training=training)
     import tensorflow as tf
 
     trained, seeds = block.trainable_weights, seed_states(block)
     drawn = [tf.convert_to_tensor(seed) for seed in seeds]
     states: list[Any] = []
 
-    def run(weights: list[Any], x: Any, *tables: Any) -> Any:
+    # What has a gradient has to be an argument.
+    given = {name: getattr(seen, name) for name in ("relative", "memory")}
+    names = [name for name, value in given.items() if value is not None]
+
+    def run(weights: list[Any], x: Any, *values: Any) -> Any:
         # A function of its arguments alone: the second run must not draw other random numbers.
-        relative = tables[0] if tables else None
+        known = replace(seen, **dict(zip(names, values, strict=True)))
         pairs = zip([*trained, *seeds], [*weights, *drawn], strict=True)
         with keras.StatelessScope(pairs) as scope:
-            hidden = block(x, visible, relative, first_only=first_only, training=True)
+            hidden = block(x, seen=known, training=True)
         states[:] = states or [scope.get_current_value(seed) for seed in seeds]
         return hidden
 
     weights = [tf.convert_to_tensor(weight) for weight in trained]
-    tables = [] if relative is None else [relative]
-    hidden = tf.recompute_grad(run)(weights, x, *tables)
+    hidden = tf.recompute_grad(run)(weights, x, *(given[name] for name in names))
     for seed, state in zip(seeds, states, strict=True):
         seed.assign(state)
     return hidden

@@ -1,4 +1,4 @@
-"""Compiles a model's encoder with XLA (https://openxla.org), for training."""
+"""Compiles the blocks of a model with XLA (https://openxla.org), for training."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import keras
 from ktlite._logging import logger
 from ktlite.encodings.tokens import padded_length
 from ktlite.errors import Problems, plural
+from ktlite.models.towers import Tower, towers_of
 from ktlite.training.distribution import replicas_of, seed_states
 from ktlite.training.feed import Feed
 
@@ -42,7 +43,7 @@ def check_xla(problems: Problems, xla: bool | str) -> None:
 
 
 def compile_encoder(model: Any) -> None:
-    """Makes training steps run the model's encoder, and its gradient, as XLA programs.
+    """Makes training steps run the stacks of a model, and their gradients, as XLA programs.
 
     There is one program for each padded length. Embeddings, head, optimizer and the
     exchange between devices stay outside; so do validation and prediction, and what is saved
@@ -55,40 +56,55 @@ def compile_encoder(model: Any) -> None:
         >>> model = ktlite.load_model("my-bert")
         >>> compile_encoder(model)
     """
-    model.run_encoder = CompiledEncoder(model.encoder, model.embeddings)
+    done: dict[str | None, Tower] = {}
+    for tower in towers_of(model):
+        tower.stack.compiled = CompiledStack(tower, done.get(tower.spec.cross))
+        done[tower.name] = tower
 
 
-class CompiledEncoder:
-    """Calls an encoder like the encoder itself; in training as one XLA program a shape.
+class CompiledStack:
+    """Calls a tower's stack like the stack itself; in training as one XLA program a shape.
 
     XLA needs a function without side effects: weights and the states of dropout go in as
     arguments, and the states come back. Weights that are frozen get no gradient, so no
     backward pass runs below the lowest that trains.
 
     Args:
-        encoder: A built `Encoder`.
-        embeddings: The `Embeddings` whose output it takes.
+        tower: A model's, built.
+        memory: The tower whose states it attends to, if it attends to one.
 
     Attributes:
-        rows: Batches of fewer rows are filled up to this many while in the encoder, so that
+        rows: Batches of fewer rows are filled up to this many while in the stack, so that
             the last batch of an epoch does not need programs of its own.
     """
 
-    def __init__(self, encoder: Any, embeddings: Any) -> None:
-        self.encoder, self.embeddings = encoder, embeddings
+    def __init__(self, tower: Tower, memory: Tower | None = None) -> None:
+        self.tower, self.stack, self.memory = tower, tower.stack, memory
         self.rows = 1
         # One for each choice of what has a gradient, which freezing changes, and of outputs.
         self.functions: dict[tuple[tuple[bool, ...], bool], Any] = {}
 
     def __call__(
-        self, x: Any, attention_mask: Any, first_only: bool = False, training: Any = None
+        self,
+        x: Any,
+        attention_mask: Any,
+        memory: Any = None,
+        memory_mask: Any = None,
+        first_only: bool = False,
+        training: Any = None,
     ) -> Any:
+        given: dict[str, Any] = {
+            "x": x,
+            "attention_mask": attention_mask,
+            "memory": memory,
+            "memory_mask": memory_mask,
+        }
         if not training:
-            return self.encoder(x, attention_mask, first_only=first_only, training=training)
+            return self.stack(**given, first_only=first_only, training=training)
         import tensorflow as tf
 
-        weights, seeds = self.encoder.weights, seed_states(self.encoder)
-        trained = (bool(self.embeddings.trainable_weights), *(w.trainable for w in weights))
+        weights, seeds = self.stack.weights, seed_states(self.stack)
+        trained = (self._below(), *(w.trainable for w in weights))
         if (trained, first_only) not in self.functions:
             self.functions[trained, first_only] = tf.function(
                 functools.partial(self._run, trained, first_only),
@@ -101,8 +117,11 @@ class CompiledEncoder:
         hidden, states = self.functions[trained, first_only](
             [tf.convert_to_tensor(weight) for weight in weights],
             [tf.convert_to_tensor(seed) for seed in seeds],
-            tf.pad(x, [[0, missing], [0, 0], [0, 0]]),
-            tf.pad(attention_mask, [[0, missing], [0, 0]]),
+            {
+                name: tf.pad(value, [[0, missing], *[[0, 0]] * (len(value.shape) - 1)])
+                for name, value in given.items()
+                if value is not None
+            },
         )
         for seed, state in zip(seeds, states, strict=True):
             seed.assign(state)
@@ -114,31 +133,40 @@ class CompiledEncoder:
         first_only: bool,
         weights: list[Any],
         seeds: list[Any],
-        x: Any,
-        mask: Any,
+        given: dict[str, Any],
     ) -> tuple[Any, list[Any]]:
-        states = seed_states(self.encoder)
-        x, *values = [
+        states = seed_states(self.stack)
+        values = [
             tensor if trains else keras.ops.stop_gradient(tensor)
-            for tensor, trains in zip([x, *weights], trained, strict=True)
+            for tensor, trains in zip(weights, trained[1:], strict=True)
         ]
-        variables = [*self.encoder.weights, *states]
+        inputs = {"attention_mask": None, **given}
+        if not trained[0]:
+            for name in {"x", "memory"} & set(given):
+                inputs[name] = keras.ops.stop_gradient(given[name])
+        variables = [*self.stack.weights, *states]
         with keras.StatelessScope(zip(variables, [*values, *seeds], strict=True)) as scope:
-            hidden = self.encoder(x, mask, first_only=first_only, training=True)
+            hidden = self.stack(**inputs, first_only=first_only, training=True)
         return hidden, [scope.get_current_value(state) for state in states]
+
+    def _below(self) -> bool:
+        """Says whether anything that trains is below the stack."""
+        below = [self.tower.front, *(self.memory.layers if self.memory else [])]
+        return any(layer.trainable_weights for layer in below)
 
 
 def watch_programs(model: Any, feed: Feed) -> list[keras.callbacks.Callback]:
     """Prepares a model for the batches of a feed; returns the callback that counts its programs.
 
-    Nothing happens where the model's encoder is not compiled, or does not run.
+    Nothing happens where the model's stacks are not compiled, or do not run.
     """
-    encoder = getattr(model, "run_encoder", None)
-    if not isinstance(encoder, CompiledEncoder) or "input_ids" not in feed.example():
+    stacks = [tower.stack.compiled for tower in towers_of(model)]
+    if None in stacks or not stacks or "input_ids" not in feed.example():
         return []
     rows = feed.batch_size // replicas_of(model)
-    if rows != encoder.rows:
-        encoder.rows = rows
+    if any(rows != stack.rows for stack in stacks):
+        for stack in stacks:
+            stack.rows = rows
         model.train_function = None  # the old number is part of the traced step
     return [ProgramCount(feed, int(feed.data.lengths.max()))]
 

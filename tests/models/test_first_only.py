@@ -18,11 +18,11 @@ MODELS = ["bert-gelu", "albert", "mpnet", "modernbert", "deberta", "deberta-conv
 
 
 def inputs(model: TransformerModel) -> dict[str, np.ndarray]:
-    length = min(30, model.spec.embeddings.max_positions)
+    length = min(30, model.spec.max_positions)
     random = np.random.default_rng(0)
     ends = np.array([[length], [length - 3], [5], [1]])
     return {
-        "input_ids": random.integers(5, model.spec.embeddings.vocab_size, (4, length), "int32"),
+        "input_ids": random.integers(5, model.spec.tokens.vocab_size, (4, length), "int32"),
         "attention_mask": (np.arange(length) < ends).astype("int32"),
     }
 

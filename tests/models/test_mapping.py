@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ktlite.models.core.spec import (
+    AttentionSpec,
+    FeedForwardSpec,
+    ModelSpec,
+    NormSpec,
+    StackSpec,
+    TokensSpec,
+    TowerSpec,
+)
 from ktlite.models.mapping import (
     CONCAT,
     CONCAT_TRANSPOSE,
@@ -59,6 +69,17 @@ def test_op_says_the_shapes_that_theirs_must_have(
     assert op.shapes(np.shape(ours), len(theirs)) == [tensor.shape for tensor in theirs]
 
 
+def spec_of(blocks: dict[str, int], **options: Any) -> ModelSpec:
+    """Returns a model of towers with so many blocks."""
+    front = TokensSpec(vocab_size=9, width=4, max_positions=8)
+    attention, feed_forward = AttentionSpec(2, 2), FeedForwardSpec(8, "gelu")
+    towers = {
+        name: TowerSpec(front, StackSpec(count, 4, attention, feed_forward, NormSpec(1e-5)))
+        for name, count in blocks.items()
+    }
+    return ModelSpec(towers, heads={}, **options)
+
+
 @pytest.mark.parametrize(
     ("theirs", "prefix", "names"),
     [
@@ -80,13 +101,28 @@ def test_block_number_is_put_into_both_names() -> None:
 
 
 def test_expand_repeats_block_rules_and_only_those() -> None:
-    rules = [Rule("word", ".word"), Rule("blocks.{i}.up", ".layer.{i}.up")]
-    assert [rule.ours for rule in expand(rules, 3)] == [
+    rules = [Rule("word", ".word"), Rule("encoder.blocks.{i}.up", ".layer.{i}.up")]
+    assert [rule.ours for rule in expand(rules, spec_of({"encoder": 3}))] == [
         "word",
-        "blocks.0.up",
-        "blocks.1.up",
-        "blocks.2.up",
+        "encoder.blocks.0.up",
+        "encoder.blocks.1.up",
+        "encoder.blocks.2.up",
     ]
+
+
+def test_expand_counts_over_the_tower_that_a_path_begins_with() -> None:
+    rules = [Rule(f"{name}.blocks.{{i}}.up", f".{name}.{{i}}") for name in ("encoder", "decoder")]
+    assert [rule.ours for rule in expand(rules, spec_of({"encoder": 1, "decoder": 2}))] == [
+        "encoder.blocks.0.up",
+        "decoder.blocks.0.up",
+        "decoder.blocks.1.up",
+    ]
+
+
+def test_expand_leaves_out_what_is_tied_to_something_else() -> None:
+    rules = [Rule(f"{name}.embeddings", name) for name in ("embeddings.word", "decoder.word")]
+    spec = spec_of({"encoder": 1}, tied={"decoder.word": "embeddings.word"})
+    assert [rule.ours for rule in expand(rules, spec)] == ["embeddings.word.embeddings"]
 
 
 def test_rules_of_layers_name_kernel_and_bias() -> None:

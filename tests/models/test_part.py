@@ -125,7 +125,7 @@ def test_kinds_of_attention_stay_with_their_blocks(golden: Path, tmp_path: Path)
     model = from_pretrained(folder, TASK, layers=[0, 2, 1])
     full, local = "full_attention", "sliding_attention"
     assert model.config["layer_types"] == [full, full, local]
-    assert model.spec.encoder.local_layers == (2,)
+    assert model.spec.first.stack.local_layers == (2,)
     np.testing.assert_array_equal(
         collect_tensors(model)["model.layers.2.attn.Wqkv.weight"],
         stored(folder)["model.layers.1.attn.Wqkv.weight"],
@@ -137,7 +137,7 @@ def test_kinds_of_attention_stay_with_their_blocks(golden: Path, tmp_path: Path)
 @pytest.mark.parametrize("layers", [2, 5])
 def test_shared_layers_are_only_counted(golden: Path, layers: int) -> None:
     model = from_pretrained(golden / "albert", TASK, layers=layers)
-    assert model.config["num_hidden_layers"] == model.spec.encoder.layers == layers
+    assert model.config["num_hidden_layers"] == model.spec.first.stack.layers == layers
     assert_equal(collect_tensors(model), stored(golden / "albert"))
 
 
@@ -165,7 +165,7 @@ def test_position_table_is_cut_or_repeated(
     model = from_pretrained(golden / name, TASK, max_positions=usable + change)
     found = collect_tensors(model)[tensor]
     assert len(found) == model.config["max_position_embeddings"] == usable + change + first
-    assert model.spec.embeddings.max_positions == usable + change
+    assert model.spec.max_positions == usable + change
     np.testing.assert_array_equal(found[:first], table[:first])
     for row in range(usable + change):
         np.testing.assert_array_equal(found[first + row], table[first + row % usable])

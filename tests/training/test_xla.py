@@ -16,7 +16,7 @@ import ktlite
 from ktlite.errors import ArgumentError
 from ktlite.models import from_pretrained
 from ktlite.training.feed import Feed
-from ktlite.training.xla import CompiledEncoder, compile_encoder, most_widths, wants_xla
+from ktlite.training.xla import CompiledStack, compile_encoder, most_widths, wants_xla
 
 ROWS, LENGTH = 3, 8
 
@@ -96,7 +96,7 @@ def test_frozen_blocks_get_no_gradient_and_the_others_the_same(golden: Path) -> 
     (_, expected), (_, found) = (step(model)(inputs()) for model in (plain, compiled))
     for one, other in zip(dense(expected), dense(found), strict=True):
         np.testing.assert_allclose(other, one, atol=1e-5)
-    ((trained, first_only),) = compiled.run_encoder.functions
+    ((trained, first_only),) = compiled.encoder.compiled.functions
     assert first_only
     # Of what the encoder takes, and of its weights.
     assert trained == (False, *(weight.trainable for weight in compiled.encoder.weights))
@@ -130,21 +130,21 @@ def test_random_states_advance_as_those_of_the_plain_encoder(golden: Path) -> No
 
 def test_a_batch_of_fewer_rows_needs_no_program_of_its_own(golden: Path) -> None:
     model = load(golden / "bert-gelu")
-    encoder = CompiledEncoder(model.encoder, model.embeddings)
+    encoder = CompiledStack(*model.towers)
     encoder.rows = 8
     seen = []
-    x = np.random.default_rng(0).normal(size=(8, 6, model.spec.encoder.width)).astype("float32")
+    x = np.random.default_rng(0).normal(size=(8, 6, model.spec.width)).astype("float32")
     mask = np.ones((8, 6), "int32")
     whole = encoder(x, mask, training=True)
     (trained, function), *_ = encoder.functions.items()
 
-    def spy(weights: Any, seeds: Any, x: Any, mask: Any) -> Any:
-        seen.append(tuple(x.shape))
-        return function(weights, seeds, x, mask)
+    def spy(weights: Any, seeds: Any, given: Any) -> Any:
+        seen.append(tuple(given["x"].shape))
+        return function(weights, seeds, given)
 
     encoder.functions[trained] = spy
     part = encoder(x[:3], mask[:3], training=True)
-    assert seen == [(8, 6, model.spec.encoder.width)]
+    assert seen == [(8, 6, model.spec.width)]
     np.testing.assert_allclose(part, whole[:3], atol=1e-6)
 
 
@@ -152,7 +152,7 @@ def test_without_training_the_plain_encoder_runs(golden: Path) -> None:
     plain, compiled = load(golden / "bert-gelu"), load(golden / "bert-gelu")
     compile_encoder(compiled)
     np.testing.assert_array_equal(compiled(inputs()), plain(inputs()))
-    assert compiled.run_encoder.functions == {}
+    assert compiled.encoder.compiled.functions == {}
 
 
 def test_a_learner_trains_saves_and_predicts_with_it(

@@ -8,21 +8,23 @@ from typing import Any
 from keras import layers, ops
 
 from ktlite.models.core.activations import get_activation
-from ktlite.models.core.attention import SelfAttention
-from ktlite.models.core.init import Init, layer_norm
+from ktlite.models.core.attention import Attention
+from ktlite.models.core.init import Init, normalisation
 from ktlite.models.core.relative import by_pair
 from ktlite.models.core.spec import AttentionSpec, ConvolutionSpec, NormSpec
 
 
-class DisentangledSelfAttention(SelfAttention):
+class DisentangledAttention(Attention):
     """Scores of content with content, content with position, position with content.
 
     He et al., 2020, arXiv:2006.03654. `relative` holds a vector for each distance
     query - key, [2 * length - 1, width].
     """
 
-    def __init__(self, spec: AttentionSpec, width: int, init: Init, *, dtype: Any = None) -> None:
-        super().__init__(spec, width, init, dtype=dtype)
+    def __init__(
+        self, spec: AttentionSpec, width: int, init: Init, *, dtype: Any = None, **options: Any
+    ) -> None:
+        super().__init__(spec, width, init, dtype=dtype, **options)
         policy = self.dtype_policy
         inner = spec.heads * spec.head_width
         own = not spec.shared_projections
@@ -103,7 +105,7 @@ class Convolution(layers.Layer):
             dtype=policy,
         )
         self.dropout = init.dropout(spec.dropout, name="dropout", dtype=policy)
-        self.norm = layer_norm(norm, name="norm", dtype=policy)
+        self.norm = normalisation(norm, name="norm", dtype=policy)
 
     def build(self, input_shape: Any = None) -> None:
         self.convolution.build((None, None, self.width))

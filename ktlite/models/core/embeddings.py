@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from keras import initializers, layers, ops
 
-from ktlite.models.core.init import Init, layer_norm
-from ktlite.models.core.spec import NormSpec, TokensSpec
+from ktlite.models.core.init import Init, normalisation
+from ktlite.models.core.spec import TokensSpec
 
 
 class Embeddings(layers.Layer):
-    """Word, position and token-type embeddings, summed, normalised, dropped out.
+    """Word, position and token-type embeddings, summed, perhaps normalised, dropped out.
 
     Call arguments:
         inputs: `input_ids`, int32 [batch, length]. Perhaps `token_type_ids`, int32 [batch, length]
@@ -22,23 +22,35 @@ class Embeddings(layers.Layer):
             `input_ids`, as explanations by gradients need it.
         attention_mask: int or bool [batch, length]; 0 marks padding. Used where the spec says
             `masked`.
+        position: That of the first token.
 
     Returns:
         float [batch, length, width].
+
+    Args:
+        word: The table of words, if it is another front's, too. Default: its own.
     """
 
-    def __init__(self, spec: TokensSpec, norm: NormSpec, init: Init, *, dtype: Any = None) -> None:
-        super().__init__(name="embeddings", dtype=dtype)
+    def __init__(
+        self,
+        spec: TokensSpec,
+        init: Init,
+        *,
+        name: str = "embeddings",
+        word: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.spec = spec
-        self.word = init.embedding(
+        self.word = word or init.embedding(
             spec.vocab_size, spec.width, zero_row=spec.pad_id, name="word", dtype=policy
         )
         self.position: Any = None
         if spec.positions != "none":
             # Pad-aware tables start with rows that no token has (see `_pad_aware`).
             pad_id = spec.pad_id if spec.positions == "pad_aware" else -1
-            rows = spec.max_positions + pad_id + 1
+            rows = spec.max_positions + spec.first_row + pad_id + 1
             self.position = init.embedding(
                 rows, spec.width, zero_row=pad_id, name="position", dtype=policy
             )
@@ -50,7 +62,7 @@ class Embeddings(layers.Layer):
             if spec.type_vocab_size
             else None
         )
-        self.norm = layer_norm(norm, name="norm", dtype=policy)
+        self.norm = normalisation(spec.norm, name="norm", dtype=policy) if spec.norm else None
         self.dropout = init.dropout(spec.dropout, name="dropout", dtype=policy)
         self.projection = (
             init.dense(spec.project_to, name="projection", dtype=policy)
@@ -60,9 +72,10 @@ class Embeddings(layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         for table in (self.word, self.position, self.token_type):
-            if table is not None:
+            if table is not None and not table.built:
                 table.build((None, None))
-        self.norm.build((None, None, self.spec.width))
+        if self.norm is not None:
+            self.norm.build((None, None, self.spec.width))
         if self.projection is not None:
             self.projection.build((None, None, self.spec.width))
         self.built = True
@@ -73,13 +86,20 @@ class Embeddings(layers.Layer):
         return ops.ones_like(inputs["input_ids"], dtype="int32") if mask is None else mask
 
     def call(
-        self, inputs: Mapping[str, Any], attention_mask: Any = None, training: Any = None
+        self,
+        inputs: Mapping[str, Any],
+        attention_mask: Any = None,
+        position: Any = 0,
+        training: Any = None,
     ) -> Any:
         input_ids, vectors = inputs["input_ids"], inputs.get("word_vectors")
         x = self.word(input_ids) if vectors is None else vectors
+        if self.spec.scale != 1.0:
+            x = x * self.spec.scale
         if self.spec.positions in ("learned", "sinusoidal"):
             # A slice, not a look-up: every row of the batch has the positions 0, 1, 2, ...
-            positions = self.position.embeddings[: ops.shape(input_ids)[1]]
+            first, length = self.spec.first_row + position, ops.shape(input_ids)[1]
+            positions = self.position.embeddings[first : first + length]
             x = x + ops.expand_dims(ops.cast(positions, x.dtype), 0)
         elif self.spec.positions == "pad_aware":
             x = x + self.position(self._pad_aware(input_ids))
@@ -88,7 +108,7 @@ class Embeddings(layers.Layer):
             if token_type_ids is None or self.spec.type_vocab_size == 1:
                 token_type_ids = ops.zeros_like(input_ids)
             x = x + self.token_type(token_type_ids)
-        x = self.norm(x)
+        x = x if self.norm is None else self.norm(x)
         if self.spec.masked:
             x = x * ops.cast(ops.expand_dims(attention_mask, -1), x.dtype)
         x = self.dropout(x, training=training)

@@ -102,6 +102,32 @@ class ZeroRow(initializers.Initializer):
         return ops.where(is_other, self.table(shape, dtype), ops.zeros((), dtype))
 
 
-def layer_norm(spec: NormSpec, *, name: str, dtype: object) -> layers.LayerNormalization:
-    """Returns a layer normalisation (Ba et al., 2016, arXiv:1607.06450), computed in float32."""
+class RootMeanSquare(layers.Layer):
+    """Divides by the root of the mean square (Zhang and Sennrich, 2019, arXiv:1910.07467).
+
+    Computed in float32; float [..., width] to the same.
+    """
+
+    def __init__(self, eps: float, *, name: str, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.eps = eps
+
+    def build(self, input_shape: Any) -> None:
+        self.gamma = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gamma")
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        precise = ops.cast(x, "float32")
+        square = ops.mean(ops.square(precise), axis=-1, keepdims=True)
+        normed = precise * ops.rsqrt(square + self.eps)
+        return ops.cast(normed * ops.cast(self.gamma, "float32"), x.dtype)
+
+
+def normalisation(spec: NormSpec, *, name: str, dtype: object) -> layers.Layer:
+    """Returns a normalisation, of layers (Ba et al., 2016, arXiv:1607.06450) or by its kind.
+
+    Either one is computed in float32.
+    """
+    if spec.kind == "rms":
+        return RootMeanSquare(spec.eps, name=name, dtype=dtype)
     return layers.LayerNormalization(epsilon=spec.eps, center=spec.bias, name=name, dtype=dtype)

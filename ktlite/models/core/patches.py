@@ -8,7 +8,7 @@ from typing import Any
 from keras import layers, ops
 
 from ktlite.models.core.init import Init
-from ktlite.models.core.spec import NormSpec, PatchesSpec
+from ktlite.models.core.spec import PatchesSpec
 
 
 class Patches(layers.Layer):
@@ -24,8 +24,10 @@ class Patches(layers.Layer):
         float [batch, 1 + patches, width]; with a distillation token, one vector more.
     """
 
-    def __init__(self, spec: PatchesSpec, norm: NormSpec, init: Init, *, dtype: Any = None) -> None:
-        super().__init__(name="embeddings", dtype=dtype)
+    def __init__(
+        self, spec: PatchesSpec, init: Init, *, name: str = "embeddings", dtype: Any = None
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.spec = spec
         self.projection = layers.Conv2D(

@@ -8,7 +8,7 @@ assumed by the layers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ktlite.errors import CheckpointError
 
@@ -30,23 +30,27 @@ class Field:
 
 @dataclass(frozen=True)
 class NormSpec:
-    """Layer normalisation: `eps` is added to the variance."""
+    """A normalisation: `eps` is added to the variance, or to the mean square."""
 
     eps: float
     place: str = "post"  # "post": after the residual sum (BERT); "pre": before the sub-layer
     bias: bool = True
+    kind: str = "layer"  # or "rms": by the root of the mean square, which has no bias
 
 
 @dataclass(frozen=True)
 class TokensSpec:
-    """Token ids to vectors: words + positions + token types, normalised."""
+    """Token ids to vectors: words + positions + token types, perhaps normalised."""
 
     vocab_size: int
     width: int
     max_positions: int  # the longest sequence, in tokens
-    type_vocab_size: int  # 0: the family has no token types
+    type_vocab_size: int = 0  # 0: the family has no token types
     positions: str = "learned"  # or "sinusoidal" to begin with, "pad_aware" (RoBERTa), "none"
     pad_id: int = -1  # starts as a zero vector; "pad_aware" counts other tokens; -1: none
+    first_row: int = 0  # of the table of positions, which the first token has; not if pad-aware
+    scale: float = 1.0  # of the words' vectors
+    norm: NormSpec | None = None  # of the sum
     dropout: float = 0.0
     project_to: int | None = None  # a dense layer after the normalisation, to this width
     masked: bool = False  # vectors of padding are zero
@@ -95,16 +99,20 @@ class RelativeSpec:
     kind: str  # "bias": a number a head (MPNet); "vectors": one a distance (DeBERTa)
     buckets: int  # on both sides together; the rows of the table
     max_distance: int  # from here on, distances share the last bucket
+    both_sides: bool = True  # False: all buckets are for keys to the left (T5's decoder)
     log: bool = True  # far distances share buckets; if not, each has its own
     norm: NormSpec | None = None  # of the table's rows
 
 
 @dataclass(frozen=True)
 class AttentionSpec:
-    """Multi-head self-attention (Vaswani et al., 2017, arXiv:1706.03762)."""
+    """Multi-head attention (Vaswani et al., 2017, arXiv:1706.03762)."""
 
     heads: int
     head_width: int
+    kv_heads: int | None = None  # heads of keys and values, each for several of queries; None: as
+    # many, and one matrix product gives all three
+    scale: float | None = None  # of the scores; None: one over the root of `head_width`
     kind: str = "standard"  # or "biased", "rotary", "disentangled"
     bias: bool = True
     out_bias: bool | None = None  # of the last layer; None: as `bias`
@@ -138,7 +146,7 @@ class ConvolutionSpec:
 
 
 @dataclass(frozen=True)
-class EncoderSpec:
+class StackSpec:
     """A stack of blocks."""
 
     layers: int
@@ -147,8 +155,10 @@ class EncoderSpec:
     feed_forward: FeedForwardSpec
     norm: NormSpec
     first_norm: bool = True  # False: pre-norm, and the first block takes normalised embeddings
+    final_norm: bool = True  # pre-norm: whether the last block's output is normalised
     attention_dropout: float = 0.0  # on what attention adds to the residual stream
     feed_forward_dropout: float = 0.0  # the same of the feed-forward network
+    output_dropout: float = 0.0  # on what the stack gives
     groups: int | None = None  # of layers that share a block (ALBERT); None: each has its own
     local_attention: AttentionSpec | None = None
     local_layers: tuple[int, ...] = ()  # those that have `local_attention`
@@ -178,6 +188,8 @@ class HeadSpec:
     pooling: str = "first"  # how a text's vector comes of its tokens' vectors: a name in `pooling`
     normalize: bool = False  # whether that vector has length 1
     output_bias: bool = True
+    tied: bool = True  # of a language model: whether its kernel is the table of words
+    scale: float = 1.0  # and what its vectors are multiplied with before
     kind: str | None = None  # a name in `heads.HEADS`; None: that of the task
     architecture: str | None = None  # PyTorch's class, where the family has two for the task
     pair_logits: str | None = None  # in pretraining, the name of the logits for two sentences
@@ -195,18 +207,68 @@ class InitSpec:
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """A whole model: what `TransformerModel` is built from."""
+class TowerSpec:
+    """A front that turns an input into vectors, and the stack of blocks on it."""
 
-    embeddings: TokensSpec | PatchesSpec
-    encoder: EncoderSpec
-    heads: Mapping[str, HeadSpec]  # by Hugging Face task name
+    front: TokensSpec | PatchesSpec
+    stack: StackSpec
+    causal: bool = False  # a token attends to itself and to those before it alone
+    cross: str | None = None  # the tower whose states each block attends to as well
+    prefix: str = ""  # before the names of its inputs, such as "decoder_"
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What the tower reads. A mask of what is read from left to right would change nothing."""
+        return tuple(
+            replace(one, name=self.prefix + one.name)
+            for one in self.front.fields
+            if not (self.prefix and self.causal and one.name == "attention_mask")
+        )
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A whole model: what `TransformerModel` is built from.
+
+    Args:
+        towers: By name, in the order of computing. Such as `"encoder"`, `"decoder"`: the stack of
+            one is the model's attribute of that name, its front the one called
+            `<name>_embeddings`, or `embeddings` for the encoder.
+        heads: By Hugging Face task name. They take what the last tower gives.
+        tied: Layers that are one: the path of the later one in the model, and that of the other,
+            as in `{"decoder_embeddings.word": "embeddings.word"}`.
+        init: The distributions of new weights.
+    """
+
+    towers: Mapping[str, TowerSpec]
+    heads: Mapping[str, HeadSpec]
+    tied: Mapping[str, str] = field(default_factory=dict)
     init: InitSpec = InitSpec()
+
+    @property
+    def first(self) -> TowerSpec:
+        """The tower that reads the model's main input."""
+        return next(iter(self.towers.values()))
+
+    @property
+    def last(self) -> TowerSpec:
+        """The tower whose states the head takes."""
+        return list(self.towers.values())[-1]
+
+    @property
+    def width(self) -> int:
+        """The width of the hidden states."""
+        return self.last.stack.width
+
+    @property
+    def max_positions(self) -> int:
+        """The most positions of the main input: tokens of a text, or of an image."""
+        return self.first.front.max_positions
 
     @property
     def fields(self) -> tuple[Field, ...]:
         """The model's inputs."""
-        return self.embeddings.fields
+        return tuple(one for tower in self.towers.values() for one in tower.fields)
 
     @property
     def tokens(self) -> TokensSpec:
@@ -216,15 +278,24 @@ class ModelSpec:
             CheckpointError: If it reads something else.
         """
         self.check_texts()
-        assert isinstance(self.embeddings, TokensSpec)
-        return self.embeddings
+        assert isinstance(self.first.front, TokensSpec)
+        return self.first.front
 
     def check_texts(self) -> None:
         """Raises CheckpointError unless the model reads texts."""
-        if not isinstance(self.embeddings, TokensSpec):
-            names = ", ".join(field.name for field in self.fields)
+        if not isinstance(self.first.front, TokensSpec):
+            names = ", ".join(one.name for one in self.fields)
             raise CheckpointError(
                 f"this model reads images ({names}), not texts, and its task is "
                 f"{next(iter(self.heads))}; choose the checkpoint of a model that reads texts, "
                 "such as BERT."
             )
+
+    def blocks_of(self, path: str) -> int:
+        """Returns the number of blocks with weights of their own in the tower of a path.
+
+        Args:
+            path: Of a variable or layer, such as `"encoder.blocks.{i}.attention"`.
+        """
+        tower = self.towers.get(path.split(".")[0])
+        return 0 if tower is None else tower.stack.blocks

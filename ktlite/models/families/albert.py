@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ktlite.errors import CheckpointError
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec
+from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec, TowerSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
     MASKED_LM,
@@ -49,16 +49,21 @@ def spec(config: ConfigReader) -> ModelSpec:
         heads[MASKED_LM], pair_logits="sop_logits", pair_dropout=classifier_dropout
     )
     return ModelSpec(
-        embeddings=TokensSpec(
-            vocab_size=config.size("vocab_size", 30000),
-            width=config.size("embedding_size", 128),
-            max_positions=config.size("max_position_embeddings", 512),
-            type_vocab_size=config.size("type_vocab_size", 2),
-            pad_id=config.get("pad_token_id", 0),
-            dropout=dropout,
-            project_to=encoder.width,
-        ),
-        encoder=replace(encoder, groups=groups, feed_forward_dropout=0.0),
+        towers={
+            "encoder": TowerSpec(
+                front=TokensSpec(
+                    vocab_size=config.size("vocab_size", 30000),
+                    width=config.size("embedding_size", 128),
+                    max_positions=config.size("max_position_embeddings", 512),
+                    type_vocab_size=config.size("type_vocab_size", 2),
+                    pad_id=config.get("pad_token_id", 0),
+                    norm=encoder.norm,
+                    dropout=dropout,
+                    project_to=encoder.width,
+                ),
+                stack=replace(encoder, groups=groups, feed_forward_dropout=0.0),
+            )
+        },
         heads=heads,
         init=InitSpec(config.get("initializer_range", 0.02)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec
+from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec, TowerSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
     BLOCK_NAMES,
@@ -32,15 +32,20 @@ def spec(config: ConfigReader) -> ModelSpec:
     )
     heads[PRETRAINING] = replace(heads[MASKED_LM], pair_logits="seq_relationship_logits")
     return ModelSpec(
-        embeddings=TokensSpec(
-            vocab_size=config.size("vocab_size", 30522),
-            width=encoder.width,
-            max_positions=config.size("max_position_embeddings", 512),
-            type_vocab_size=config.size("type_vocab_size", 2),
-            pad_id=config.get("pad_token_id", 0),
-            dropout=dropout,
-        ),
-        encoder=encoder,
+        towers={
+            "encoder": TowerSpec(
+                front=TokensSpec(
+                    vocab_size=config.size("vocab_size", 30522),
+                    width=encoder.width,
+                    max_positions=config.size("max_position_embeddings", 512),
+                    type_vocab_size=config.size("type_vocab_size", 2),
+                    pad_id=config.get("pad_token_id", 0),
+                    norm=encoder.norm,
+                    dropout=dropout,
+                ),
+                stack=encoder,
+            )
+        },
         heads=heads,
         init=InitSpec(config.get("initializer_range", 0.02)),
     )

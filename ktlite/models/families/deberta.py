@@ -9,12 +9,13 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     ConvolutionSpec,
-    EncoderSpec,
     HeadSpec,
     InitSpec,
     ModelSpec,
     RelativeSpec,
+    StackSpec,
     TokensSpec,
+    TowerSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
@@ -42,7 +43,7 @@ def position_terms(config: ConfigReader) -> set[str]:
     return terms
 
 
-def with_positions(config: ConfigReader, encoder: EncoderSpec, longest: int) -> EncoderSpec:
+def with_positions(config: ConfigReader, encoder: StackSpec, longest: int) -> StackSpec:
     """Returns the encoder with its relative positions, if the config has any."""
     terms = position_terms(config)
     norms = config.choice("norm_rel_ebd", "none", ("none", "layer_norm"))
@@ -77,7 +78,7 @@ def with_positions(config: ConfigReader, encoder: EncoderSpec, longest: int) -> 
     )
 
 
-def with_convolution(config: ConfigReader, encoder: EncoderSpec) -> EncoderSpec:
+def with_convolution(config: ConfigReader, encoder: StackSpec) -> StackSpec:
     """Returns the encoder with its convolution, if the config has one."""
     size = config.get("conv_kernel_size", 0)
     activation = config.choice("conv_act", "tanh", ACTIVATIONS)
@@ -108,17 +109,22 @@ def spec(config: ConfigReader) -> ModelSpec:
     if not config.get("legacy", True):
         del heads[MASKED_LM]  # it has other names, and no published checkpoint
     return ModelSpec(
-        embeddings=TokensSpec(
-            vocab_size=config.size("vocab_size", 128100),
-            width=encoder.width,
-            max_positions=longest,
-            type_vocab_size=config.get("type_vocab_size", 0),
-            pad_id=config.get("pad_token_id", 0),
-            positions="learned" if config.get("position_biased_input", True) else "none",
-            dropout=dropout,
-            masked=True,
-        ),
-        encoder=with_convolution(config, with_positions(config, encoder, longest)),
+        towers={
+            "encoder": TowerSpec(
+                front=TokensSpec(
+                    vocab_size=config.size("vocab_size", 128100),
+                    width=encoder.width,
+                    max_positions=longest,
+                    type_vocab_size=config.get("type_vocab_size", 0),
+                    pad_id=config.get("pad_token_id", 0),
+                    positions="learned" if config.get("position_biased_input", True) else "none",
+                    norm=encoder.norm,
+                    dropout=dropout,
+                    masked=True,
+                ),
+                stack=with_convolution(config, with_positions(config, encoder, longest)),
+            )
+        },
         heads=heads,
         init=InitSpec(config.get("initializer_range", 0.02)),
     )

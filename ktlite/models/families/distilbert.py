@@ -6,13 +6,14 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
-    EncoderSpec,
     FeedForwardSpec,
     HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
+    StackSpec,
     TokensSpec,
+    TowerSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
@@ -41,27 +42,32 @@ def spec(config: ConfigReader) -> ModelSpec:
     activation = config.choice("activation", "gelu", ACTIVATIONS)
     sequence = HeadSpec("relu", dropout=config.get("seq_classif_dropout", 0.2))
     return ModelSpec(
-        embeddings=TokensSpec(
-            vocab_size=config.size("vocab_size", 30522),
-            width=width,
-            max_positions=config.size("max_position_embeddings", 512),
-            type_vocab_size=0,
-            pad_id=config.get("pad_token_id", 0),
-            positions="sinusoidal" if sinusoidal else "learned",
-            dropout=dropout,
-        ),
-        encoder=EncoderSpec(
-            layers=config.size("n_layers", 6),
-            width=width,
-            attention=AttentionSpec(
-                heads=heads,
-                head_width=head_width(width, heads, ("dim", "n_heads")),
-                dropout=config.get("attention_dropout", 0.1),
-            ),
-            feed_forward=FeedForwardSpec(config.size("hidden_dim", 3072), activation),
-            norm=NORM,
-            feed_forward_dropout=dropout,
-        ),
+        towers={
+            "encoder": TowerSpec(
+                front=TokensSpec(
+                    vocab_size=config.size("vocab_size", 30522),
+                    width=width,
+                    max_positions=config.size("max_position_embeddings", 512),
+                    type_vocab_size=0,
+                    pad_id=config.get("pad_token_id", 0),
+                    positions="sinusoidal" if sinusoidal else "learned",
+                    norm=NORM,
+                    dropout=dropout,
+                ),
+                stack=StackSpec(
+                    layers=config.size("n_layers", 6),
+                    width=width,
+                    attention=AttentionSpec(
+                        heads=heads,
+                        head_width=head_width(width, heads, ("dim", "n_heads")),
+                        dropout=config.get("attention_dropout", 0.1),
+                    ),
+                    feed_forward=FeedForwardSpec(config.size("hidden_dim", 3072), activation),
+                    norm=NORM,
+                    feed_forward_dropout=dropout,
+                ),
+            )
+        },
         heads={
             SEQUENCE: sequence,
             CHOICE: sequence,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
-from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec
+from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec, TowerSpec
 from ktlite.models.families import bert
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
@@ -37,16 +37,21 @@ def spec(config: ConfigReader) -> ModelSpec:
     if not (projected and summary == "first" and activation in ACTIVATIONS):
         del heads[CHOICE]  # a head of another kind, which no published checkpoint has
     return ModelSpec(
-        embeddings=TokensSpec(
-            vocab_size=config.size("vocab_size", 30522),
-            width=width,
-            max_positions=config.size("max_position_embeddings", 512),
-            type_vocab_size=config.size("type_vocab_size", 2),
-            pad_id=config.get("pad_token_id", 0),
-            dropout=dropout,
-            project_to=encoder.width if width != encoder.width else None,
-        ),
-        encoder=encoder,
+        towers={
+            "encoder": TowerSpec(
+                front=TokensSpec(
+                    vocab_size=config.size("vocab_size", 30522),
+                    width=width,
+                    max_positions=config.size("max_position_embeddings", 512),
+                    type_vocab_size=config.size("type_vocab_size", 2),
+                    pad_id=config.get("pad_token_id", 0),
+                    norm=encoder.norm,
+                    dropout=dropout,
+                    project_to=encoder.width if width != encoder.width else None,
+                ),
+                stack=encoder,
+            )
+        },
         heads=heads,
         init=InitSpec(config.get("initializer_range", 0.02)),
     )

@@ -11,13 +11,14 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
-    EncoderSpec,
     FeedForwardSpec,
     HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
+    StackSpec,
     TokensSpec,
+    TowerSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import (
@@ -102,35 +103,40 @@ def spec(config: ConfigReader) -> ModelSpec:
     sequence = replace(features, pooling="first" if pooling == "cls" else "mean")
     stddev = config.get("initializer_range", 0.02)
     return ModelSpec(
-        embeddings=TokensSpec(
-            vocab_size=config.size("vocab_size", 50368),
-            width=width,
-            max_positions=config.size("max_position_embeddings", 8192),
-            type_vocab_size=0,
-            positions="none",
-            dropout=config.get("embedding_dropout", 0.0),
-        ),
-        encoder=EncoderSpec(
-            layers=layers,
-            width=width,
-            attention=attention,
-            local_attention=replace(
-                attention,
-                rotary_base=rotary_base(config, LOCAL, "local_rope_theta", 10_000.0),
-                window=config.size("local_attention", 128) // 2,
-            ),
-            local_layers=local_layers(config, layers),
-            feed_forward=FeedForwardSpec(
-                kind="gated",
-                width=config.size("intermediate_size", 1152),
-                activation=config.choice("hidden_activation", "gelu", ACTIVATIONS),
-                bias=config.get("mlp_bias", False),
-                dropout=config.get("mlp_dropout", 0.0),
-            ),
-            norm=side,
-            first_norm=False,
-            attention_dropout=attention.dropout,
-        ),
+        towers={
+            "encoder": TowerSpec(
+                front=TokensSpec(
+                    vocab_size=config.size("vocab_size", 50368),
+                    width=width,
+                    max_positions=config.size("max_position_embeddings", 8192),
+                    type_vocab_size=0,
+                    positions="none",
+                    norm=side,
+                    dropout=config.get("embedding_dropout", 0.0),
+                ),
+                stack=StackSpec(
+                    layers=layers,
+                    width=width,
+                    attention=attention,
+                    local_attention=replace(
+                        attention,
+                        rotary_base=rotary_base(config, LOCAL, "local_rope_theta", 10_000.0),
+                        window=config.size("local_attention", 128) // 2,
+                    ),
+                    local_layers=local_layers(config, layers),
+                    feed_forward=FeedForwardSpec(
+                        kind="gated",
+                        width=config.size("intermediate_size", 1152),
+                        activation=config.choice("hidden_activation", "gelu", ACTIVATIONS),
+                        bias=config.get("mlp_bias", False),
+                        dropout=config.get("mlp_dropout", 0.0),
+                    ),
+                    norm=side,
+                    first_norm=False,
+                    attention_dropout=attention.dropout,
+                ),
+            )
+        },
         heads={
             SEQUENCE: sequence,
             CHOICE: sequence,

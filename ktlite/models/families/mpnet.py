@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, RelativeSpec, TokensSpec
+from ktlite.models.core.spec import (
+    HeadSpec,
+    InitSpec,
+    ModelSpec,
+    RelativeSpec,
+    TokensSpec,
+    TowerSpec,
+)
 from ktlite.models.families.family import Family
 from ktlite.models.families.roberta import usable_positions
 from ktlite.models.families.shared import (
@@ -29,20 +36,25 @@ def spec(config: ConfigReader) -> ModelSpec:
     dropout = encoder.attention_dropout
     rows = config.size("max_position_embeddings", 512)
     return ModelSpec(
-        embeddings=TokensSpec(
-            vocab_size=config.size("vocab_size", 30527),
-            width=encoder.width,
-            max_positions=usable_positions(rows, PAD_ID),
-            type_vocab_size=0,
-            positions="pad_aware",
-            pad_id=PAD_ID,
-            dropout=dropout,
-        ),
-        encoder=replace(
-            encoder,
-            attention=replace(encoder.attention, kind="biased"),
-            relative=RelativeSpec("bias", buckets=buckets, max_distance=128),
-        ),
+        towers={
+            "encoder": TowerSpec(
+                front=TokensSpec(
+                    vocab_size=config.size("vocab_size", 30527),
+                    width=encoder.width,
+                    max_positions=usable_positions(rows, PAD_ID),
+                    type_vocab_size=0,
+                    positions="pad_aware",
+                    pad_id=PAD_ID,
+                    norm=encoder.norm,
+                    dropout=dropout,
+                ),
+                stack=replace(
+                    encoder,
+                    attention=replace(encoder.attention, kind="biased"),
+                    relative=RelativeSpec("bias", buckets=buckets, max_distance=128),
+                ),
+            )
+        },
         heads=head_specs(
             encoder,
             HeadSpec("tanh", dropout=dropout, input_dropout=dropout),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ktlite.errors import CheckpointError
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec
+from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, TokensSpec, TowerSpec
 from ktlite.models.families.bert import NAMES
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import architectures, encoder_spec, head_specs, head_tables
@@ -34,16 +34,21 @@ def spec(config: ConfigReader) -> ModelSpec:
     rows = config.size("max_position_embeddings", 512)
     is_roberta = config.get("model_type", "roberta") == "roberta"
     return ModelSpec(
-        embeddings=TokensSpec(
-            vocab_size=config.size("vocab_size", 50265 if is_roberta else 30522),
-            width=encoder.width,
-            max_positions=usable_positions(rows, pad_id),
-            type_vocab_size=config.size("type_vocab_size", 2),
-            positions="pad_aware",
-            pad_id=pad_id,
-            dropout=dropout,
-        ),
-        encoder=encoder,
+        towers={
+            "encoder": TowerSpec(
+                front=TokensSpec(
+                    vocab_size=config.size("vocab_size", 50265 if is_roberta else 30522),
+                    width=encoder.width,
+                    max_positions=usable_positions(rows, pad_id),
+                    type_vocab_size=config.size("type_vocab_size", 2),
+                    positions="pad_aware",
+                    pad_id=pad_id,
+                    norm=encoder.norm,
+                    dropout=dropout,
+                ),
+                stack=encoder,
+            )
+        },
         heads=head_specs(
             encoder,
             HeadSpec("tanh", dropout=classifier_dropout, input_dropout=classifier_dropout),

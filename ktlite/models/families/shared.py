@@ -7,10 +7,10 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
-    EncoderSpec,
     FeedForwardSpec,
     HeadSpec,
     NormSpec,
+    StackSpec,
 )
 from ktlite.models.mapping import Rule, dense, fused_dense, norm
 
@@ -56,13 +56,13 @@ def encoder_spec(
     activation: str = "gelu",
     dropout: float = 0.1,
     eps: float = 1e-12,
-) -> EncoderSpec:
+) -> StackSpec:
     """Reads BERT's fields for the encoder; the arguments are the family's defaults."""
     expect_encoder(config)
     width = config.size("hidden_size", width)
     heads = config.size("num_attention_heads", heads)
     hidden_dropout = config.get("hidden_dropout_prob", dropout)
-    return EncoderSpec(
+    return StackSpec(
         layers=config.size("num_hidden_layers", layers),
         width=width,
         attention=AttentionSpec(
@@ -81,7 +81,7 @@ def encoder_spec(
 
 
 def head_specs(
-    encoder: EncoderSpec,
+    encoder: StackSpec,
     sequence: HeadSpec,
     *,
     choice: HeadSpec | None = None,

@@ -9,13 +9,14 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
-    EncoderSpec,
     FeedForwardSpec,
     HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
     PatchesSpec,
+    StackSpec,
+    TowerSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import IMAGE, expect_encoder, head_width
@@ -56,33 +57,37 @@ def spec_of(
     heads = config.size("num_attention_heads", 12)
     dropout = config.get("hidden_dropout_prob", 0.0)
     return ModelSpec(
-        embeddings=PatchesSpec(
-            size=size,
-            patch=patch,
-            channels=config.size("num_channels", 3),
-            width=width,
-            distillation=distillation,
-            zero_start=zero_start,
-            dropout=dropout,
-        ),
-        encoder=EncoderSpec(
-            layers=config.size("num_hidden_layers", 12),
-            width=width,
-            attention=AttentionSpec(
-                heads=heads,
-                head_width=head_width(width, heads, ("hidden_size", "num_attention_heads")),
-                bias=config.get("qkv_bias", True),
-                out_bias=True,
-                dropout=config.get("attention_probs_dropout_prob", 0.0),
-            ),
-            feed_forward=FeedForwardSpec(
-                width=config.size("intermediate_size", 3072),
-                activation=config.choice("hidden_act", "gelu", ACTIVATIONS),
-            ),
-            norm=NormSpec(eps=config.get("layer_norm_eps", 1e-12), place="pre"),
-            attention_dropout=dropout,
-            feed_forward_dropout=dropout,
-        ),
+        towers={
+            "encoder": TowerSpec(
+                front=PatchesSpec(
+                    size=size,
+                    patch=patch,
+                    channels=config.size("num_channels", 3),
+                    width=width,
+                    distillation=distillation,
+                    zero_start=zero_start,
+                    dropout=dropout,
+                ),
+                stack=StackSpec(
+                    layers=config.size("num_hidden_layers", 12),
+                    width=width,
+                    attention=AttentionSpec(
+                        heads=heads,
+                        head_width=head_width(width, heads, ("hidden_size", "num_attention_heads")),
+                        bias=config.get("qkv_bias", True),
+                        out_bias=True,
+                        dropout=config.get("attention_probs_dropout_prob", 0.0),
+                    ),
+                    feed_forward=FeedForwardSpec(
+                        width=config.size("intermediate_size", 3072),
+                        activation=config.choice("hidden_act", "gelu", ACTIVATIONS),
+                    ),
+                    norm=NormSpec(eps=config.get("layer_norm_eps", 1e-12), place="pre"),
+                    attention_dropout=dropout,
+                    feed_forward_dropout=dropout,
+                ),
+            )
+        },
         heads={IMAGE: head},
         init=InitSpec(config.get("initializer_range", 0.02)),
     )

@@ -1,0 +1,202 @@
+"""Heads that give logits for each entry of the vocabulary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import layers, ops
+
+from ktlite.models.core.init import Init
+from ktlite.models.core.spec import ModelSpec, TokensSpec
+from ktlite.models.heads.head import Head
+
+
+class MaskedLMHead(Head):
+    """Logits of each vocabulary entry for each token: [batch, length, vocab_size].
+
+    The decoder's kernel is the table of word embeddings (Press and Wolf, 2016,
+    arXiv:1608.05859).
+
+    Call arguments:
+        hidden, attention_mask: As for all heads.
+        words: The table [vocab_size, embedding width], given at each call.
+        masked_positions: int [batch, predictions], the tokens to give logits for:
+            [batch, predictions, vocab_size]. Default: all of them.
+    """
+
+    task = "masked-lm"
+    fixed_outputs = 0
+    reads_words = True
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, spec.tokens.width, init, dtype=dtype)
+        self.decoder = OutputBias(spec.tokens.vocab_size) if self.spec.output_bias else None
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build()
+        if self.decoder is not None:
+            self.decoder.build()
+
+    def call(
+        self,
+        hidden: Any,
+        attention_mask: Any = None,
+        words: Any = None,
+        masked_positions: Any = None,
+        training: Any = None,
+    ) -> Any:
+        if masked_positions is not None:
+            hidden = gather_tokens(hidden, masked_positions)
+        features = self.features(hidden, training)
+        logits = word_logits(features, words)
+        return logits if self.decoder is None else self.decoder(logits)
+
+
+class PretrainingHead(MaskedLMHead):
+    """The masked language model, and two logits a text for how its two sentences belong together.
+
+    BERT learns whether the second follows the first (Devlin et al., 2018,
+    arXiv:1810.04805), ALBERT whether they are in their order (Lan et al., 2019,
+    arXiv:1909.11942).
+
+    Returns:
+        Dict of float32 logits: `prediction_logits`, as of `MaskedLMHead`, and
+        [batch, 2] under the name that the spec has for it.
+    """
+
+    task = "pretraining"
+    fixed_outputs = 2
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, outputs, init, dtype=dtype)
+        policy = self.dtype_policy
+        self.pooler = init.dense(self.width, name="pooler", dtype=policy)
+        self.pair_dropout = init.dropout(self.spec.pair_dropout, name="pair_dropout", dtype=policy)
+        self.pair = init.dense(outputs, name="pair", dtype="float32")
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build()
+        self.pooler.build((None, self.width))
+        self.pair.build((None, self.width))
+
+    def call(
+        self,
+        hidden: Any,
+        attention_mask: Any = None,
+        words: Any = None,
+        masked_positions: Any = None,
+        training: Any = None,
+    ) -> Any:
+        pooled = self.pair_dropout(ops.tanh(self.pooler(hidden[:, 0])), training=training)
+        logits = super().call(
+            hidden, words=words, masked_positions=masked_positions, training=training
+        )
+        return {"prediction_logits": logits, self.spec.pair_logits: self.pair(pooled)}
+
+
+class LanguageHead(Head):
+    """Logits of each vocabulary entry as the next token: [batch, length, vocab_size].
+
+    Its kernel is the table of word embeddings, or one of its own.
+
+    Call arguments:
+        hidden, attention_mask: As for all heads.
+        words: The table [vocab_size, width], given at each call; not used where the head has a
+            kernel of its own.
+        few: Whether there are so few tokens that the product is better taken the other way round
+            (as in a step of generation): the same numbers, in a fraction of the time.
+    """
+
+    task = "text-generation"
+    fixed_outputs = 0
+    reads_words = True
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, spec.width, init, dtype=dtype)
+        front = spec.last.front
+        assert isinstance(front, TokensSpec)
+        self.size = front.vocab_size
+        self.start = init.kernel() if not self.spec.tied else None
+        # PyTorch keeps it as a buffer, which is not trained.
+        self.decoder = OutputBias(self.size, trained=False) if self.spec.output_bias else None
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build()
+        shape = (self.size, self.width)
+        self.table = (
+            None
+            if self.start is None
+            else self.add_weight(shape=shape, initializer=self.start, name="table")
+        )
+        if self.decoder is not None:
+            self.decoder.build()
+
+    def call(
+        self,
+        hidden: Any,
+        attention_mask: Any = None,
+        words: Any = None,
+        few: bool = False,
+        training: Any = None,
+    ) -> Any:
+        features = self.features(hidden, training) * self.spec.scale
+        logits = word_logits(features, words if self.table is None else self.table, few)
+        return logits if self.decoder is None else self.decoder(logits)
+
+
+class Seq2SeqHead(LanguageHead):
+    """The same, of a model that reads one sequence and writes another."""
+
+    task = "text2text-generation"
+
+
+def word_logits(features: Any, words: Any, few: bool = False) -> Any:
+    """Returns the products of vectors with those of words, float32 [batch, length, words].
+
+    Args:
+        features: float [batch, length, width].
+        words: float [words, width].
+        few: Whether to take the product the other way round. A library that packs the transposed
+            table at each call takes ten times as long for a few vectors.
+    """
+    words = ops.cast(words, features.dtype)
+    if not few:
+        return ops.cast(ops.matmul(features, ops.transpose(words)), "float32")
+    batch, length, width = ops.shape(features)
+    flat = ops.reshape(features, (batch * length, width))
+    logits = ops.transpose(ops.matmul(words, ops.transpose(flat)))
+    return ops.cast(ops.reshape(logits, (batch, length, ops.shape(words)[0])), "float32")
+
+
+class OutputBias(layers.Layer):
+    """Adds a float32 bias to logits [..., size]."""
+
+    def __init__(self, size: int, trained: bool = True) -> None:
+        super().__init__(name="decoder", dtype="float32")
+        self.size = size
+        self.trained = trained
+
+    def build(self, input_shape: Any = None) -> None:
+        self.bias = self.add_weight(
+            shape=(self.size,), initializer="zeros", name="bias", trainable=self.trained
+        )
+        self.built = True
+
+    def call(self, logits: Any) -> Any:
+        return logits + self.bias
+
+
+def gather_tokens(hidden: Any, positions: Any) -> Any:
+    """Picks tokens by their positions in each text.
+
+    Args:
+        hidden: float [batch, length, width].
+        positions: int [batch, n], each at least 0 and below length.
+
+    Returns:
+        float [batch, n, width].
+    """
+    batch, length, width = ops.shape(hidden)
+    # Counted through the whole batch: one look-up in a table of all its tokens.
+    rows = ops.cast(positions, "int32") + length * ops.expand_dims(ops.arange(batch), 1)
+    return ops.take(ops.reshape(hidden, (batch * length, width)), rows, axis=0)
