@@ -209,8 +209,8 @@ def test_published_config_is_read_in_full(name: str) -> None:
     reader = ConfigReader(config)
     spec = get_family(config["model_type"]).spec(reader)
     reader.finish()
-    assert spec.embeddings.max_positions == longest
-    assert spec.encoder.layers == config.get("num_hidden_layers", 6)
+    assert spec.max_positions == longest
+    assert spec.last.stack.layers == config.get("num_hidden_layers", 6)
     names = [field.name for field in spec.fields]
     assert ("token_type_ids" in names) == (config.get("type_vocab_size", 0) > 1)
 
