@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import DataError
+from ktlite.inputs.image_augmentation import ImageAugmentation
 from ktlite.inputs.image_processor import ImageProcessor
 from ktlite.inputs.pictures import state_key
-
-#: Makes another picture of one, by chance: uint8 [height, width, 3] to the same.
-Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class KeptPixels:
@@ -59,7 +57,7 @@ class ImageEncodings:
     rows: np.ndarray
     workers: int
     kept: KeptPixels | None = None
-    augmentation: Augmentation | None = None
+    augmentation: ImageAugmentation | None = None
 
     example_of = None  # row `i` is example `i`
 
@@ -126,6 +124,14 @@ class ImageEncodings:
         except DataError as error:
             raise DataError(f"picture {number}: {error}") from None
 
+    def augmented(self, augmentation: ImageAugmentation | None) -> ImageEncodings:
+        """Returns the same pictures, changed at random in the batches that a seed draws.
+
+        Args:
+            augmentation: How; None: not at all.
+        """
+        return replace(self, augmentation=augmentation)
+
     def take(self, examples: np.ndarray) -> ImageEncodings:
         """Returns some rows, in their order; pixels that are kept stay where they are.
 
@@ -149,7 +155,7 @@ class ImageEncodings:
         Raises:
             DataError: If a file is not there.
         """
-        made = repr(self.processor).encode()
+        made = repr((self.processor, self.augmentation)).encode()
         keys = [
             hashlib.blake2b(made + state_key(self.items[self.rows[row]]), digest_size=16).digest()
             for row in rows

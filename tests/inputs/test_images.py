@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image
 
 from ktlite.errors import ArgumentError, DataError
+from ktlite.inputs.image_augmentation import ImageAugmentation
 from ktlite.inputs.image_processor import ImageProcessor
 from ktlite.inputs.images import Images
 from ktlite.inputs.pictures import read_picture
@@ -95,25 +95,29 @@ def test_many_threads_may_ask_for_batches() -> None:
         np.testing.assert_array_equal(batch["pixel_values"], expected)
 
 
-def test_chance_is_a_function_of_the_seed_and_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    def noise(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        return random.integers(0, 256, pixels.shape, "uint8")
-
+def test_chance_is_a_function_of_the_seed_and_the_row() -> None:
+    augmentation = ImageAugmentation(rotation_range=90, channel_shift_range=50)
     for workers in (1, 4):
         plain = Images(PROCESSOR, workers=workers).encode(FILES)
-        encodings = replace(plain, augmentation=noise)
-        rows = np.arange(4)
+        encodings = plain.augmented(augmentation)
         expected = [
-            PROCESSOR.standardised(noise(np.zeros((12, 10, 3)), np.random.default_rng([7, 1, row])))
-            for row in rows
+            PROCESSOR.standardised(
+                augmentation(PROCESSOR.pixels(file), np.random.default_rng([7, 1, row]))
+            )
+            for row, file in enumerate(FILES)
         ]
-        found = encodings.batch(rows, seed=[7, 1])["pixel_values"]
-        np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(
-            encodings.batch(rows[::-1], seed=(7, 1))["pixel_values"], found[::-1]
-        )
+        rows = np.arange(4)
+        for _ in range(2):  # what is kept is not changed
+            found = encodings.batch(rows, seed=[7, 1])["pixel_values"]
+            np.testing.assert_array_equal(found, expected)
+        backwards = encodings.batch(rows[::-1], seed=(7, 1))["pixel_values"]
+        np.testing.assert_array_equal(backwards, found[::-1])
+        assert not np.array_equal(encodings.batch(rows, seed=[7, 2])["pixel_values"], found)
+        expected = plain.batch(rows)["pixel_values"]
         for same in (encodings.batch(rows), plain.batch(rows, seed=[7, 1])):
-            np.testing.assert_array_equal(same["pixel_values"], plain.batch(rows)["pixel_values"])
+            np.testing.assert_array_equal(same["pixel_values"], expected)
+        some = encodings.take(np.array([2]))
+        assert some.augmentation is augmentation
 
 
 def test_content_tells_pictures_apart_without_decoding_them(
@@ -134,6 +138,8 @@ def test_content_tells_pictures_apart_without_decoding_them(
     assert len({first, second, third}) == 3
     assert content(grey.copy(), str(file)) == [second, first]
     assert content(file, processor=PROCESSOR.resized(8)) != [first]
+    turned = Images(PROCESSOR).encode([file]).augmented(ImageAugmentation(rotation_range=1))
+    assert turned.content(np.array([0]))["picture"].tobytes() != first
     os.utime(file, ns=(1, 1))
     assert content(file) != [first]
     assert decoded == []
