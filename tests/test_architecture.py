@@ -20,6 +20,7 @@ PACKAGE = "ktlite"
 LAYERS = [
     {"errors", "storage"},
     {"encodings"},
+    {"generation"},
     {"models"},
     {"inputs"},
     {"tasks"},
@@ -39,6 +40,7 @@ LAYERS = [
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+NUMPY_ALONE = {"encodings", "generation"}
 TENSORFLOW_IN = {"training", "inference", "explain", "export", "deploy", "_memory", "_keras_start"}
 MAX_LINES = 400
 
@@ -93,6 +95,8 @@ def import_problem(importer: str, target: str) -> str | None:
     library = target.split(".")[0]
     if library == "torch":
         return "nothing imports torch"
+    if library == "keras" and importer in NUMPY_ALONE:
+        return f"{importer} imports no keras"
     if library == "tensorflow" and importer not in TENSORFLOW_IN:
         return f"only {', '.join(sorted(TENSORFLOW_IN))} import tensorflow"
     if library != PACKAGE:
@@ -262,6 +266,7 @@ def tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
         ("learner", "import tensorflow as tf", "import tensorflow"),
         ("text/readers", "def f():\n    from tensorflow import data", "import tensorflow"),
         ("training/loop", "import torch.nn", "nothing imports torch"),
+        ("generation/loop", "from keras import ops", "generation imports no keras"),
     ],
 )
 def test_checker_finds_a_wrong_import(
