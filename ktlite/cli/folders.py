@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._labels import label_names
-from ktlite._logging import logger
-from ktlite.cli.options import Option, add_grouped, check_free, options_of, without
+from ktlite._logging import logger, without_results
+from ktlite.cli.options import Option, add_grouped, options_of, without
+from ktlite.cli.outputs import add_overwrite, check_folder
 from ktlite.cli.wording import EXPORTING, SERVING
 from ktlite.errors import PredictorError, Problems, listing
 from ktlite.storage import MANIFEST, read_manifest
@@ -58,6 +59,7 @@ def _add_out(parser: Any, positional: str) -> None:
     """Adds --out, and the second folder of earlier versions, which is not shown."""
     parser.add_argument("--out", metavar="FOLDER", help="folder to write")
     parser.add_argument(positional, nargs="?", help=argparse.SUPPRESS)
+    add_overwrite(parser)
 
 
 def _out(args: Any, positional: str) -> str:
@@ -142,7 +144,7 @@ def run_convert(args: Any) -> tuple[str, Any]:
 
     out = _out(args, "new")
     problems = Problems("convert")
-    check_free(problems, "--out", out)
+    check_folder(problems, "--out", out, args.overwrite)
     problems.raise_if_any()
     predictor = convert_ktrain(args.old, out)
     task = predictor.preproc.task
@@ -164,14 +166,13 @@ def run_export(args: Any) -> tuple[str, Any]:
     options = {name: value for name, value in given.items() if name == _OPSET.name}
     out = _out(args, "place")
     check_export(out, given.get("format", "onnx"), given.get("quantize"), options)
+    problems = Problems("export")
+    check_folder(problems, "--out", out, args.overwrite)
+    problems.raise_if_any()
     logger.info("export: loading %s", args.predictor)
-    made = load_predictor(args.predictor).export(out, **given)
-    text = (
-        f"{made.path}: {made.format}{f', {made.quantize}' if made.quantize else ''}, "
-        f"{_megabytes(made.size)}, outputs differ by {made.difference:.2g} at most "
-        f"(the largest is {made.scale:.3g})."
-    )
-    return text, {**made._asdict(), "path": str(made.path)}
+    with without_results():  # which are the command's
+        made = load_predictor(args.predictor).export(out, **given)
+    return str(made), {**made._asdict(), "path": str(made.path)}
 
 
 def run_serve(args: Any) -> tuple[str, Any]:

@@ -10,7 +10,6 @@ import argparse
 import ast
 import functools
 import json
-import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from ktlite.cli.wording import REST, Group, Word
-from ktlite.errors import ArgumentError, Problems
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -170,16 +168,6 @@ def _argument_texts(docstring: str) -> dict[str, str]:
     items = re.split(r"^[ ]{4}(\*{0,2}\w+): ", section[1], flags=re.MULTILINE)
     pairs = zip(items[1::2], items[2::2], strict=True)
     return {name: " ".join(text.split()) for name, text in pairs}
-
-
-def check_free(problems: Problems, name: str, path: str | os.PathLike[str]) -> None:
-    """Records before the work begins that a predictor could not be saved at a path after it."""
-    from ktlite.storage import MANIFEST, check_replaceable
-
-    try:
-        check_replaceable(Path(os.path.realpath(path)), lambda old: (old / MANIFEST).is_file())
-    except ArgumentError as error:
-        problems.add(f"{name} {path}: there is something else. {error}")
 
 
 def without(options: Mapping[str, Option], names: Collection[str]) -> dict[str, Option]:

@@ -70,6 +70,7 @@ def write_run(path: Path, settings: Mapping[str, Any], command: str) -> None:
     dumper = _with_exponents(yaml.SafeDumper)
     text = yaml.dump(dict(settings), Dumper=dumper, sort_keys=False, allow_unicode=True)
     path.write_text(
-        f"# Written by ktlite {__version__}. It repeats the run: {command} --config {path}\n{text}",
+        f"# Written by ktlite {__version__}. It repeats the run:\n"
+        f"# {command} --config {path} --out NEW\n{text}",
         encoding="utf-8",
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._logging import without_results
-from ktlite._places import writable_file
-from ktlite.cli.options import Option, add_grouped, check_free, options_of, without
+from ktlite.cli.options import Option, add_grouped, options_of, without
+from ktlite.cli.outputs import add_overwrite, check_file, check_folder
 from ktlite.cli.runfile import read_run, write_run
 from ktlite.cli.wording import TRAINING
 from ktlite.errors import Problems, listing
@@ -52,6 +52,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         parser.usage = "%(prog)s [OPTION ...]"  # they would fill a screen at every mistake
         parser.add_argument("--config", metavar="FILE", help="YAML or TOML file with options")
         add_grouped(parser, options, TRAINING, _SHORT)
+        add_overwrite(parser)
     train.add_argument(
         "--fit",
         choices=FITS,
@@ -114,7 +115,7 @@ def run_train(args: Any) -> tuple[str, Any]:
     problems = Problems("train")
     problems.choice("fit", how, FITS)
     if "out" in settings:
-        check_free(problems, "--out", settings["out"])
+        check_folder(problems, "--out", settings["out"], args.overwrite)
     else:
         problems.add("--out is not given: where to save the predictor?")
     problems.add_unless("lr" in settings, "--lr is not given; ktlite lr-find suggests one.")
@@ -175,7 +176,7 @@ def run_find(args: Any) -> tuple[str, Any]:
     settings = _settings(args, options, "fit", *_train_options())  # one file for both commands
     if "plot" in settings:
         problems = Problems("lr-find")
-        writable_file(problems, "--plot", settings["plot"], "lr.png")
+        check_file(problems, "--plot", settings["plot"], "lr.png", args.overwrite)
         problems.raise_if_any()
     verbose = int(not args.quiet)
     learner = _get_learner(settings, verbose)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._logging import logger
-from ktlite._places import no_data, writable_file
+from ktlite._places import no_data
 from ktlite.cli.options import add_grouped, options_of, parsed
+from ktlite.cli.outputs import add_overwrite, check_file
 from ktlite.cli.wording import EXPLAINING
 from ktlite.deploy.formats import FORMATS, format_of
 from ktlite.errors import ArgumentError, Problems, plural
@@ -46,9 +47,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="file, or folder; default: -, standard output",
     )
     predict.add_argument("--output", help=argparse.SUPPRESS)
-    predict.add_argument(
-        "--overwrite", action="store_true", help="replace the output file that is there"
-    )
+    add_overwrite(predict)
     predict.add_argument("--format", choices=FORMATS, help="of the input; default: by its name")
     predict.add_argument(
         "--output-format", choices=FORMATS[:-1], help="default: by the name of the output, or csv"
@@ -96,6 +95,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         "word, or a part of the context as an answer",
     )
     explain.add_argument("--html", metavar="FILE", help="also write it in colours")
+    add_overwrite(explain)
 
 
 _EXPLAINING = ("method", "truncate_len", "n_samples", "seed")
@@ -187,12 +187,7 @@ def _check_files(problems: Problems, args: Any) -> None:
         return
     if args.output in (None, STANDARD):
         return
-    writable_file(problems, "--out", args.output, "scored.csv")
-    problems.add_unless(
-        args.overwrite or not Path(args.output).is_file(),
-        f"--out {args.output}: it is there already. Give --overwrite to replace it, or another "
-        "name.",
-    )
+    check_file(problems, "--out", args.output, "scored.csv", args.overwrite)
 
 
 def _predict_texts(args: Any) -> tuple[str, Any]:
@@ -318,7 +313,7 @@ def run_explain(args: Any) -> tuple[str, Any]:
     """Explains one prediction."""
     if args.html:
         problems = Problems("explain")
-        writable_file(problems, "--html", args.html, "explanation.html")
+        check_file(problems, "--html", args.html, "explanation.html", args.overwrite)
         problems.raise_if_any()
     from ktlite.predictor import load_predictor
 

@@ -180,7 +180,7 @@ EXAMPLES = {
     "train": """\
   ktlite train --model bert-base-uncased --data reviews.csv --text text --label label \\
       --lr 5e-5 --epochs 2 --out reviews-predictor
-  ktlite train --config reviews-predictor.run.yaml      # the same again""",
+  ktlite train --config reviews-predictor.run.yaml --out again      # the same once more""",
     "lr-find": """\
   ktlite lr-find --model bert-base-uncased --data reviews.csv --text text --label label \\
       --plot lr.png""",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ktlite._logging import logger
+from ktlite._logging import logger, results
 from ktlite.encodings.tokens import Encodings
 from ktlite.errors import ArgumentError, ExportError
 from ktlite.export.checking import compare, inputs_to_compare
@@ -42,6 +42,13 @@ class Export(NamedTuple):
     difference: float
     scale: float
 
+    def __str__(self) -> str:
+        kind = f"{self.format}, {self.quantize}" if self.quantize else self.format
+        return (
+            f"{self.path}: {kind}, {self.size / 1e6:.1f} MB, outputs differ by "
+            f"{self.difference:.2g} at most (the largest is {self.scale:.3g})."
+        )
+
 
 def export_model(
     model: Any,
@@ -70,7 +77,7 @@ def export_model(
         **options: Of the format.
 
     Returns:
-        What was written, and how far its outputs are from the model's.
+        What was written, and how far its outputs are from the model's; it is shown, too.
 
     Raises:
         ArgumentError: If there is no such format, or something else is at `path`.
@@ -97,11 +104,9 @@ def export_model(
         more = beside(new, opened) if beside else {}
         write_manifest(new, {**facts, "difference": found.largest, **more})
         size = folder_size(new)
-    logger.info(
-        "%s is in %s: %.1f MB, outputs at most %.1e from the model's (which reach %.1f)",
-        what, folder, size / 1e6, found.largest, found.scale,
-    )  # fmt: skip
-    return Export(folder, name, quantize, size, found.largest, found.scale)
+    written = Export(folder, name, quantize, size, found.largest, found.scale)
+    results.info("%s", written)
+    return written
 
 
 def check_export(

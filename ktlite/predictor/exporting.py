@@ -10,7 +10,7 @@ from typing import Any
 
 from ktlite._arguments import checked, not_a_string
 from ktlite._extras import needs_extra
-from ktlite._logging import logger, results
+from ktlite._logging import logger, results, without_results
 from ktlite.data.dataset import TextDataset, joined
 from ktlite.errors import DataError, Problems
 from ktlite.export import Export, export_model, open_model
@@ -54,7 +54,7 @@ class Exporting(Saving):
             **options: `target_opset`, ONNX's version of operators (17).
 
         Returns:
-            What was written, and how far its outputs are from the model's.
+            What was written, and how far its outputs are from the model's; it is shown, too.
 
         Raises:
             ArgumentError: If there is no such format, or something else is at `path`.
@@ -163,8 +163,10 @@ class Exporting(Saving):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Beside the file, so that it appears there whole.
         with tempfile.TemporaryDirectory(prefix=".ktlite-", dir=path.parent) as folder:
-            written = self.export(Path(folder, "export"), format, quantize, **options)
+            with without_results():  # which name a folder that goes
+                written = self.export(Path(folder, "export"), format, quantize, **options)
             os.replace(written.path / name, path)
+        results.info("%s", written._replace(path=path, size=path.stat().st_size))
         logger.info("%s: the model alone; a folder in its place is a predictor", path)
         return str(path)
 
@@ -227,7 +229,8 @@ class Exporting(Saving):
                 **costs(self._forward, data, size), "size_mb": folder_size(Path(top, "keras")) / 1e6
             }  # fmt: skip
             for name, format, quantize in wanted:
-                written = self.export(Path(top, name), format, quantize)
+                with without_results():
+                    written = self.export(Path(top, name), format, quantize)
                 figures = costs(open_model(written.path), data, size)
                 rows[name] = {**figures, "size_mb": written.size / 1e6}
         frame = pd.DataFrame.from_dict(rows, orient="index")

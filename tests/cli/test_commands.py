@@ -270,9 +270,15 @@ def test_evaluation_counts_what_is_right(
 
 def test_conversion(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new = tmp_path / "new"
-    assert main(["convert", str(golden / "ktrain" / "multilabel"), str(new)]) == 0
+    words = ["convert", str(golden / "ktrain" / "multilabel"), "--out", str(new)]
+    assert main(words) == 0
     assert "multilabel of toxic, threat" in capsys.readouterr().out
     assert load_predictor(new).get_classes() == ["toxic", "threat"]
+    (new / "README.md").write_text("of an earlier run")
+    assert main(words) == 2
+    assert (new / "README.md").is_file()
+    assert main([*words, "--overwrite"]) == 0
+    assert not (new / "README.md").exists()
 
 
 def test_explanation(

@@ -71,6 +71,14 @@ CASES: list[tuple[str, str, str]] = [
     ("", "evaluate {predictor} --data {top}/no.csv", "--data: there is no file"),
     ("", "explain {predictor} text --html {top}/no/x.html", "there is no folder"),
     ("", "convert {top} {taken}", "something else. cannot save to"),
+    *[("", f"{command} {{predictor}}", "--out {predictor}: it is there already. Give --overwrite")
+      for command in (TRAIN.replace("{new}", ""), "convert {top} --out")],
+    ("", "export {predictor} --out {exported}", "--out {exported}: it is there already."),
+    ("", TRAIN.replace("{new}", "{predictor} --overwrite").replace("{model}", "{top}/no"),
+     "ktlite: get_learner: no checkpoint folder at"),
+    ("", "lr-find --model {model} --data {data} --text text --label label --plot {data}",
+     "--plot {data}: it is there already"),
+    ("", "explain {predictor} text --html {data}", "--html {data}: it is there already"),
     ("fastapi", "serve {predictor}", "pip install 'ktlite[serve]'"),
 ]  # fmt: skip
 
@@ -82,11 +90,14 @@ def places(
     top = tmp_path_factory.mktemp("places")
     (top / "taken").mkdir()
     (top / "taken" / "thesis.txt").write_text("mine")
+    (top / "exported").mkdir()
+    (top / "exported" / "ktlite.json").write_text('{"difference": 1e-6}')
     (top / "rows.csv").write_text("text,label\ngood,a\nbad,b\n" * 10)
     predictor = next(folder for folder in sorted(tiny_predictors.iterdir()) if folder.is_dir())
     return {
         "top": str(top),
         "taken": str(top / "taken"),
+        "exported": str(top / "exported"),
         "data": str(top / "rows.csv"),
         "new": str(top / "new"),
         "model": str(tiny_checkpoint),
