@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 from tokenizers import Tokenizer as RustTokenizer
 from transformers import AutoTokenizer
 
@@ -272,7 +273,13 @@ SPOKEN = ["Take [DRUG] in Paris", "café CRÈME", "我在Paris", "one two three 
         {"drug_token": "[DRUG]"},
         {"truncation_side": "left"},
         {"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": False},
-        {"tokenizer_class": "ElectraTokenizerFast", "do_lower_case": False},
+        pytest.param(
+            {"tokenizer_class": "ElectraTokenizerFast", "do_lower_case": False},
+            marks=pytest.mark.skipif(
+                tuple(map(int, transformers.__version__.split(".")[:2])) < (5, 6),
+                reason="before 5.6 transformers passes over settings of another model's class",
+            ),
+        ),
     ],
     ids=str,
 )

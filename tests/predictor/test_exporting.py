@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from ktlite.cards import RunCard
+from ktlite.cli.main import main
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.errors import ArgumentError, DataError, ExportError, PredictorError
 from ktlite.export import FORMATS
@@ -159,6 +160,24 @@ def test_the_run_card_goes_with_the_export(tiny_checkpoint: Path, tmp_path: Path
 def test_what_is_no_list_of_texts_has_no_vectors(predictor: Predictor, texts: Any) -> None:
     with pytest.raises(DataError, match=f"list of them; got {type(texts).__name__}"):
         predictor.embed(texts)
+
+
+def test_what_an_export_came_to_is_said_once(
+    predictor: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = predictor.export(tmp_path / "made", "huggingface")
+    expected = (
+        f"{tmp_path / 'made'}: huggingface, {made.size / 1e6:.1f} MB, outputs differ by "
+        f"{made.difference:.2g} at most (the largest is {made.scale:.3g}).\n"
+    )
+    assert capsys.readouterr().out == expected == f"{made}\n"
+    predictor.save(tmp_path / "saved")
+    capsys.readouterr()
+    words = ["export", str(tmp_path / "saved"), "--out", str(tmp_path / "more")]
+    assert main([*words, "--format", "huggingface"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{tmp_path / 'more'}: huggingface, ")
+    assert "outputs differ" not in shown.err
 
 
 def test_exports_are_compared(predictor: Predictor) -> None:
