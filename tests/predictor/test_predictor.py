@@ -258,7 +258,7 @@ def test_model_without_a_checkpoint_format_predicts_but_is_not_saved(
 ) -> None:
     names = ("input_ids", "attention_mask", "token_type_ids")
     inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
-    # Of all its inputs: before Keras 3.13 there is no functional model that passes over one.
+    # Of all its inputs: Keras 3.12 makes no functional model that passes over one.
     embedded = keras.layers.Add()([keras.layers.Embedding(97, 8)(ids) for ids in inputs.values()])
     outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling1D()(embedded))
     plain = keras.Model(inputs, outputs)
