@@ -23,6 +23,7 @@ from ktlite.inputs.pictures import (
     EXPECTED,
     content_key,
     file_bytes,
+    flaw,
     is_path,
     is_picture,
     media_type,
@@ -115,9 +116,18 @@ class Images:
 
     @classmethod
     def problems(cls, items: Sequence[Any]) -> list[str | None]:
-        """Says of each item why it cannot be used; None: it can. Each is decoded, in threads."""
+        """Says of each item why it cannot be used; None: it can. Each is decoded, in threads.
+
+        What is said is the same of all that have one flaw, with the path of the first.
+        """
         with ThreadPoolExecutor(_processors(), thread_name_prefix="pictures") as pool:
-            return list(pool.map(problem, items))
+            flaws = list(pool.map(flaw, items))
+        said: dict[str, str] = {}
+        for item, found in zip(items, flaws, strict=True):
+            if found is not None:
+                where = f", such as {name_of(item)}" if is_path(item) else ""
+                said.setdefault(found, f"{found}{where}")
+        return [None if found is None else said[found] for found in flaws]
 
     @classmethod
     def of_cells(cls, values: list[Any], base: Path | None) -> list[Any]:

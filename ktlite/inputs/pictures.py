@@ -29,6 +29,19 @@ _SHOWN_BYTES = 12
 _READING = threading.Lock()
 
 
+class Unreadable(DataError):
+    """A picture that cannot be read.
+
+    Args:
+        flaw: What is wrong with it, whichever it is: "no such file".
+        message: The same of this one, with its name.
+    """
+
+    def __init__(self, flaw: str, message: str) -> None:
+        super().__init__(message)
+        self.flaw = flaw
+
+
 def read_picture(item: Any) -> Image.Image:
     """Returns a picture in RGB, upright.
 
@@ -72,6 +85,21 @@ def problem(item: Any) -> str | None:
             _loaded(item, smaller=8)
     except DataError as error:
         return str(error)
+    return None
+
+
+def flaw(item: Any) -> str | None:
+    """Says in a few words what `problem` finds, the same of all such pictures; None: nothing.
+
+    Example:
+        >>> flaw("cats/1.jpeg")
+        'no such file'
+    """
+    try:
+        with _told(item):
+            _loaded(item, smaller=8)
+    except Unreadable as error:
+        return error.flaw
     return None
 
 
@@ -184,16 +212,22 @@ def _opened(item: Any) -> Image.Image:
     if isinstance(item, np.ndarray):
         return Image.fromarray(_checked(item))
     if not is_path(item) and not _is_bytes(item):
-        raise DataError(f"{name_of(item)} is no picture; expected {EXPECTED}")
+        name = type(item).__name__
+        raise Unreadable(
+            f"a value of type {name}", f"{name_of(item)} is no picture; expected {EXPECTED}"
+        )
     content = Path(item).read_bytes() if is_path(item) else bytes(item)
     if not content:
-        raise DataError(f"{name_of(item)} is empty" if is_path(item) else "it has no bytes")
+        raise Unreadable(
+            "an empty file", f"{name_of(item)} is empty" if is_path(item) else "it has no bytes"
+        )
     try:
         return Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
-        raise DataError(
+        raise Unreadable(
+            "no picture that Pillow reads",
             f"{name_of(item)} is no picture that Pillow reads; it starts with "
-            f"{content[:_SHOWN_BYTES]!r}"
+            f"{content[:_SHOWN_BYTES]!r}",
         ) from None
 
 
@@ -202,16 +236,18 @@ def _checked(array: np.ndarray) -> np.ndarray:
     name = name_of(array)
     if array.dtype != np.uint8:
         scaled = "; where white is 1, give (255 * array).round().astype('uint8')"
-        raise DataError(
-            f"{name}, not of uint8, from 0 to 255{scaled if array.dtype.kind == 'f' else ''}"
+        raise Unreadable(
+            f"an array of {array.dtype}, not uint8",
+            f"{name}, not of uint8, from 0 to 255{scaled if array.dtype.kind == 'f' else ''}",
         )
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != 2 and (array.ndim != 3 or array.shape[-1] not in (3, 4)):
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
-        raise DataError(
+        raise Unreadable(
+            "an array of another shape than [height, width, 3]",
             f"{name}, not [height, width, 3], or [height, width] for grey"
-            + ("; where channels come first, give np.moveaxis(array, 0, -1)" if first else "")
+            + ("; where channels come first, give np.moveaxis(array, 0, -1)" if first else ""),
         )
     _check_area(array.shape[1], array.shape[0], name)
     return np.ascontiguousarray(array)
@@ -219,7 +255,7 @@ def _checked(array: np.ndarray) -> np.ndarray:
 
 def _check_area(width: int, height: int, name: str) -> None:
     if not width or not height:
-        raise DataError(f"{name} has no pixels")
+        raise Unreadable("no pixels", f"{name} has no pixels")
 
 
 def _loaded(item: Any, smaller: int = 1) -> Image.Image:
@@ -231,9 +267,10 @@ def _loaded(item: Any, smaller: int = 1) -> Image.Image:
     """
     image = _opened(item)
     if image.mode in _OF_32_BITS:
-        raise DataError(
+        raise Unreadable(
+            "pixels of 32 bits",
             f"{name_of(item)} has pixels of 32 bits (mode {image.mode!r}), and nothing says which "
-            "of their values is white; save it with 8 bits"
+            "of their values is white; save it with 8 bits",
         )
     if smaller > 1 and image is not item:
         image.draft(None, (image.width // smaller, image.height // smaller))
@@ -264,18 +301,22 @@ def _told(item: Any) -> Iterator[None]:
     except (KtliteError, MemoryError):
         raise
     except FileNotFoundError:
-        raise DataError(f"there is no file {name}{_hint(item)}") from None
+        message = f"there is no file {name}{_hint(item)}"
+        raise Unreadable("no such file", message) from None
     except IsADirectoryError:
-        raise DataError(f"{name} is a folder; expected a file") from None
+        message = f"{name} is a folder; expected a file"
+        raise Unreadable("a folder in place of a file", message) from None
     except PermissionError:
-        raise DataError(f"{name} may not be read: permission denied") from None
+        message = f"{name} may not be read: permission denied"
+        raise Unreadable("no permission to read it", message) from None
     except Exception as error:  # the decoders of forty formats share no class of errors
         if type(error).__name__ == "DecompressionBombError":
-            raise DataError(
+            raise Unreadable(
+                "too many pixels",
                 f"{name} is too large: {str(error).rstrip('.')}. Where it is yours, scale it down, "
-                "or raise PIL.Image.MAX_IMAGE_PIXELS"
+                "or raise PIL.Image.MAX_IMAGE_PIXELS",
             ) from None
-        raise DataError(f"{name} is damaged: {error}") from None
+        raise Unreadable("a damaged file", f"{name} is damaged: {error}") from None
 
 
 def _hint(item: Any) -> str:

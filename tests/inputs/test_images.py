@@ -159,12 +159,16 @@ def test_what_cannot_be_read_is_told_when_encoding_or_with_the_batch(tmp_path: P
         encodings.batch(np.array([0]))
 
 
-def test_problems_of_many_pictures_are_found_at_once() -> None:
-    found = Images.problems([FILES[0], b"no picture", np.zeros((3, 3)), "no/such.png"])
-    assert found[0] is None
-    assert "is no picture that Pillow reads" in str(found[1])
-    assert "not of uint8" in str(found[2])
-    assert "there is no file" in str(found[3])
+def test_problems_of_many_pictures_are_told_by_their_flaw() -> None:
+    items = [FILES[0], b"no picture", np.zeros((3, 3)), "no/such.png", "no/other.png", None]
+    assert Images.problems(items) == [
+        None,
+        "no picture that Pillow reads",
+        "an array of float64, not uint8",
+        "no such file, such as 'no/such.png'",
+        "no such file, such as 'no/such.png'",
+        "a value of type NoneType",
+    ]
     assert Images.problems([]) == []
 
 

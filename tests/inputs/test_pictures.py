@@ -19,6 +19,7 @@ from ktlite.errors import ArgumentError, DataError
 from ktlite.inputs.pictures import (
     content_key,
     file_bytes,
+    flaw,
     name_of,
     problem,
     read_picture,
@@ -143,6 +144,42 @@ def test_files_that_are_no_pictures_are_told(tmp_path: Path) -> None:
         assert says in str(raised.value)
     assert "it has no bytes" in str(problem(b""))
     assert "8 bytes is no picture" in str(problem(b"a string"))
+
+
+def test_flaws_are_the_same_of_all_pictures_that_have_them(tmp_path: Path) -> None:
+    for name in ("cut_1.jpg", "cut_2.jpg"):
+        (tmp_path / name).write_bytes((FOLDER / "rgb.jpg").read_bytes()[:-30])
+    (tmp_path / "empty.png").write_bytes(b"")
+    expected = {
+        FOLDER / "rgb.jpg": None,
+        tmp_path / "cut_1.jpg": "a damaged file",
+        tmp_path / "cut_2.jpg": "a damaged file",
+        tmp_path / "empty.png": "an empty file",
+        tmp_path / "none.png": "no such file",
+        tmp_path: "a folder in place of a file",
+        b"text": "no picture that Pillow reads",
+        png(20_000, 20_000): "too many pixels",
+        3: "a value of type int",
+    }
+    for item, found in expected.items():
+        assert flaw(item) == found
+        assert (problem(item) is None) == (found is None)
+    assert flaw(np.zeros((2, 2), "int8")) == "an array of int8, not uint8"
+    assert flaw(np.zeros((2, 2, 2), "uint8")) == "an array of another shape than [height, width, 3]"
+    assert flaw(np.zeros((0, 2), "uint8")) == "no pixels"
+    assert flaw(Image.fromarray(np.zeros((2, 2), "float32"))) == "pixels of 32 bits"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are others there")
+def test_files_that_may_not_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read whatever its mode
+    assert problem(tmp_path / "a.png") == f"'{tmp_path}/a.png' may not be read: permission denied"
+    assert flaw(tmp_path / "a.png") == "no permission to read it"
 
 
 def test_relative_paths_and_addresses_are_told_what_was_looked_for(tmp_path: Path) -> None:
