@@ -49,15 +49,15 @@ def checked(function: F) -> F:
     """
     signature = inspect.signature(function)
     where = function.__name__
-    if where == "__init__":  # of a class, which is what the caller wrote
-        where = function.__qualname__.split(".")[-2]
 
     @functools.wraps(function)
     def call(*args: Any, **keywords: Any) -> Any:
         try:
             signature.bind(*args, **keywords)
         except TypeError:
-            problems = _call_problems(where, function, signature, args, keywords)
+            # Of a class, its name is what the caller wrote.
+            called = type(args[0]).__name__ if where == "__init__" else where
+            problems = _call_problems(called, function, signature, args, keywords)
         else:
             return function(*args, **keywords)
         problems.raise_if_any()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import ktlite
 from ktlite._arguments import checked
 from ktlite.errors import ArgumentError
 
@@ -91,3 +92,55 @@ def test_other_keywords_go_through_where_they_are_taken() -> None:
 def test_signature_and_docstring_are_kept() -> None:
     assert list(inspect.signature(fit).parameters) == ["lr", "epochs", "seed"]
     assert (fit.__name__, fit.__doc__) == ("fit", "Trains.")
+
+
+# What ktlite's own parts call, or Keras.
+NOT_FOR_USERS = {
+    "Learner": {"checked_mode"},
+    "LivePlot": {"__init__", "on_epoch_end", "on_train_batch_end", "on_train_begin"},
+    "Predictor": {"check", "fresh_logits", "logits_of", "outputs", "write"},
+}
+
+
+def public_calls() -> list[Any]:
+    """What users call: functions, classes, and the methods of these."""
+    found = []
+    for name in sorted(ktlite.__all__):
+        thing = getattr(ktlite, name)
+        if inspect.isfunction(thing):
+            found.append(pytest.param(thing, False, id=name))
+        elif inspect.isclass(thing) and not issubclass(thing, BaseException):
+            for method, function in inspect.getmembers(thing, inspect.isfunction):
+                shown = method == "__init__" or not method.startswith("_")
+                ours = function.__module__.startswith("ktlite")
+                takes = len(inspect.signature(function).parameters) > 1
+                if shown and ours and takes and method not in NOT_FOR_USERS.get(name, ()):
+                    found.append(pytest.param(function, True, id=f"{name}.{method}"))
+    return found
+
+
+@pytest.mark.parametrize(("function", "is_method"), public_calls())
+def test_calls_of_users_say_what_is_wrong_with_their_arguments(
+    function: Any, is_method: bool
+) -> None:
+    """Not one of them begins its work: the object here is none."""
+    owner = [object()] if is_method else []
+    takes_all = any(
+        p.kind == p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()
+    )
+    wrong = [1] * 40 if takes_all else []
+    keywords = {} if takes_all else {"no_such_argument": 1}
+    with pytest.raises(ArgumentError) as caught:
+        function(*owner, *wrong, **keywords)
+    expected = "arguments without a name" if takes_all else "unknown argument 'no_such_argument'"
+    assert expected in str(caught.value)
+
+
+def test_a_comparison_with_nothing_says_what_is_missing() -> None:
+    with pytest.raises(ArgumentError, match=r"^compare: run2 is not given"):
+        ktlite.compare("a")  # type: ignore[call-arg]
+
+
+def test_a_class_is_named_as_the_caller_wrote_it() -> None:
+    with pytest.raises(ArgumentError, match=r"^Predictor: .*preproc is not given"):
+        ktlite.Predictor(None)  # type: ignore[call-arg]

@@ -149,6 +149,7 @@ class FewShotClassifier:
         """Returns the classes in the order of the probabilities."""
         return [] if self._task is None else self._task.classes
 
+    @checked
     def predict(self, texts: str | Sequence[str], return_proba: bool = False) -> Any:
         """Predicts the class of one text, or a list of classes.
 
@@ -168,12 +169,14 @@ class FewShotClassifier:
         labels = [self.get_classes()[i] for i in best]
         return labels[0] if single else labels
 
+    @checked
     def predict_proba(self, texts: str | Sequence[str]) -> np.ndarray:
         """Returns probabilities, float32: [classes] for one text, [texts, classes] for a list."""
         vectors = self.embedder.embed(texts)
         logits = vectors @ self._weights[:-1] + self._weights[-1]
         return softmax(logits).astype("float32")
 
+    @checked
     def save(self, path: str | os.PathLike[str]) -> None:
         """Saves the classifier as a folder of safetensors and JSON.
 

@@ -104,6 +104,7 @@ class SemanticSearch:
         width = self.vectors.shape[1]
         return f"SemanticSearch: {plural(len(self), 'text')}, vectors of {width}, {how}{again}"
 
+    @checked
     def add(self, texts: Sequence[str], *, verbose: int = 1) -> None:
         """Adds texts, which get the next numbers.
 
@@ -158,6 +159,7 @@ class SemanticSearch:
         found = [hits[:k] for hits in found]
         return found[0] if single else found
 
+    @checked
     def duplicates(self, threshold: float = 0.9) -> list[Duplicate]:
         """Finds texts that mean nearly the same.
 
@@ -183,6 +185,7 @@ class SemanticSearch:
             ]
         return sorted(pairs, key=lambda pair: (-pair.score, pair.first, pair.second))
 
+    @checked
     def cluster(self, n: int, *, seed: int = 42) -> np.ndarray:
         """Groups the texts by meaning, with k-means on their vectors.
 
@@ -209,6 +212,7 @@ class SemanticSearch:
         new[np.argsort(-sizes, kind="stable")] = np.arange(n, dtype="int32")
         return new[groups]
 
+    @checked
     def save(self, path: str | os.PathLike[str]) -> None:
         """Saves texts, vectors and predictors as a folder. It appears whole or not at all.
 

@@ -302,6 +302,7 @@ class SimpleQA:
                 answer["confidence"] = share
         return answers
 
+    @checked
     def display_answers(self, answers: Sequence[dict[str, Any]]) -> Any:
         """Returns answers as a DataFrame, which a notebook shows as a table."""
         import pandas as pd

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ktlite._arguments import checked
 from ktlite._extras import needs_extra
 from ktlite.cards.run_card import EPOCH, ON, RunCard, calibrated
 from ktlite.errors import ArgumentError
@@ -49,6 +50,7 @@ class Comparison:
         return head + self.differences.to_html(na_rep="-") + self.metrics.to_html(na_rep="-")
 
 
+@checked
 @needs_extra("train", "ktlite.compare")
 def compare(run1: Any, run2: Any) -> Comparison:
     """Sets two trained models side by side: what was different, and what came of it.

@@ -111,6 +111,7 @@ class Learner(Reporting, Sizing, Budget, Hinted):
         """Shows the layer groups: number, name, whether they train, parameters."""
         results.info("layer groups\n%s", freezing.describe_layers(self.model))
 
+    @checked
     def set_model(self, model: Any) -> None:
         """Replaces the model; the data stays."""
         self.model = model
@@ -174,6 +175,7 @@ class Learner(Reporting, Sizing, Budget, Hinted):
             if first:
                 weights.save_model(self.model, self.preproc, path, self.card)
 
+    @checked
     def save_adapters(self, path: str | os.PathLike[str]) -> None:
         """Saves what training with `lora=` has learned, without the checkpoint that it began with.
 

@@ -304,6 +304,7 @@ class Fitting(Running):
             verbose=verbose,
         )
 
+    @checked
     def set_lr(self, lr: float) -> None:
         """Sets the learning rate of the model's optimizer; each fit sets its own.
 
@@ -317,6 +318,7 @@ class Fitting(Running):
         problems.raise_if_any()
         set_learning_rate(self._optimizer("set_lr"), lr)
 
+    @checked
     def set_weight_decay(self, wd: float = 0.01) -> None:
         """Sets the decoupled weight decay; ktlite's AdamW spares biases and norms.
 

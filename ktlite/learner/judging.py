@@ -222,6 +222,7 @@ class Judging(Trusting):
         predictor.card = self.card
         return predictor
 
+    @checked
     def ground_truth(self, val_data: Any = None) -> np.ndarray:
         """Returns the targets of the validation data, as the loss sees them.
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ktlite._arguments import positive
+from ktlite._arguments import checked, positive
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
 from ktlite.learner.state import State
@@ -23,6 +23,7 @@ from ktlite.training.workers import check_same, first_writes, workers_strategy
 class Running(State):
     """Runs a training with its checkpoints, and goes on with one that was stopped."""
 
+    @checked
     def load_checkpoint(self, folder: str | os.PathLike[str], which: str | int = "best") -> None:
         """Puts the weights of a checkpoint into the model, as validation saw them.
 

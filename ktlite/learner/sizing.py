@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one, positive
+from ktlite._arguments import at_least_one, checked, positive
 from ktlite._logging import logger
 from ktlite.encodings.tokens import padded_length
 from ktlite.errors import ArgumentError, TrainingError
@@ -24,6 +24,7 @@ _STEPS = 3  # the first one traces
 class Sizing(State):
     """Which batch fits into memory, and how fast it is."""
 
+    @checked
     def find_batch_size(
         self, start: int = 8, largest: int = 512, memory: float | None = None
     ) -> int:

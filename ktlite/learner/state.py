@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ktlite._arguments import at_least_one
+from ktlite._arguments import at_least_one, checked
 from ktlite._process import check_process
 from ktlite.data.dataset import joined
 from ktlite.data.reading import read_for
@@ -33,6 +33,7 @@ from ktlite.training.stream import Stream
 class State:
     """The state of a `Learner`, and what all groups of its methods need."""
 
+    @checked
     def __init__(
         self,
         model: Any,

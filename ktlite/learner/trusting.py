@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ktlite._arguments import checked
 from ktlite.cards.run_card import calibrated
 from ktlite.errors import ArgumentError
 from ktlite.evaluation import (
@@ -26,6 +27,7 @@ _SOME = 0.1  # of texts, short ones of which may be in other data too
 class Trusting(Carded):
     """Thresholds, calibration, and labels that are probably wrong."""
 
+    @checked
     def tune_thresholds(self, val_data: Any = None) -> dict[str, float]:
         """Sets what predictions are decided by to what is best on the validation data.
 
@@ -55,6 +57,7 @@ class Trusting(Carded):
         self._keep_figures(val_data, figures, outputs.on)
         return figures
 
+    @checked
     def calibrate(self, val_data: Any = None) -> dict[str, float]:
         """Makes probabilities say how often predictions are right, and sets possible.
 
@@ -105,6 +108,7 @@ class Trusting(Carded):
             self._keep_figures(None, figures_of(own), own.on)
         return found
 
+    @checked
     def calibration_error(self, val_data: Any = None) -> dict[str, float]:
         """Returns how honest probabilities are.
 
@@ -121,6 +125,7 @@ class Trusting(Carded):
         """
         return calibration_error(self._outputs("calibration_error", val_data))
 
+    @checked
     def plot_calibration(self, val_data: Any = None, return_fig: bool = False) -> Any:
         """Shows how often predictions are right, by how sure they are: a reliability diagram.
 
@@ -161,6 +166,7 @@ class Trusting(Carded):
         outputs = run_model(self._forward, feed, self.task, batch_size=size, verbose=verbose)
         return replace(outputs, on=self._described(val_data, len(outputs.logits)))
 
+    @checked
     def label_errors(self, val_data: Any = None) -> Any:
         """Returns the validation examples whose labels are probably wrong.
 

@@ -35,6 +35,7 @@ def _check_order(model: Any, preproc: Preprocessor) -> None:
 class Predicting:
     """Raw texts to predictions."""
 
+    @checked
     def __init__(
         self, model: Any, preproc: Preprocessor, batch_size: int = 32, *, cache: int = 0
     ) -> None:

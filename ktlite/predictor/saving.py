@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite._arguments import checked
 from ktlite.cards import write_model_card
 from ktlite.errors import PredictorError
 from ktlite.export.formats import KERAS, model_facts
@@ -23,6 +24,7 @@ _TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 5e-2, "int8": 0.25}
 class Saving(Predicting):
     """A predictor as a folder that keeps everything needed for it."""
 
+    @checked
     def save(self, path: str | os.PathLike[str]) -> None:
         """Saves the predictor as a folder that loads anywhere, and that `transformers` opens too.
 

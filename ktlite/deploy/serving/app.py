@@ -21,6 +21,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
+from ktlite._arguments import checked
 from ktlite._version import __version__
 from ktlite.deploy.serving import answers
 from ktlite.deploy.serving import metrics as prometheus
@@ -36,6 +37,7 @@ _PAGE = Path(__file__).parent / "page"
 _BEARER, _HEADER = HTTPBearer(auto_error=False), APIKeyHeader(name="X-API-Key", auto_error=False)
 
 
+@checked
 def create_app(
     predictor: Predictor | str | os.PathLike[str],
     *,

@@ -21,7 +21,7 @@ from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
-from ktlite._arguments import at_least_one, not_a_string
+from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite._logging import logger
 from ktlite.deploy.serving.app import create_app
 from ktlite.deploy.serving.limits import Limits
@@ -34,6 +34,7 @@ _HEADERS = 64 * 1024  # bytes of a request's line and headers, at most
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
+@checked
 def serve(
     path: str | os.PathLike[str],
     host: str = "127.0.0.1",
