@@ -37,6 +37,13 @@ def no_data(data: Any) -> str:
     return f"there is no file {text!r}.{did_you_mean(path.name, near)}"
 
 
+def is_file(text: Any) -> bool:
+    """Says whether a text is the name of a file that is there, which may be what was meant."""
+    if not isinstance(text, str) or not 0 < len(text) < 256 or not text.isprintable():
+        return False
+    return os.path.isfile(text)
+
+
 def check_places(where: str, model: Any, **data: Any) -> None:
     """Raises where there is no checkpoint or no data at the paths that are given.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._logging import logger
-from ktlite._places import no_data
+from ktlite._places import is_file, no_data
 from ktlite.cli.options import add_grouped, options_of, parsed
 from ktlite.cli.outputs import add_overwrite, check_file
 from ktlite.cli.wording import EXPLAINING
@@ -195,6 +195,13 @@ def _predict_texts(args: Any) -> tuple[str, Any]:
     from ktlite.deploy.writers import as_json
     from ktlite.predictor import load_predictor
 
+    for text in filter(is_file, args.texts):
+        logger.warning(
+            "%r is taken for a text, though there is a file of that name: --input %s predicts "
+            "what is in it.",
+            text,
+            text,
+        )
     examples = [tuple(args.texts)] if args.pair else args.texts
     predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
     found = score(predictor, examples, **dict(args.option))

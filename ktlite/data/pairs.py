@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.errors import DataError
+from ktlite.errors import DataError, listing
 from ktlite.tasks.task import is_pair
 
 
@@ -34,6 +34,30 @@ def check_pairs(texts: Sequence[Any], pairs: bool) -> None:
                 "texts. Give a string for each text; a model of pairs is trained on tuples of two "
                 "strings, or on two text columns."
             )
+
+
+def check_no_table(examples: Any, column: Any = None) -> None:
+    """Raises for a table, which may have more than texts in it: its columns have to be named.
+
+    Args:
+        examples: What a caller of `predict` gives.
+        column: What the column of the texts was called in the training data, or the columns.
+
+    Raises:
+        DataError: If it is a data frame or a `datasets.Dataset`; it says how to give its texts.
+    """
+    columns = getattr(examples, "column_names", getattr(examples, "columns", None))
+    if columns is None or isinstance(columns, str) or not hasattr(columns, "__iter__"):
+        return
+    names = [str(name) for name in columns]
+    wanted = [column] if isinstance(column, str) else list(column or ())
+    known = [name for name in wanted if name in names] or names[:1]
+    texts = [f"data[{name!r}]" for name in known]
+    hint = texts[0] if len(texts) == 1 else f"list(zip({', '.join(texts)}))"
+    raise DataError(
+        f"predict takes texts, not a table; got {type(examples).__name__} with the columns "
+        f"{listing(names)}. Give that of the texts, such as {hint}."
+    )
 
 
 def one_or_many(texts: Any, pairs: bool | None) -> Any:

@@ -12,9 +12,11 @@ import numpy as np
 
 from ktlite._arguments import checked
 from ktlite._hints import PREPROCESSOR, Hinted
+from ktlite._logging import logger
+from ktlite._places import is_file
 from ktlite.data.dataset import TextDataset, TextInputs
 from ktlite.data.named_labels import encode_labels, in_order
-from ktlite.data.pairs import as_pairs, check_pairs, one_or_many
+from ktlite.data.pairs import as_pairs, check_no_table, check_pairs, one_or_many
 from ktlite.data.readers import RawTexts
 from ktlite.data.sources import SOURCES, source_of
 from ktlite.encodings.tokens import Encodings
@@ -210,16 +212,33 @@ class Preprocessor(Hinted):
     def learn_texts(self, raw: RawTexts) -> None:
         """Learns from training texts what the preprocessing depends on: here nothing."""
 
-    def as_list(self, examples: Any) -> tuple[list[Any], bool]:
-        """Returns what a caller gives as a list, and whether it is a single example.
+    def given(self, examples: Any) -> Any:
+        """Returns what a caller of `predict` gives, so that it can be taken in one way only.
 
         A tuple of two strings is a pair, but where the training data was single texts: there it is
-        two of them, as a tuple of three is three.
+        two of them, as a tuple of three is three. The name of a file is a text like any other; that
+        there is such a file is said.
+
+        Raises:
+            DataError: If it is a table.
+        """
+        check_no_table(examples, self.reading.get("text_column"))
+        if is_file(examples):
+            logger.warning(
+                "%r is taken for a text, though there is a file of that name. What is in it "
+                "predicts `ktlite predict FOLDER --input FILE`; predictor.evaluate(file) compares "
+                "it with its labels.",
+                examples,
+            )
+        return one_or_many(examples, self.pairs)
+
+    def as_list(self, examples: Any) -> tuple[list[Any], bool]:
+        """Returns what a caller gives as a list, and whether it is a single example.
 
         Raises:
             DataError: If it is of another kind.
         """
-        return self.task.as_list(one_or_many(examples, self.pairs))
+        return self.task.as_list(self.given(examples))
 
     @property
     def golden_examples(self) -> list[Any]:

@@ -103,6 +103,8 @@ def as_text(texts: Sequence[Words], scores: np.ndarray, summary: str, unit: str)
                 bar, f"\x1b[38;5;{_BLUES[-1] if score > 0 else _ORANGES[-1]}m{bar}\x1b[0m"
             )
         lines.append(f"{score:+9.4f}  {line}  {word}")
+    if len(listed) > len(strongest):
+        lines.append(f"{'':9}  the strongest {len(strongest)} of {len(listed)} words")
     if strongest:
         lines.append(f"{'':9}  {_visible(unit)}")
     return "\n".join(lines)

@@ -84,6 +84,7 @@ class Fitting(Running):
         monitor = self._measured_name(monitor)
         rate = self._rate(problems, lr, learning_rate, checkpoint_folder if resume else None)
         cycles = one_of(problems, "n_cycles", n_cycles, "epochs", epochs)
+        _check_order(problems, rate, "n_cycles", cycles)
         positive(problems, lr_decay=lr_decay)
         at_least_one(problems, n_cycles=cycles, cycle_mult=cycle_mult)
         _optional(
@@ -180,6 +181,7 @@ class Fitting(Running):
         problems = self._ready("fit_onecycle")
         monitor = self._measured_name(monitor)
         rate = self._rate(problems, lr, learning_rate, checkpoint_folder if resume else None)
+        _check_order(problems, rate, "epochs", total)
         at_least_one(problems, epochs=total)
         _optional(problems, steps_per_epoch=steps_per_epoch)
         self._check_checkpoints(problems, checkpoint_folder, resume, save_every, monitor, mode)
@@ -268,6 +270,7 @@ class Fitting(Running):
         problems = self._ready("autofit")
         monitor = self._measured_name(monitor) or "val_loss"
         rate = self._rate(problems, lr, learning_rate, checkpoint_folder if resume else None)
+        _check_order(problems, rate, "epochs", total)
         at_least_one(problems, epochs=total)
         _optional(
             problems,
@@ -336,6 +339,16 @@ class Fitting(Running):
     def get_weight_decay(self) -> float | None:
         """Returns the optimizer's weight decay; None where there is none."""
         return self._optimizer("get_weight_decay").weight_decay
+
+
+def _check_order(problems: Problems, lr: Any, name: str, epochs: Any) -> None:
+    """Records that rate and epochs stand in each other's place, where they seem to."""
+    numbers = isinstance(epochs, Real) and isinstance(lr, Real)
+    if numbers and 0 < epochs < 1 <= lr and float(lr).is_integer():
+        problems.add(
+            f"lr={lr!r} and {name}={epochs!r} are the wrong way round: the rate comes first, "
+            f"{problems.where}({epochs!r}, {lr!r})."
+        )
 
 
 def _optional(problems: Problems, **counts: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked, not_a_string
 from ktlite._labels import label_names, matched
 from ktlite.cards import RunCard
-from ktlite.data.pairs import one_or_many
+from ktlite.data.pairs import check_no_table
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.encodings.tokens import Encodings
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
@@ -122,7 +122,7 @@ class Predicting:
         def run(examples: Sequence[Any]) -> np.ndarray:
             return self.logits(examples, batch_size, verbose)
 
-        examples = one_or_many(texts, self.preproc.pairs)
+        examples = self.preproc.given(texts)
         return self.preproc.task.predict(examples, run, return_proba, **options)
 
     def _sets(
@@ -171,6 +171,7 @@ class Predicting:
         at_least_one(problems, chunk=chunk)
         not_a_string(problems, texts=texts)
         problems.raise_if_any()
+        check_no_table(texts, self.preproc.reading.get("text_column"))
 
         def predictions() -> Iterator[Any]:
             source, done = iter(texts), 0

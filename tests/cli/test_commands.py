@@ -159,6 +159,19 @@ def test_texts_of_the_command_line(
     assert capsys.readouterr().out.split() == expected
 
 
+def test_name_of_a_file_is_a_text_of_the_command_line_and_that_is_said(
+    tiny_predictors: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("test.csv").write_text("text\ngood\n")
+    assert main(["predict", str(tiny_predictors / "classification"), "a film", "test.csv"]) == 0
+    assert caplog.text.count("is taken for a text") == 1
+    assert "--input test.csv predicts" in caplog.text
+
+
 def test_pair_of_the_command_line(
     tiny_predictors: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

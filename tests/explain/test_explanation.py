@@ -92,6 +92,16 @@ def test_printed_it_is_the_text_and_the_strongest_words(monkeypatch: pytest.Monk
     assert "\x1b" not in str(explanation(text))
 
 
+def test_words_that_are_left_out_of_the_list_are_counted() -> None:
+    words = [f"w{number}" for number in range(13)]
+    scores = [float(number) for number in range(13)]
+    shown = str(explanation(" ".join(words), scores=scores)).splitlines()
+    assert [line.split()[-1] for line in shown[2:12]] == words[:2:-1]
+    assert shown[12].strip() == "the strongest 10 of 13 words"
+    assert shown[13].strip().startswith("differences of logits")
+    assert "strongest" not in str(explanation(" ".join(words[:10]), scores=scores[:10]))
+
+
 def test_control_characters_do_not_reach_the_terminal() -> None:
     words = Words("a\x1b[31mb c", ((0, 7), (8, 9)))
     found = Explanation(

@@ -210,6 +210,43 @@ def test_texts_of_another_kind_are_refused(predictor: Predictor, texts: Any, mes
             ask(texts)
 
 
+def test_of_a_table_it_asks_for_the_column(predictor: Predictor) -> None:
+    frame = pd.DataFrame({"stars": [1, 2], "review": ["good", "bad"], "title": ["a", "b"]})
+    other = Predictor(predictor.model, predictor.preproc)
+    for column, hint in (
+        (None, "data['stars']"),
+        ("review", "data['review']"),
+        (["title", "review"], "list(zip(data['title'], data['review']))"),
+    ):
+        other.preproc.reading = {"text_column": column}
+        for call in (other.predict, other.predict_proba, other.predict_stream, other.explain):
+            with pytest.raises(DataError) as error:
+                call(frame)
+            assert "DataFrame with the columns stars, review, title" in str(error.value)
+            assert str(error.value).endswith(f"such as {hint}.")
+    assert other.predict(frame["review"]) == other.predict(["good", "bad"])
+
+
+def test_name_of_a_file_is_a_text_and_that_is_said(
+    predictor: Predictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    without = predictor.predict("test.csv")
+    assert caplog.text == ""
+    Path("test.csv").write_text("text\ngood\n")
+    for call in (predictor.predict, predictor.predict_proba):
+        caplog.clear()
+        call("test.csv")
+        assert "'test.csv' is taken for a text, though there is a file of that name" in caplog.text
+    assert predictor.predict("test.csv") == without
+    caplog.clear()
+    predictor.predict(["test.csv"])  # as a service gives its users' texts, which name no files
+    assert caplog.text == ""
+
+
 def test_batch_size_changes_nothing_but_the_work(predictor: Predictor) -> None:
     expected = predictor.logits(TEXTS)
     for size in (1, 2, 5, 100):
