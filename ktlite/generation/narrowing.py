@@ -13,6 +13,9 @@ from ktlite.generation.largest import largest
 from ktlite.generation.options import Generation
 from ktlite.generation.rules import NEVER, Numbers, Rule, Scores, log_softmax
 
+#: So many best tokens are looked at first for `top_p`.
+_FIRST = 256
+
 
 def narrowing_of(options: Generation) -> list[Rule]:
     """Returns the rules that a draw by these options needs, in their order."""
@@ -53,11 +56,22 @@ def top_p(scores: Scores, share: float, keep: int = 1) -> Scores:
 
     Holtzman et al., 2020, arXiv 1904.09751.
     """
-    order = _by_score(scores)[:, ::-1]  # the least likely first
-    probabilities = np.exp(log_softmax(np.take_along_axis(scores, order, axis=1)))
-    gone = np.cumsum(probabilities, axis=1, dtype=np.float64) <= 1 - share
-    gone[:, -keep:] = False
-    return _without(scores, order, gone)
+    probabilities = np.exp(log_softmax(scores))
+    most = max(int(np.count_nonzero(scores > NEVER, axis=1).max()), 1)
+    count = min(max(keep, _FIRST), most)
+    while True:
+        best = largest(scores, count)
+        sums = np.cumsum(np.take_along_axis(probabilities, best, axis=1), axis=1, dtype=np.float64)
+        if count == most or (sums[:, -1] >= share).all():
+            break
+        count = min(8 * count, most)  # rarely: a model that knows has few likely ones
+    better = np.pad(sums[:, :-1], ((0, 0), (1, 0)))
+    stays = better < share
+    stays[:, :keep] = True
+    kept = np.where(stays, np.take_along_axis(scores, best, axis=1), NEVER)
+    scores[:] = NEVER
+    np.put_along_axis(scores, best, kept, axis=1)
+    return scores
 
 
 def min_p(scores: Scores, share: float, keep: int = 1) -> Scores:
@@ -83,12 +97,6 @@ def typical_p(scores: Scores, share: float, keep: int = 1) -> Scores:
     gone = near > np.take_along_axis(near, last, axis=1)
     gone[:, :keep] = False
     return _without(scores, order, gone)
-
-
-def _by_score(scores: Scores) -> Numbers:
-    """Returns each row's tokens, the best first: all, or those that are possible where few are."""
-    possible = int(np.count_nonzero(scores > NEVER, axis=1).max())
-    return largest(scores, max(possible, 1))
 
 
 def _without(scores: Scores, order: Numbers, gone: np.ndarray) -> Scores:

@@ -22,6 +22,8 @@ Stop = Callable[[int, Tokens], bool]
 
 #: Draws that are made at a time for each row.
 _DRAWS = 64
+#: Tokens whose probabilities are summed at first.
+_BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,19 +239,32 @@ def draw(scores: Scores, uniform: npt.NDArray[np.float64]) -> tuple[Tokens, Scor
     Returns:
         Tokens, int32 [rows], and their log-probabilities, float32 [rows].
     """
-    possible = scores > NEVER
-    counts = np.count_nonzero(possible, axis=1)
-    row, token = np.nonzero(possible)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    packed = np.full((len(scores), int(counts.max())), NEVER)  # after top-k 50 wide, not 50,000
-    packed[row, place] = scores[row, token]
-    weights = np.exp(packed - packed.max(axis=1, keepdims=True))
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    # In two steps, the block and then the token in it: sums along a whole vocabulary are slow.
+    begins = np.arange(0, scores.shape[1], _BLOCK)
+    blocks = np.add.reduceat(weights, begins, axis=1)
+    block, inside, total = _place(blocks, uniform)
+    end = np.minimum(begins[block] + _BLOCK, scores.shape[1])
+    tokens = np.minimum(begins[block][:, None] + np.arange(_BLOCK), end[:, None] - 1)
+    chances = np.take_along_axis(weights, tokens, axis=1)
+    chances[begins[block][:, None] + np.arange(_BLOCK) >= end[:, None]] = 0
+    place, _, _ = _place(chances, inside)
+    rows = np.arange(len(scores))
+    chosen = tokens[rows, place]
+    return chosen.astype(np.int32), np.log(weights[rows, chosen] / total).astype(np.float32)
+
+
+def _place(
+    weights: Scores, uniform: npt.NDArray[np.float64]
+) -> tuple[Numbers, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns where numbers from 0 to below 1 fall among weights, where in it, and the sums."""
     sums = np.cumsum(weights, axis=1, dtype=np.float64)
-    places = (sums <= (uniform * sums[:, -1])[:, None]).sum(axis=1)
-    places = np.minimum(places, counts - 1)
-    tokens = token[np.cumsum(counts) - counts + places].astype(np.int32)
-    chosen = weights[np.arange(len(places)), places]
-    return tokens, np.log(chosen / sums[:, -1]).astype(np.float32)
+    total = sums[:, -1]
+    target = np.minimum(uniform * total, np.nextafter(total, 0))  # below: no weight of 0 is hit
+    place = (sums <= target[:, None]).sum(axis=1)
+    own = weights[np.arange(len(place)), place].astype(np.float64)
+    before = sums[np.arange(len(place)), place] - own
+    return place, np.clip((target - before) / own, 0, 1), total
 
 
 def check_numbers(scores: Scores) -> None:
