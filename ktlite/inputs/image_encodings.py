@@ -17,9 +17,9 @@ from ktlite.inputs.pictures import state_key
 
 
 class KeptPixels:
-    """Pictures in the model's size, of bytes, kept once they were decoded.
+    """Pictures in the model's size, of bytes, kept when they are asked for a second time.
 
-    Memory is taken as they come.
+    What is predicted once is not kept, and takes no memory.
 
     Args:
         count: Pictures.
@@ -28,14 +28,18 @@ class KeptPixels:
 
     def __init__(self, count: int, size: tuple[int, int]) -> None:
         self.pixels = np.empty((count, *size, 3), "uint8")
-        self.there = np.zeros(count, bool)
+        self.asked, self.there = np.zeros((2, count), bool)
 
     def get(self, number: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Returns a picture, from `make` the first time; several threads may ask."""
-        if not self.there[number]:
-            self.pixels[number] = make()
-            self.there[number] = True
+        """Returns a picture, from `make` the first two times; several threads may ask."""
         found: np.ndarray = self.pixels[number]
+        if self.there[number]:
+            return found
+        if not self.asked[number]:
+            self.asked[number] = True
+            return make()
+        found[...] = make()
+        self.there[number] = True
         return found
 
 
@@ -48,7 +52,7 @@ class ImageEncodings:
         processor: What makes them what the model reads.
         rows: int64 [rows], the number of each row's item.
         workers: Threads that decode and resize; Pillow lets them run at once.
-        kept: Where pixels are kept for the next epoch, by the number of the item; None: nowhere.
+        kept: Where pixels are kept for further epochs, by the number of the item; None: nowhere.
         augmentation: Changes the pictures of batches that are drawn by a seed. None: none.
     """
 

@@ -32,7 +32,7 @@ from ktlite.inputs.pictures import (
     read_picture,
 )
 
-#: Bytes of pixels that are kept for the next epoch: 3,566 pictures of 224 x 224.
+#: Bytes of pixels that are kept for further epochs: 3,566 pictures of 224 x 224.
 KEEP = 512 * 2**20
 # Names of files that are taken for pictures in a folder; a file that is named may have any.
 SUFFIXES = frozenset(
@@ -63,8 +63,8 @@ class Images:
     Args:
         processor: What makes pictures what the model reads.
         workers: Threads that decode. Default: as many as processors.
-        keep: Bytes of pixels, at most, that are kept for the next epoch. Where a data set has
-            more, its pictures are decoded anew each time.
+        keep: Bytes of pixels, at most, that are kept from the second epoch on. Where a data set
+            has more, its pictures are decoded anew each time.
 
     Raises:
         ArgumentError: If `workers` or `keep` is no such number.

@@ -235,10 +235,12 @@ def _checked(array: np.ndarray) -> np.ndarray:
     """Returns an array as Pillow takes it, or raises DataError."""
     name = name_of(array)
     if array.dtype != np.uint8:
-        scaled = "; where white is 1, give (255 * array).round().astype('uint8')"
+        advice = ""
+        if array.dtype.kind == "f":
+            advice = " (where white is 1, give (255 * array).round().astype('uint8'))"
         raise Unreadable(
-            f"an array of {array.dtype}, not uint8",
-            f"{name}, not of uint8, from 0 to 255{scaled if array.dtype.kind == 'f' else ''}",
+            f"an array of {array.dtype}, not uint8{advice}",
+            f"{name}, not of uint8, from 0 to 255{advice}",
         )
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]

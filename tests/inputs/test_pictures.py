@@ -101,7 +101,10 @@ def test_a_pillow_image_that_is_not_loaded_yet_can_be_read_by_many_threads() -> 
     ("array", "says"),
     [
         (np.zeros((4, 5, 3)), "an array [4, 5, 3] of float64, not of uint8"),
-        (np.zeros((4, 5, 3), "float32"), "where white is 1, give (255 * array).round()"),
+        (
+            np.zeros((4, 5, 3), "float32"),
+            "where white is 1, give (255 * array).round().astype('uint8')",
+        ),
         (np.zeros((4, 5, 3), "int64"), "not of uint8"),
         (np.zeros((3, 40, 50), "uint8"), "np.moveaxis(array, 0, -1)"),
         (np.zeros((4, 5, 2), "uint8"), "not [height, width, 3], or [height, width] for grey"),
