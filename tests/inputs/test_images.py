@@ -186,7 +186,8 @@ def test_problems_of_many_pictures_are_told_by_their_flaw() -> None:
     assert Images.problems(items) == [
         None,
         "no picture that Pillow reads",
-        "an array of float64, not uint8 (where white is 1, give (255 * array).round().astype('uint8'))",
+        "an array of float64, not uint8 "
+        "(where white is 1, give (255 * array).round().astype('uint8'))",
         "no such file, such as 'no/such.png'",
         "no such file, such as 'no/such.png'",
         "a value of type NoneType",
