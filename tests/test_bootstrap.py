@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -75,11 +74,17 @@ def test_a_class_that_some_samples_lack_still_has_an_interval() -> None:
     assert 0 <= low < high <= 1
 
 
-def test_two_thousand_texts_take_little_time() -> None:
-    outputs = classified(2000, 0.8, RANDOM)
-    start = time.perf_counter()
-    confidence_intervals(outputs)
-    assert time.perf_counter() - start < 10  # 0.3 s where nothing else runs
+def test_examples_are_measured_once_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, measured = classified(200, 0.8, RANDOM), []
+    measure = Classification.measure
+
+    def count(self: Any, logits: Any, targets: Any) -> Any:
+        measured.append(len(logits))
+        return measure(self, logits, targets)
+
+    monkeypatch.setattr(Classification, "measure", count)
+    assert set(confidence_intervals(outputs)) >= {"accuracy", "loss"}
+    assert measured == [200]
 
 
 def test_the_table_shows_value_and_interval() -> None:

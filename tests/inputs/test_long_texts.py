@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ktlite.inputs.long_texts import encode_read
 from ktlite.inputs.tokenizer import Tokenizer
 
 WORDS = [
@@ -48,12 +49,18 @@ def test_the_tokens_are_those_of_the_whole_text(golden: Path, maxlen: int) -> No
     np.testing.assert_array_equal(np.concatenate([e.ids for e in whole]), encodings.ids)
 
 
-def test_a_million_characters_cost_little(golden: Path) -> None:
-    tokenizer = Tokenizer(golden / "tiny-tokenizer", 40)
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_of_a_million_characters_few_are_looked_at(golden: Path, side: str) -> None:
+    rust = Tokenizer(golden / "tiny-tokenizer", 40)._rust
+    rust.enable_truncation(40, direction=side)
+    seen = []
+
+    class Counting:
+        def encode_batch_fast(self, texts: list[Any]) -> Any:
+            seen.append(sum(map(len, texts)))
+            return rust.encode_batch_fast(texts)
+
     text = "good film 房间 " * 80_000
-    started = time.process_time()
-    whole = tokenizer._rust.encode_batch([text])
-    middle = time.process_time()
-    encodings = tokenizer.encode([text])
-    assert encodings.ids.tolist() == whole[0].ids
-    assert time.process_time() - middle < (middle - started) / 5
+    (encoded,) = encode_read(Counting(), [text], 40, side)
+    assert encoded.ids == rust.encode_batch([text])[0].ids
+    assert sum(seen) <= 50 * 40

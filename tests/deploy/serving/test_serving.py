@@ -273,18 +273,20 @@ def test_slow_clients_are_let_go_and_others_served(serving: Start, predictors: G
     def dribble(name: str, start: bytes) -> None:
         with socket.create_connection(("127.0.0.1", client.port), timeout=20) as connection:
             connection.sendall(start)
-            begin, said = time.monotonic(), b""
+            said, let_go = b"", False
             connection.settimeout(0.1)
-            while time.monotonic() - begin < 10:
+            for _ in range(90):  # fewer bytes than the body has: it is never whole
                 try:
                     connection.sendall(b"x")
                     said = connection.recv(1000)
+                    let_go = True
                     break
                 except TimeoutError:
                     continue
                 except OSError:
+                    let_go = True
                     break
-            ends[name] = (said, time.monotonic() - begin)
+            ends[name] = (said, let_go)
 
     threads = [
         threading.Thread(target=dribble, args=pair)
@@ -296,7 +298,7 @@ def test_slow_clients_are_let_go_and_others_served(serving: Start, predictors: G
     for thread in threads:
         thread.join()
     assert b" 408 " in ends["body"][0]
-    assert all(seconds < 5 for _, seconds in ends.values())
+    assert all(let_go for _, let_go in ends.values())
 
 
 def slow(predictor: Predictor, until: threading.Event) -> Predictor:
