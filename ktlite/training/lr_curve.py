@@ -196,10 +196,18 @@ class LRFinderResult:
         return begin + (start + (end - start) // 2) * stride
 
     def _fall_begins(self, lowest: int) -> int:
-        """Returns the index where the first tenth of the fall is done."""
+        """Returns the index from which on the first tenth of the fall is done.
+
+        Not the first such index: on few batches noise is a tenth of a small fall, and a level curve
+        dips so far by chance, decades before it falls. From the last one before half of the fall it
+        does not come back.
+        """
         curve = self.smoothed[: lowest + 1]
         start = curve[: max(1, len(curve) // 10)].mean()
-        return int((curve <= start - LEVEL_PART * (start - curve[-1])).argmax())
+        fall = start - curve[-1]
+        half = int((curve <= start - fall / 2).argmax())
+        level = np.flatnonzero(curve[:half] > start - LEVEL_PART * fall)
+        return int(level[-1]) + 1 if len(level) else 0
 
     def _steepest_index(self, lowest: int) -> int:
         """Returns the middle of the window before `lowest` whose regression line falls most."""
