@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import ktlite
 from ktlite.cli.main import main
 from ktlite.errors import ArgumentError, DataError
 from ktlite.learner import Learner
+from ktlite.predictor import Predictor
 
 TEXTS = ["a fine film", "dull, really", "fine fine", "so dull", "a dull film", "really fine"]
 LABELS = ["pos", "neg", "pos", "neg", "neg", "pos"]
@@ -155,6 +157,33 @@ def test_columns_of_another_name_are_named(learner: Learner, tmp_path: Path) -> 
         with pytest.raises(DataError, match="not among the classes|unknown"):
             evaluate((NEW, ["neg"] * 4 + ["odd"]), print_report=False)
     assert learner.metrics(other, **named) == pytest.approx(learner.metrics(FRAME))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("validate", "evaluate"), ("metrics", "metrics")])
+def test_learner_and_predictor_take_the_same(ours: str, theirs: str) -> None:
+    """But for the data: a learner has some of its own."""
+
+    def taken(function: Any) -> list[Any]:
+        found = list(inspect.signature(function).parameters.values())[2:]
+        return [(one.name, one.kind, one.default) for one in found]
+
+    assert taken(getattr(Learner, ours)) == taken(getattr(Predictor, theirs))
+
+
+def test_files_of_another_layout_are_read_as_is_said(learner: Learner, tmp_path: Path) -> None:
+    file = tmp_path / "other.csv"
+    rows = [*zip(NEW, FRAME["verdict"], strict=True), ("no verdict", "?")]
+    file.write_text("".join(f"{text};{label}\n" for text, label in rows), encoding="utf-16")
+    layout = {"sep": ";", "encoding": "utf-16", "names": list(FRAME), "na_values": ["?"]}
+    for judge in (learner, learner.get_predictor()):
+        found = judge.metrics(file, batch_size=2, **layout)
+        assert found == pytest.approx(learner.metrics(FRAME), rel=1e-5)
+        with pytest.raises(DataError, match="1 of 6 rows cannot be used"):
+            judge.metrics(file, missing="error", **layout)
+    np.testing.assert_array_equal(
+        learner.validate(file, print_report=False, **layout),
+        learner.validate(FRAME, print_report=False),
+    )
 
 
 def test_texts_are_still_texts(learner: Learner) -> None:

@@ -39,12 +39,18 @@ class Judging(Trusting):
         save_path: str | os.PathLike[str] | None = None,
         class_names: Sequence[str] = (),
         *,
-        ci: bool | float = False,
-        verbose: int = 0,
         text_column: Any = None,
         label_columns: Any = None,
+        ci: bool | float = False,
+        sep: str | None = None,
+        encoding: str | None = None,
+        names: Sequence[Any] | None = None,
+        missing: str = "drop",
+        na_values: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 0,
     ) -> Any:
-        """Compares predictions with the truth.
+        """Compares predictions with the truth, as `Predictor.evaluate` does.
 
         Args:
             val_data: What to validate on: whatever `get_learner` takes as data for the task (a
@@ -53,12 +59,18 @@ class Judging(Trusting):
             print_report: Show the report.
             save_path: Also write the report to this text file.
             class_names: Names to show in place of the classes.
-            ci: Also show confidence intervals of all figures: True for 95 %, or a level such as
-                0.99. `metrics(ci=True)` returns them.
-            verbose: 1 shows a progress bar.
             text_column: Of a file or a table: name of the text column, or names. Default: as the
                 training data was read.
             label_columns: Likewise, of the labels.
+            ci: Also show confidence intervals of all figures: True for 95 %, or a level such as
+                0.99. `metrics(ci=True)` returns them.
+            sep: Column separator of CSV files. Default: as the training data was read.
+            encoding: Of the files. Default: likewise.
+            names: Column names of CSV files without a header row. Default: likewise.
+            missing: `"drop"` leaves out rows without text or label; `"error"` refuses them.
+            na_values: Cells that stand for a missing value, as for `get_learner`.
+            batch_size: Rows a batch. Default: `eval_batch_size`.
+            verbose: 1 shows a progress bar.
 
         Returns:
             For classification the confusion matrix, int [true, predicted]; for
@@ -74,8 +86,11 @@ class Judging(Trusting):
                    [180, 820]])
         """
         level = level_of("validate", ci)
-        reading = {"text_column": text_column, "label_columns": label_columns}
-        outputs = self._outputs("validate", val_data, verbose, **reading)
+        outputs = self._outputs(
+            "validate", val_data, verbose, batch_size, text_column=text_column,
+            label_columns=label_columns, sep=sep, encoding=encoding, names=names, missing=missing,
+            na_values=na_values,
+        )  # fmt: skip
         report = report_of(outputs, class_names, level, self._calibration_note(outputs))
         self._keep_figures(val_data, report.metrics, outputs.on)
         if print_report:
@@ -92,24 +107,43 @@ class Judging(Trusting):
         self,
         val_data: Any = None,
         *,
-        ci: bool | float = False,
         text_column: Any = None,
         label_columns: Any = None,
+        ci: bool | float = False,
+        sep: str | None = None,
+        encoding: str | None = None,
+        names: Sequence[Any] | None = None,
+        missing: str = "drop",
+        na_values: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 0,
     ) -> dict[str, float]:
         """Returns the task's figures on the validation data, such as `{"accuracy": 0.91, ...}`.
 
         Args:
-            val_data: What to validate on. Default: the learner's validation data.
+            val_data: What to validate on, as for `validate`, and so are the other arguments.
+                Default: the learner's validation data.
+            text_column: Name of the text column, or names.
+            label_columns: Name of the label column, or names.
             ci: Add the ends of their confidence intervals, `"accuracy_low"` and
                 `"accuracy_high"`: True for 95 %, or a level such as 0.99.
-            text_column: As for `validate`.
-            label_columns: Likewise.
+            sep: Column separator of CSV files.
+            encoding: Of the files.
+            names: Column names of CSV files without a header row.
+            missing: `"drop"` or `"error"`.
+            na_values: Cells that stand for a missing value.
+            batch_size: Rows a batch.
+            verbose: 1 shows a progress bar.
         """
-        reading = {"text_column": text_column, "label_columns": label_columns}
-        outputs = self._outputs("metrics", val_data, **reading)
+        level = level_of("metrics", ci)
+        outputs = self._outputs(
+            "metrics", val_data, verbose, batch_size, text_column=text_column,
+            label_columns=label_columns, sep=sep, encoding=encoding, names=names, missing=missing,
+            na_values=na_values,
+        )  # fmt: skip
         figures = figures_of(outputs)
         self._keep_figures(val_data, figures, outputs.on)
-        return with_intervals(figures, outputs, level_of("metrics", ci))
+        return with_intervals(figures, outputs, level)
 
     @checked
     def top_losses(

@@ -144,8 +144,8 @@ class State:
         Args:
             where: What was called, for messages.
             data: Whatever `get_learner` takes as data for this task; None: the learner's own.
-            reading: How to read a file or a table: `text_column`, `label_columns`. Default: as
-                the training data was read.
+            reading: How to read a file or a table, as `raw_for` takes it: `text_column`, `sep`,
+                ... Default: as the training data was read.
         """
         feed = self._val
         if data is not None:

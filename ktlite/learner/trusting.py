@@ -159,10 +159,15 @@ class Trusting(Carded):
         return note
 
     def _outputs(
-        self, where: str, val_data: Any = None, verbose: int = 0, **reading: Any
+        self,
+        where: str,
+        val_data: Any = None,
+        verbose: int = 0,
+        batch_size: int | None = None,
+        **reading: Any,
     ) -> Outputs:
         feed = self._val_feed(where, val_data, **reading)
-        size = self.eval_batch_size
+        size = self.eval_batch_size if batch_size is None else batch_size
         outputs = run_model(self._forward, feed, self.task, batch_size=size, verbose=verbose)
         return replace(outputs, on=self._described(val_data, len(outputs.logits)))
 
