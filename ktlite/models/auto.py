@@ -18,7 +18,7 @@ from ktlite.models.config import ConfigReader, read_config
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families import get_family
 from ktlite.models.head_labels import labelled
-from ktlite.models.heads import EMBEDDING
+from ktlite.models.heads import ALIASES, EMBEDDING
 from ktlite.models.model import TransformerModel
 from ktlite.models.part import PartReader, check_arguments, kept_blocks, part_config
 from ktlite.models.sentence_files import SentenceFiles, read_sentence_files
@@ -52,7 +52,8 @@ def from_pretrained(
     Args:
         name: Checkpoint folder, or Hub name.
         task: Hugging Face task name such as `"text-classification"`; None gives
-            the bare encoder.
+            the bare model. `"translation"` and `"summarization"` are other names of
+            `"text2text-generation"`.
         num_labels: Outputs of the head. Default: as in the checkpoint. Another
             number gives a new classifier, and a warning.
         labels: Names of the outputs, in the order that they are to have. The rows of a head whose
@@ -100,6 +101,7 @@ def from_pretrained(
         6
     """
     check_arguments(config, layers, max_positions, num_labels, labels)
+    task = ALIASES.get(task or "", task)
     folder = find_checkpoint(name, revision=revision)
     changed = dict(config or {})
     stored_config = read_config(folder)
@@ -119,8 +121,10 @@ def from_pretrained(
     with CheckpointReader(folder) as whole, keras.StatelessScope():
         reader: TensorReader = whole
         try:
-            spec = _spec(whole_config, ignore_config_fields)
             family = get_family(whole_config["model_type"])
+            if family.settle is not None:
+                whole_config = {**whole_config, **family.settle(whole_config, whole)}
+            spec = _spec(whole_config, ignore_config_fields)
             built = part_config(whole_config, changed, spec, family, layers, max_positions)
             model = TransformerModel(
                 built,

@@ -9,27 +9,38 @@ from typing import Any
 
 from ktlite.errors import CheckpointError, did_you_mean, listing
 
-# Fields that never change what an encoder computes: file keeping, training
-# switches, generation settings that transformers writes into every config, and
-# what the task reads (labels).
+# Fields that never change what a model computes: file keeping, training
+# switches, and what the task reads (labels).
 HARMLESS = frozenset(
     """
-    architectures attn_implementation auto_map bad_words_ids begin_suppress_tokens
-    bos_token_id calibration_temperature chunk_size_feed_forward cls_token_id
-    custom_pipelines dict_encoder directionality diversity_penalty do_sample dtype early_stopping
-    encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty
-    finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label
-    label2id language length_penalty max_length min_length model_type name_or_path
-    no_repeat_ngram_size num_beam_groups num_beams num_labels num_return_sequences
-    output_attentions output_hidden_states output_past output_scores pad_token_id
+    architectures attn_implementation auto_map
+    calibration_temperature chunk_size_feed_forward cls_token_id
+    custom_pipelines dict_encoder directionality dtype
+    finetuning_task gradient_checkpointing id2label
+    label2id language model_type name_or_path num_labels
+    output_attentions output_hidden_states output_past output_scores
     pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head
-    pooler_type prefix problem_type remove_invalid_values repetition_penalty return_dict
-    return_dict_in_generate sentence_transformers sep_token_id suppress_tokens
-    task_specific_params temperature tie_encoder_decoder tie_word_embeddings tokenizer_class
-    top_k top_p torch_dtype torchscript transformers_version typical_p use_bfloat16
+    pooler_type prefix problem_type return_dict
+    return_dict_in_generate sentence_transformers sep_token_id
+    task_specific_params tokenizer_class
+    torch_dtype torchscript transformers_version use_bfloat16
     use_cache
     """.split()  # noqa: SIM905  (a list of 80 quoted strings is harder to read)
 )
+# Those that say how texts are written, which transformers puts into every config: nothing to a
+# model that only reads, and to be read, by `ConfigReader.writes`, for one that writes.
+OF_GENERATION = frozenset(
+    """
+    bad_words_ids begin_suppress_tokens bos_token_id diversity_penalty do_sample early_stopping
+    encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty
+    forced_bos_token_id forced_eos_token_id length_penalty max_length min_length
+    no_repeat_ngram_size num_beam_groups num_beams num_return_sequences pad_token_id
+    remove_invalid_values repetition_penalty suppress_tokens temperature
+    top_k top_p typical_p
+    """.split()  # noqa: SIM905
+)
+# And those that tie tables to each other.
+OF_TABLES = frozenset({"tie_encoder_decoder", "tie_word_embeddings"})
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -89,6 +100,7 @@ class ConfigReader:
     def __init__(self, config: Mapping[str, Any], ignore: Collection[str] = ()) -> None:
         self.config = config
         self.read = set(ignore)
+        self._writes = False
 
     def get(self, name: str, default: Any) -> Any:
         """Returns a field, or `default` (the one of the HF config class) where it is absent.
@@ -147,12 +159,22 @@ class ConfigReader:
             )
         return value
 
+    def writes(self) -> None:
+        """Says that the model writes texts.
+
+        How, is said by fields that generation reads (`ktlite.generation.Generation.of_folder`).
+        Which tables are one, the family has to read.
+        """
+        self._writes = True
+        self.get("decoder_start_token_id", None)
+
     def finish(self) -> None:
         """Raises if a field was not read and is not known to be harmless."""
+        harmless = HARMLESS | OF_GENERATION | (frozenset() if self._writes else OF_TABLES)
         unknown = [
             name
             for name in self.config
-            if name not in self.read and name not in HARMLESS and not name.startswith("_")
+            if name not in self.read and name not in harmless and not name.startswith("_")
         ]
         if unknown:
             hints = "".join(did_you_mean(name, self.read) for name in unknown[:3])

@@ -31,7 +31,9 @@ def load_model(
 
     Args:
         name: Checkpoint folder, or Hub name.
-        task: Hugging Face task name; None gives the bare encoder.
+        task: Hugging Face task name; None gives the bare model. Of models that write texts:
+            `"text-generation"`, or `"text2text-generation"` (also `"translation"`,
+            `"summarization"`) where there is an encoder.
         num_labels: Outputs of the head. Default: as in the checkpoint.
         labels: Names of the outputs, in the order that they are to have: a head whose labels have
             these names is put in this order, another is made anew. Default: as in the checkpoint.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,15 @@ IMAGE_KERNEL = Op(
 )
 
 
+# A row that they keep as a matrix of one row.
+ROW = Op(
+    "row",
+    join=lambda theirs: theirs[0][0],
+    split=lambda ours, count: [ours[None]],
+    shapes=lambda ours, count: [(1, *ours)],
+)
+
+
 @dataclass(frozen=True)
 class Rule:
     """One line of a family's table.
@@ -79,11 +88,15 @@ class Rule:
         theirs: The Hugging Face tensor name or names. A leading dot stands for the
             backbone's prefix (`"bert."` in a model with a head, nothing in a bare one).
         op: How ours is made of theirs.
+        when: Says of a model whether the rule is of it. None: of any that has such a variable.
+        optional: Whether the variable keeps its initial value where theirs are missing.
     """
 
     ours: str
     theirs: str | tuple[str, ...]
     op: Op = SAME
+    when: Callable[[ModelSpec], bool] | None = None
+    optional: bool = False
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Returns the tensor names in a checkpoint whose backbone has this prefix."""
@@ -93,10 +106,10 @@ class Rule:
     def at(self, index: int) -> Rule:
         """Returns the rule for block `index`."""
         theirs = (self.theirs,) if isinstance(self.theirs, str) else self.theirs
-        return Rule(
-            self.ours.replace("{i}", str(index)),
-            tuple(name.replace("{i}", str(index)) for name in theirs),
-            self.op,
+        return replace(
+            self,
+            ours=self.ours.replace("{i}", str(index)),
+            theirs=tuple(name.replace("{i}", str(index)) for name in theirs),
         )
 
 
@@ -129,6 +142,11 @@ def norm(ours: str, theirs: str) -> tuple[Rule, Rule]:
     return (Rule(f"{ours}.gamma", f"{theirs}.weight"), Rule(f"{ours}.beta", f"{theirs}.bias"))
 
 
+def when(condition: Callable[[ModelSpec], bool], rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Returns rules that are of the models that meet a condition alone."""
+    return tuple(replace(rule, when=condition) for rule in rules)
+
+
 def embedding(ours: str, theirs: str) -> Rule:
     """The rule for an embedding table."""
     return Rule(f"{ours}.embeddings", f"{theirs}.weight")
@@ -137,9 +155,12 @@ def embedding(ours: str, theirs: str) -> Rule:
 def expand(rules: Iterable[Rule], spec: ModelSpec) -> Iterator[Rule]:
     """Yields the rules with `{i}` replaced by every block number of the tower they are of.
 
-    Rules of layers that are one with others (`ModelSpec.tied`) are left out.
+    Rules of layers that are one with others (`ModelSpec.tied`) are left out, and those of other
+    models (`Rule.when`).
     """
     for rule in rules:
+        if rule.when is not None and not rule.when(spec):
+            continue
         if any(rule.ours.startswith(f"{path}.") for path in spec.tied):
             continue
         if "{i}" in rule.ours:

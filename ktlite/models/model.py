@@ -19,9 +19,18 @@ from ktlite.models.checkpoint import CheckpointReader
 from ktlite.models.config import ConfigReader, label_count, read_config
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import HeadSpec, ModelSpec
+from ktlite.models.decoding import Decoding
 from ktlite.models.families import Family, get_family
 from ktlite.models.head_labels import HeadLabels, labels_of
-from ktlite.models.heads import EMBEDDING, HEADS, ChoiceHead, Head, MaskedLMHead, get_head
+from ktlite.models.heads import (
+    ALIASES,
+    EMBEDDING,
+    HEADS,
+    ChoiceHead,
+    Head,
+    MaskedLMHead,
+    get_head,
+)
 from ktlite.models.pooling import POOLINGS
 from ktlite.models.saving import (
     cast,
@@ -36,7 +45,7 @@ from ktlite.models.towers import Inputs, Tower, add_towers, layer_groups, run_to
 
 
 @keras.saving.register_keras_serializable(package="ktlite")
-class TransformerModel(keras.Model):
+class TransformerModel(Decoding, keras.Model):
     """A transformer of texts or images, built from a Hugging Face config.
 
     Every weight exists as soon as the model does. Make one with
@@ -49,7 +58,8 @@ class TransformerModel(keras.Model):
             embeddings either one ([batch, texts, length] for texts to be compared):
             `input_ids`, and optionally `attention_mask` (1 for tokens, 0 for padding;
             default: all 1) and `token_type_ids` (default: all 0; passed over if the family
-            has none). For masked language models also
+            has none). Of models with a decoder beside the encoder also `decoder_input_ids`, int32
+            [batch, target length]. For masked language models also
             `masked_positions` [batch, predictions], each at least 0 and below length:
             the tokens to compute logits for. Default: all of them. Pretraining masks
             one token in seven, so this saves most of the decoder's work and memory.
@@ -68,6 +78,8 @@ class TransformerModel(keras.Model):
         - `sentence-embedding`: the vectors of texts, [batch, width] or [batch, texts, width].
         - `masked-lm`: [batch, length, vocab_size]; with `masked_positions` [batch,
           predictions, vocab_size].
+        - `text-generation`: [batch, length, vocab_size], for the token after each; with an encoder
+          `text2text-generation`: [batch, target length, vocab_size].
         - `pretraining`: for ELECTRA [batch, length], above 0 where a token was replaced.
           For BERT and ALBERT a dict of `prediction_logits`, as of the masked language
           model, and [batch, 2] under `seq_relationship_logits` (BERT: 0 for sentences
@@ -103,6 +115,7 @@ class TransformerModel(keras.Model):
         dtype: Any = None,
     ) -> None:
         check_process()
+        task = ALIASES.get(task or "", task)
         self.family = get_family(config.get("model_type"))
         reader = ConfigReader(config, ignore_config_fields)
         spec = self.family.spec(reader)
@@ -317,10 +330,12 @@ def _head_class(spec: ModelSpec, task: str) -> type[Head]:
 
 
 def _check_head(family: Family, spec: ModelSpec, task: str | None, num_labels: int | None) -> None:
-    if task in HEADS and task not in (*family.heads, EMBEDDING):
+    # Which of two sequences would be the text's?
+    known_heads = [*family.heads, *([EMBEDDING] if len(spec.towers) == 1 else [])]
+    if task in HEADS and task not in known_heads:
         spec.check_texts()
     problems = Problems("TransformerModel")
-    problems.choice("task", task, [None, *family.heads, EMBEDDING])
+    problems.choice("task", task, [None, *known_heads])
     problems.choice("pooling", spec.heads[EMBEDDING].pooling, POOLINGS)
     if num_labels is not None:
         problems.add_unless(num_labels > 0, f"num_labels={num_labels!r}; expected at least 1.")

@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.errors import ArgumentError, Problems, plural
+from ktlite.errors import ArgumentError, Problems, listing, plural
 from ktlite.models.checkpoint import TensorReader
 from ktlite.models.config import ConfigReader
 from ktlite.models.core.embeddings import sinusoids
 from ktlite.models.core.spec import ModelSpec, PatchesSpec, TokensSpec
 from ktlite.models.families.family import Family
+from ktlite.models.towers import front_name
 from ktlite.models.transfer import find_prefix
-
-POSITIONS = "max_position_embeddings"
-_TABLE = "embeddings.position.embeddings"
 
 Layers = int | Sequence[int] | None
 
@@ -93,11 +91,16 @@ def part_config(
     problems = Problems("from_pretrained")
     for argument, value, name in (
         ("layers", layers, family.layers_field),
-        ("max_positions", max_positions, POSITIONS),
+        ("max_positions", max_positions, family.positions_field),
     ):
         problems.add_unless(
             value is None or name not in changed,
             f"{argument}={value!r} sets the config field {name}; leave it out of config.",
+        )
+        problems.add_unless(
+            value is None or len(spec.towers) == 1,
+            f"{argument}={value!r} goes with one stack of blocks; this model has "
+            f"{listing(spec.towers)}.",
         )
     part = dict(config)
     if layers is not None:
@@ -114,7 +117,7 @@ def part_config(
             isinstance(spec.first.front, TokensSpec),
             f"max_positions={max_positions!r} goes with texts; this model reads images.",
         )
-        part[POSITIONS] = int(max_positions) + first_position(spec.first.front)
+        part[family.positions_field] = int(max_positions) + first_position(spec.first.front)
     problems.raise_if_any()
     if max_positions is not None:
         _check_relative(spec, family.spec(ConfigReader(part)), max_positions)
@@ -162,9 +165,9 @@ def kept_blocks(spec: ModelSpec, layers: Layers) -> tuple[int, ...] | None:
 
 def first_position(spec: TokensSpec | PatchesSpec) -> int:
     """Returns the row of the position table that a text's first token has."""
-    if isinstance(spec, TokensSpec) and spec.positions == "pad_aware":
-        return spec.pad_id + 1
-    return 0
+    if not isinstance(spec, TokensSpec):
+        return 0
+    return spec.pad_id + 1 if spec.positions == "pad_aware" else spec.first_row
 
 
 class PartReader:
@@ -196,8 +199,9 @@ class PartReader:
         if blocks is not None:
             self._keep(family, prefix, blocks)
         self._table: str | None = None
-        if max_positions is not None and spec.tokens.positions != "none":
-            rule = next(rule for rule in family.names if rule.ours == _TABLE)
+        if max_positions is not None and spec.tokens.positions not in ("none", "fixed"):
+            table = f"{front_name(next(iter(spec.towers)))}.position.embeddings"
+            rule = next(rule for rule in family.names if rule.ours == table)
             (self._table,) = rule.names(prefix)
         self._first = first_position(spec.first.front)
         self._rows = (max_positions or 0) + self._first

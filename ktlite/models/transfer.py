@@ -73,6 +73,7 @@ def load_weights(
     backbone = _plan(model, family.names, prefix)
     head = _plan(model, family.heads.get(model.task_name, ()), prefix)
     _check_cover(model, [*backbone, *head])
+    head = [p for p in head if not p.rule.optional or p.names[0] in reader]
 
     resized = [p for p in backbone if ignore_mismatched_sizes and _is_resized(p, reader)]
     wanted = [p for p in backbone if p not in resized]
@@ -150,7 +151,7 @@ def find_prefix(reader: TensorReader, family: Family) -> str:
     Raises:
         CheckpointError: If the checkpoint has no such backbone.
     """
-    anchor = family.names[0]
+    anchor = family.names[0].at(0)
     for prefix in family.prefixes:
         if all(name in reader for name in anchor.names(prefix)):
             return prefix

@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from ktlite.models.core.init import Init
-from ktlite.models.core.spec import AttentionSpec
+from ktlite.models.core.spec import AttentionSpec, RotarySpec
 
 # Added to nothing, put in place of scores: a finite number keeps rows that are
 # masked as a whole free of NaN, in every precision.
@@ -216,14 +216,25 @@ class RotaryAttention(Attention):
     """
 
     def placed(self, query: Any, key: Any, position: Any) -> tuple[Any, Any]:
-        half = self.spec.head_width // 2
-        base = np.float32(self.spec.rotary_base)
-        frequency = 1.0 / base ** (np.arange(half, dtype=np.float32) / np.float32(half))
+        frequency = frequencies(self.spec.rotary, self.spec.head_width // 2)
         positions = ops.arange(ops.shape(key)[2], dtype="float32") + ops.cast(position, "float32")
         angle = ops.expand_dims(positions, 1) * frequency
         cos, sin = ops.cos(angle), ops.sin(angle)
         rows = ops.shape(query)[2]
         return rotate(query, cos[:rows], sin[:rows]), rotate(key, cos, sin)
+
+
+def frequencies(spec: RotarySpec, count: int) -> np.ndarray:
+    """Returns by how much each pair turns from one position to the next, float32 [count]."""
+    part = np.arange(count, dtype=np.float32) / np.float32(count)
+    frequency = np.float32(1.0) / np.float32(spec.base) ** part
+    slow = frequency / np.float32(spec.factor)
+    if not spec.high_frequency:
+        return slow if spec.factor != 1.0 else frequency
+    turns = spec.original * frequency / (2 * math.pi)
+    share = (turns - spec.low_frequency) / (spec.high_frequency - spec.low_frequency)
+    share = np.clip(share, 0.0, 1.0)
+    return ((1 - share) * slow + share * frequency).astype(np.float32)
 
 
 def rotate(x: Any, cos: Any, sin: Any) -> Any:

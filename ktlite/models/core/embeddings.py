@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,10 +45,15 @@ class Embeddings(layers.Layer):
         policy = self.dtype_policy
         self.spec = spec
         self.word = word or init.embedding(
-            spec.vocab_size, spec.width, zero_row=spec.pad_id, name="word", dtype=policy
+            spec.vocab_size,
+            spec.width,
+            zero_row=spec.pad_id,
+            stddev=init.spec.word_stddev,
+            name="word",
+            dtype=policy,
         )
         self.position: Any = None
-        if spec.positions != "none":
+        if spec.positions not in ("none", "fixed"):
             # Pad-aware tables start with rows that no token has (see `_pad_aware`).
             pad_id = spec.pad_id if spec.positions == "pad_aware" else -1
             rows = spec.max_positions + spec.first_row + pad_id + 1
@@ -101,6 +107,10 @@ class Embeddings(layers.Layer):
             first, length = self.spec.first_row + position, ops.shape(input_ids)[1]
             positions = self.position.embeddings[first : first + length]
             x = x + ops.expand_dims(ops.cast(positions, x.dtype), 0)
+        elif self.spec.positions == "fixed":
+            table = ops.convert_to_tensor(halved_sinusoids(self.spec.max_positions, x.shape[-1]))
+            positions = table[position : position + ops.shape(input_ids)[1]]
+            x = x + ops.expand_dims(ops.cast(positions, x.dtype), 0)
         elif self.spec.positions == "pad_aware":
             x = x + self.position(self._pad_aware(input_ids))
         if self.token_type is not None:
@@ -125,3 +135,10 @@ def sinusoids(rows: int, width: int) -> np.ndarray:
     pair = np.arange(width) // 2
     angle = np.arange(rows)[:, None] / 10_000 ** (2 * pair / width)
     return np.where(np.arange(width) % 2, np.cos(angle), np.sin(angle)).astype(np.float32)
+
+
+@functools.cache
+def halved_sinusoids(rows: int, width: int) -> np.ndarray:
+    """Returns the same, all sines before all cosines, as Marian has them: [rows, width]."""
+    table = sinusoids(rows, width)
+    return np.concatenate([table[:, 0::2], table[:, 1::2]], axis=1)

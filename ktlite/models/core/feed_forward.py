@@ -24,6 +24,9 @@ class FeedForward(layers.Layer):
         self.down = init.dense(
             width, bias=spec.bias, stddev=init.spec.out_stddev, name="down", dtype=policy
         )
+        self.dropout: Any = (
+            init.dropout(spec.dropout, name="dropout", dtype=policy) if spec.dropout else None
+        )
 
     @property
     def up_width(self) -> int:
@@ -36,7 +39,8 @@ class FeedForward(layers.Layer):
         self.built = True
 
     def call(self, x: Any, training: Any = None) -> Any:
-        return self.down(self.activation(self.up(x)))
+        x = self.activation(self.up(x))
+        return self.down(x if self.dropout is None else self.dropout(x, training=training))
 
 
 class GatedFeedForward(FeedForward):
@@ -44,7 +48,8 @@ class GatedFeedForward(FeedForward):
 
     def __init__(self, spec: FeedForwardSpec, width: int, init: Init, *, dtype: Any = None) -> None:
         super().__init__(spec, width, init, dtype=dtype)
-        self.dropout = init.dropout(spec.dropout, name="dropout", dtype=self.dtype_policy)
+        if self.dropout is None:
+            self.dropout = init.dropout(0.0, name="dropout", dtype=self.dtype_policy)
 
     @property
     def up_width(self) -> int:

@@ -62,9 +62,16 @@ class Init:
         )
 
     def embedding(
-        self, rows: int, width: int, *, zero_row: int = -1, name: str, dtype: object
+        self,
+        rows: int,
+        width: int,
+        *,
+        zero_row: int = -1,
+        stddev: float | None = None,
+        name: str,
+        dtype: object,
     ) -> layers.Embedding:
-        table = self.kernel()
+        table = self.kernel(stddev)
         if zero_row >= 0 and not self.blank:
             table = ZeroRow(table, zero_row)
         return layers.Embedding(rows, width, embeddings_initializer=table, name=name, dtype=dtype)

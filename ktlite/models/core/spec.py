@@ -46,7 +46,8 @@ class TokensSpec:
     width: int
     max_positions: int  # the longest sequence, in tokens
     type_vocab_size: int = 0  # 0: the family has no token types
-    positions: str = "learned"  # or "sinusoidal" to begin with, "pad_aware" (RoBERTa), "none"
+    positions: str = "learned"  # or "sinusoidal" to begin with, "pad_aware" (RoBERTa), "none",
+    # "fixed": sinusoids that are no weights, sines before cosines (Marian)
     pad_id: int = -1  # starts as a zero vector; "pad_aware" counts other tokens; -1: none
     first_row: int = 0  # of the table of positions, which the first token has; not if pad-aware
     scale: float = 1.0  # of the words' vectors
@@ -105,6 +106,23 @@ class RelativeSpec:
 
 
 @dataclass(frozen=True)
+class RotarySpec:
+    """The angles of rotary positions (Su et al., 2021, arXiv:2104.09864).
+
+    With `factor` above 1 they are slowed down, for longer texts than the model was first trained
+    on: all of them, or with `high_frequency` above 0 as Llama 3 does it: those that turn less than
+    `low_frequency` times in the `original` positions, those that turn more than `high_frequency`
+    times not, and between them in proportion.
+    """
+
+    base: float = 10_000.0
+    factor: float = 1.0
+    low_frequency: float = 0.0
+    high_frequency: float = 0.0
+    original: int = 0
+
+
+@dataclass(frozen=True)
 class AttentionSpec:
     """Multi-head attention (Vaswani et al., 2017, arXiv:1706.03762)."""
 
@@ -117,7 +135,7 @@ class AttentionSpec:
     bias: bool = True
     out_bias: bool | None = None  # of the last layer; None: as `bias`
     dropout: float = 0.0  # on the attention probabilities
-    rotary_base: float = 10_000.0
+    rotary: RotarySpec = RotarySpec()
     window: int | None = None  # the farthest token attended to, on each side; None: all
     content_to_position: bool = False  # the terms of disentangled attention
     position_to_content: bool = False
@@ -133,7 +151,7 @@ class FeedForwardSpec:
     activation: str
     kind: str = "standard"  # or "gated"
     bias: bool = True
-    dropout: float = 0.0  # between the layers of a gated network
+    dropout: float = 0.0  # between the layers
 
 
 @dataclass(frozen=True)
@@ -201,6 +219,7 @@ class InitSpec:
     """The normal distributions of new kernels and tables. Biases start as zero, norms as one."""
 
     stddev: float = 0.02  # the config's `initializer_range`
+    word_stddev: float | None = None  # of the table of words; None: `stddev`
     out_stddev: float | None = None  # of a sub-layer's last kernel, a head's first; None: `stddev`
     classifier_stddev: float | None = None  # of a head's last kernel; None: `stddev`
     cutoff: float | None = None  # the farthest from zero, in standard deviations; None: anywhere

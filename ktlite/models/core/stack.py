@@ -31,17 +31,17 @@ ATTENTION: dict[str, type[Attention]] = {
 
 
 class State(NamedTuple):
-    """What a stack that reads from left to right keeps from step to step.
+    """What a stack that reads from left to right keeps from step to step: tensors alone.
 
     Args:
         own: For each block the keys and values of its tokens so far.
-        memory: For each block those of the other tower's states; None: it has none.
-        visible: bool [sequences, 1, 1, length], which of these are tokens.
+        memory: For each block those of the other tower's states; none, if there is none.
+        visible: bool [sequences, 1, 1, length], which of these are tokens; none: all.
     """
 
     own: tuple[Cache, ...]
-    memory: tuple[Cache, ...] | None = None
-    visible: Any = None
+    memory: tuple[Cache, ...] = ()
+    visible: tuple[Any, ...] = ()
 
 
 class Block(layers.Layer):
@@ -291,7 +291,7 @@ class Stack(layers.Layer):
         if memory is None:
             return State(own)
         known = tuple(block.cross.remembered(memory) for block in order)
-        return State(own, known, as_keys(memory_mask))
+        return State(own, known, () if memory_mask is None else (as_keys(memory_mask),))
 
     def step(self, x: Any, state: State, position: Any) -> tuple[Any, State]:
         """Returns the output for the next tokens, float [batch, rows, width], and the new state.
@@ -306,12 +306,12 @@ class Stack(layers.Layer):
         seen = Seen(
             visible=distances(length, rows, position) >= 0,
             relative=None if self.relative is None else self.relative.at(length, rows),
-            memory_visible=state.visible,
+            memory_visible=state.visible[0] if state.visible else None,
             position=position,
         )
         kept = []
         for i, block in enumerate(self.order()):
-            memory = None if state.memory is None else state.memory[i]
+            memory = state.memory[i] if state.memory else None
             x, cache = block(x, seen=replace(seen, cache=state.own[i], memory=memory))
             kept.append(cache)
         return self.end(x), state._replace(own=tuple(kept))

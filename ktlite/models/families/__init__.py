@@ -5,14 +5,19 @@ from __future__ import annotations
 from ktlite.errors import ArgumentError, CheckpointError, did_you_mean, listing
 from ktlite.models.families import (
     albert,
+    bart,
     bert,
     deberta,
     deit,
     distilbert,
     electra,
+    gpt2,
+    llama,
+    marian,
     modernbert,
     mpnet,
     roberta,
+    t5,
     vit,
 )
 from ktlite.models.families.family import Family
@@ -53,14 +58,19 @@ def get_family(model_type: object) -> Family:
 
 for family in (
     albert.FAMILY,
+    bart.FAMILY,
     bert.FAMILY,
     deberta.FAMILY,
     deit.FAMILY,
     distilbert.FAMILY,
     electra.FAMILY,
+    gpt2.FAMILY,
+    *llama.FAMILIES,
+    marian.FAMILY,
     modernbert.FAMILY,
     mpnet.FAMILY,
     *roberta.FAMILIES,
+    *t5.FAMILIES,
     vit.FAMILY,
 ):
     register_family(family)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from ktlite.models.checkpoint import TensorReader
 from ktlite.models.config import ConfigReader
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.mapping import Rule
@@ -26,6 +28,9 @@ class Family:
             opens the checkpoint.
         ignore: Patterns of tensors that a checkpoint may hold and that no model uses.
         layers_field: The config field that counts the layers.
+        positions_field: The config field that counts the positions.
+        settle: What of a config a checkpoint's tensors decide: takes both, and returns the fields
+            that change. None: nothing.
     """
 
     model_types: tuple[str, ...]
@@ -36,3 +41,5 @@ class Family:
     architectures: Mapping[str | None, str]
     ignore: tuple[str, ...] = field(default=())
     layers_field: str = "num_hidden_layers"
+    positions_field: str = "max_position_embeddings"
+    settle: Callable[[Mapping[str, Any], TensorReader], Mapping[str, Any]] | None = None

@@ -16,6 +16,7 @@ from ktlite.models.core.spec import (
     InitSpec,
     ModelSpec,
     NormSpec,
+    RotarySpec,
     StackSpec,
     TokensSpec,
     TowerSpec,
@@ -74,7 +75,7 @@ def attention_spec(config: ConfigReader, width: int) -> AttentionSpec:
         kind="rotary",
         bias=config.get("attention_bias", False),
         dropout=config.get("attention_dropout", 0.0),
-        rotary_base=rotary_base(config, FULL, "global_rope_theta", 160_000.0),
+        rotary=RotarySpec(rotary_base(config, FULL, "global_rope_theta", 160_000.0)),
     )
 
 
@@ -120,7 +121,7 @@ def spec(config: ConfigReader) -> ModelSpec:
                     attention=attention,
                     local_attention=replace(
                         attention,
-                        rotary_base=rotary_base(config, LOCAL, "local_rope_theta", 10_000.0),
+                        rotary=RotarySpec(rotary_base(config, LOCAL, "local_rope_theta", 10_000.0)),
                         window=config.size("local_attention", 128) // 2,
                     ),
                     local_layers=local_layers(config, layers),

@@ -116,18 +116,14 @@ class LanguageHead(Head):
         front = spec.last.front
         assert isinstance(front, TokensSpec)
         self.size = front.vocab_size
-        self.start = init.kernel() if not self.spec.tied else None
+        self.table = None if self.spec.tied else WordTable(self.size, self.width, init)
         # PyTorch keeps it as a buffer, which is not trained.
         self.decoder = OutputBias(self.size, trained=False) if self.spec.output_bias else None
 
     def build(self, input_shape: Any = None) -> None:
         super().build()
-        shape = (self.size, self.width)
-        self.table = (
-            None
-            if self.start is None
-            else self.add_weight(shape=shape, initializer=self.start, name="table")
-        )
+        if self.table is not None:
+            self.table.build()
         if self.decoder is not None:
             self.decoder.build()
 
@@ -140,7 +136,7 @@ class LanguageHead(Head):
         training: Any = None,
     ) -> Any:
         features = self.features(hidden, training) * self.spec.scale
-        logits = word_logits(features, words if self.table is None else self.table, few)
+        logits = word_logits(features, words if self.table is None else self.table.rows, few)
         return logits if self.decoder is None else self.decoder(logits)
 
 
@@ -166,6 +162,18 @@ def word_logits(features: Any, words: Any, few: bool = False) -> Any:
     flat = ops.reshape(features, (batch * length, width))
     logits = ops.transpose(ops.matmul(words, ops.transpose(flat)))
     return ops.cast(ops.reshape(logits, (batch, length, ops.shape(words)[0])), "float32")
+
+
+class WordTable(layers.Layer):
+    """A table [words, width] of its own, for a head that does not share that of the front."""
+
+    def __init__(self, size: int, width: int, init: Init) -> None:
+        super().__init__(name="table")
+        self.shape, self.start = (size, width), init.kernel()
+
+    def build(self, input_shape: Any = None) -> None:
+        self.rows = self.add_weight(shape=self.shape, initializer=self.start, name="rows")
+        self.built = True
 
 
 class OutputBias(layers.Layer):

@@ -1,0 +1,92 @@
+"""Token by token: a model that writes reads what it has written so far only once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from ktlite.errors import ArgumentError
+from ktlite.models.core.attention import Cache
+from ktlite.models.core.stack import State
+from ktlite.models.towers import run_towers
+
+
+class Decoding:
+    """What a `TransformerModel` has for `generate`, if its last tower reads from left to right."""
+
+    @property
+    def writes(self: Any) -> bool:
+        """Whether the model scores next tokens, and so can write."""
+        return bool(self.towers[-1].spec.causal and self.head is not None)
+
+    def begin(self: Any, inputs: Mapping[str, Any]) -> State:
+        """Returns the state before the first token: what `step` is given first.
+
+        Towers that do not write run here, once.
+
+        Args:
+            inputs: As for a call of the model, without those of the tower that writes. Of a model
+                that has no other, `input_ids`, of which only the number of rows counts.
+
+        Raises:
+            ArgumentError: If the model does not write, or the inputs are not there.
+
+        Example:
+            >>> state = model.begin({"input_ids": ids, "attention_mask": mask})
+            >>> scores, state = model.step(np.full((len(ids), 1), start), 0, state)
+        """
+        if not self.writes:
+            raise ArgumentError(
+                f"{self.name} does not write texts: load the checkpoint of a model that does, such "
+                "as T5, BART, GPT-2 or Llama, with task='text2text-generation' or "
+                "'text-generation'."
+            )
+        *others, last = self.towers
+        if not others:
+            return last.stack.start(keras.ops.shape(last.read(inputs)["input_ids"])[0])
+        memory, mask = run_towers(others, inputs, False, False)
+        return last.stack.start(keras.ops.shape(memory)[0], memory, mask)
+
+    def step(
+        self: Any, tokens: Any, position: Any, state: State, order: Any = None
+    ) -> tuple[Any, State]:
+        """Reads tokens, and returns the scores of the next one and the new state.
+
+        It changes nothing, and so may be traced.
+
+        Args:
+            tokens: int32 [rows, count], behind those that each row has read.
+            position: How many these are, the same for all rows: 0 at first.
+            state: What `begin`, or the last step, returned.
+            order: int32 [rows]: which of the rows of the last step each goes on from. Rows of one
+                example stay side by side. None: each goes on from itself.
+
+        Returns:
+            Logits, float32 [rows, vocabulary], and the state behind these tokens.
+        """
+        tower = self.towers[-1]
+        if order is not None:
+            state = reordered(state, order)
+        x = tower.front({"input_ids": tokens}, None, position=position, training=False)
+        hidden, state = tower.stack.step(x, state, position)
+        scores = self.head(
+            hidden[:, -1:], words=tower.front.word.embeddings, few=True, training=False
+        )
+        rows, _, vocabulary = keras.ops.shape(scores)
+        return keras.ops.reshape(scores, (rows, vocabulary)), state
+
+
+def reordered(state: State, order: Any) -> State:
+    """Returns the state whose rows are those of another: what was read; not the memory."""
+    own = tuple(Cache(*(keras.ops.take(x, order, axis=0) for x in cache)) for cache in state.own)
+    return state._replace(own=own)
+
+
+def with_memory(state: State, examples: Any) -> State:
+    """Returns the state of which some examples are left, int32 [examples], in their order."""
+    take = keras.ops.take
+    memory = tuple(Cache(*(take(x, examples, axis=0) for x in cache)) for cache in state.memory)
+    visible = tuple(take(x, examples, axis=0) for x in state.visible)
+    return state._replace(memory=memory, visible=visible)

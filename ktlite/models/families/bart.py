@@ -1,0 +1,170 @@
+"""BART (Lewis et al., 2019, arXiv:1910.13461)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ktlite.models.config import ConfigReader
+from ktlite.models.core.activations import ACTIVATIONS
+from ktlite.models.core.spec import (
+    AttentionSpec,
+    FeedForwardSpec,
+    HeadSpec,
+    InitSpec,
+    ModelSpec,
+    NormSpec,
+    StackSpec,
+    TokensSpec,
+    TowerSpec,
+)
+from ktlite.models.families.family import Family
+from ktlite.models.families.shared import head_width
+from ktlite.models.families.writers import SEQ2SEQ, SHARED, expect_pair, own_head, settle_head
+from ktlite.models.mapping import ROW, Rule, dense, embedding, fused_dense, norm
+
+# Fields of old files that say nothing of what is computed, or of another class.
+WITHOUT_EFFECT = (
+    "add_bias_logits", "classif_dropout", "classifier_dropout", "force_bos_token_to_be_generated",
+    "num_hidden_layers", "replacing_rate", "save_step", "student_decoder_layers",
+    "student_encoder_layers",
+)  # fmt: skip
+EXTRA_ROWS = 2  # at the head of the table of positions, a left-over of fairseq
+
+
+def tower(
+    config: ConfigReader,
+    name: str,
+    front: TokensSpec,
+    *,
+    norm: NormSpec,
+    feed_forward: int = 4096,
+    layers: int = 12,
+    heads: int = 16,
+    activation: str = "gelu",
+) -> TowerSpec:
+    """Reads the fields of the encoder or the decoder; the arguments are the family's defaults."""
+    heads = config.size(f"{name}_attention_heads", heads)
+    dropout = config.get("dropout", 0.1)
+    config.get(f"{name}_layerdrop", 0.0)  # of training, in which ktlite keeps all layers
+    attention = AttentionSpec(
+        heads=heads,
+        head_width=head_width(front.width, heads, ("d_model", f"{name}_attention_heads")),
+        dropout=config.get("attention_dropout", 0.0),
+    )
+    stack = StackSpec(
+        layers=config.size(f"{name}_layers", layers),
+        width=front.width,
+        attention=attention,
+        feed_forward=FeedForwardSpec(
+            config.size(f"{name}_ffn_dim", feed_forward),
+            config.choice("activation_function", activation, ACTIVATIONS),
+            dropout=config.get("activation_dropout", 0.0),
+        ),
+        norm=norm,
+        attention_dropout=dropout,
+        feed_forward_dropout=dropout,
+    )
+    if name == "encoder":
+        return TowerSpec(front, stack)
+    return TowerSpec(front, stack, causal=True, cross="encoder", prefix="decoder_")
+
+
+def word_scale(config: ConfigReader, width: int, default: bool = False) -> float:
+    """Returns what words' vectors are multiplied with."""
+    return math.sqrt(width) if config.get("scale_embedding", default) else 1.0
+
+
+def spec(config: ConfigReader) -> ModelSpec:
+    expect_pair(config)
+    # Fields of old files, with the values that all have.
+    config.expect("normalize_before", False)
+    config.expect("normalize_embedding", True)
+    config.expect("add_final_layer_norm", False)
+    config.expect("static_position_embeddings", False)
+    config.expect("extra_pos_embeddings", EXTRA_ROWS)
+    for name in WITHOUT_EFFECT:
+        config.get(name, None)
+    width = config.size("d_model", 1024)
+    side = NormSpec(eps=1e-5)  # no field of the config
+    front = TokensSpec(
+        vocab_size=config.size("vocab_size", 50265),
+        width=width,
+        max_positions=config.size("max_position_embeddings", 1024),
+        first_row=EXTRA_ROWS,
+        pad_id=config.get("pad_token_id", 1),
+        scale=word_scale(config, width),
+        norm=side,
+        dropout=config.get("dropout", 0.1),
+    )
+    return ModelSpec(
+        towers={name: tower(config, name, front, norm=side) for name in ("encoder", "decoder")},
+        heads={SEQ2SEQ: HeadSpec(tied=config.get("tie_word_embeddings", True))},
+        tied=SHARED,
+        init=InitSpec(config.get("init_std", 0.02)),
+    )
+
+
+def block_names(name: str) -> tuple[Rule, ...]:
+    """Returns the table of a stack's blocks."""
+    theirs, ours = f".{name}.layers.{{i}}", f"{name}.blocks.{{i}}"
+    own, cross = f"{theirs}.self_attn", f"{theirs}.encoder_attn"
+    return (
+        *fused_dense(f"{ours}.attention.qkv", [f"{own}.{part}_proj" for part in "qkv"]),
+        *dense(f"{ours}.attention.out", f"{own}.out_proj"),
+        *norm(f"{ours}.attention_norm", f"{own}_layer_norm"),
+        *dense(f"{ours}.cross.query", f"{cross}.q_proj"),
+        *fused_dense(f"{ours}.cross.key_value", [f"{cross}.k_proj", f"{cross}.v_proj"]),
+        *dense(f"{ours}.cross.out", f"{cross}.out_proj"),
+        *norm(f"{ours}.cross_norm", f"{cross}_layer_norm"),
+        *dense(f"{ours}.feed_forward.up", f"{theirs}.fc1"),
+        *dense(f"{ours}.feed_forward.down", f"{theirs}.fc2"),
+        *norm(f"{ours}.feed_forward_norm", f"{theirs}.final_layer_norm"),
+    )
+
+
+NAMES = (
+    embedding("embeddings.word", ".shared"),
+    embedding("embeddings.position", ".encoder.embed_positions"),
+    *norm("embeddings.norm", ".encoder.layernorm_embedding"),
+    embedding("decoder_embeddings.position", ".decoder.embed_positions"),
+    *norm("decoder_embeddings.norm", ".decoder.layernorm_embedding"),
+    *block_names("encoder"),
+    *block_names("decoder"),
+)
+# A buffer of PyTorch's, which old files lack.
+LOGITS_BIAS = Rule("head.decoder.bias", "final_logits_bias", ROW, optional=True)
+
+
+def family(
+    model_type: str,
+    read: Callable[[ConfigReader], ModelSpec],
+    names: tuple[Rule, ...],
+    classes: tuple[str, str],
+    **options: Any,
+) -> Family:
+    """Returns a family whose tensors have the names of BART's.
+
+    Args:
+        model_type: The configs'.
+        read: Reads one.
+        names: The table of the backbone's tensors.
+        classes: PyTorch's, bare and with the head.
+        **options: Further fields of the family.
+    """
+    return Family(
+        model_types=(model_type,),
+        spec=read,
+        prefixes=("model.", ""),
+        names=names,
+        heads={SEQ2SEQ: (*own_head(SEQ2SEQ), LOGITS_BIAS)},
+        architectures={None: classes[0], SEQ2SEQ: classes[1]},
+        ignore=("*embed_tokens.weight",),
+        layers_field="encoder_layers",
+        settle=settle_head,
+        **options,
+    )
+
+
+FAMILY = family("bart", spec, NAMES, ("BartModel", "BartForConditionalGeneration"))

@@ -1,0 +1,250 @@
+"""Writes the golden files of models that write texts: tiny checkpoints, and what PyTorch gives.
+
+The tests read these files and so run without torch. To write them again, run
+this where torch is installed:
+
+    python tests/golden/make_sequences.py      # everything
+    python tests/golden/make_sequences.py t5   # what is named
+
+Each folder gets `config.json`, `generation_config.json`, `model.safetensors` and
+`expected.safetensors`, which holds (B = 3, L = 24, T = 9, V the vocabulary):
+
+    input_ids, attention_mask     int32   [B, L], rows of different length, padded on the right
+    decoder_input_ids             int32   [B, T], where there is an encoder
+    logits                        float32 [B, L, V], or [B, T, V] where there is an encoder
+    last_hidden_state             float32 [B, L or T, W], of the bare model
+
+The same names with the prefix `unpadded.` for rows of 7 tokens without a mask; and what
+`generate` writes for the padded rows under the options of `GENERATIONS`:
+
+    generated.<name>              int32 [texts, length], with the start or the prompt
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    GenerationConfig,
+    PreTrainedModel,
+)
+
+HERE = Path(__file__).parent
+LENGTHS = (24, 13, 4)
+TARGET, UNPADDED, LONGEST_OUTPUT = 9, 7, 12
+FIRST_ID = 5  # those below are special
+
+T5 = {
+    "model_type": "t5",
+    "vocab_size": 97,
+    "d_model": 32,
+    "d_kv": 6,  # not the width over the heads
+    "d_ff": 48,
+    "num_layers": 3,  # more than the decoder has: transformers makes a cache of so many
+    "num_decoder_layers": 2,
+    "num_heads": 4,
+    # So few that all are used.
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 16,
+    "decoder_start_token_id": 0,
+}
+BART = {
+    "model_type": "bart",
+    "vocab_size": 97,
+    "d_model": 32,
+    "encoder_layers": 3,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 40,
+    "max_position_embeddings": 40,
+}
+MARIAN = {
+    **BART,
+    "model_type": "marian",
+    "activation_function": "swish",
+    "scale_embedding": True,
+    "pad_token_id": 96,
+    "decoder_start_token_id": 96,
+    "eos_token_id": 0,
+    "forced_eos_token_id": 0,
+}
+GPT2 = {
+    "model_type": "gpt2",
+    "vocab_size": 97,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 60,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+}
+LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 60,
+    "bos_token_id": 1,
+    "eos_token_id": [2, 3],
+    "pad_token_id": 0,
+}
+
+# Folder -> fields of its config.
+MODELS: dict[str, dict[str, Any]] = {
+    "t5": T5,
+    # Version 1.1: gated, outputs not scaled, and a last layer of its own.
+    "t5-gated": {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    "mt5": {**T5, "model_type": "mt5", "feed_forward_proj": "gated-gelu"},
+    "marian": MARIAN,
+    "marian-apart": {
+        **MARIAN,
+        "share_encoder_decoder_embeddings": False,
+        "decoder_vocab_size": 89,
+        "pad_token_id": 0,
+        "decoder_start_token_id": 0,
+        "eos_token_id": 1,
+        "forced_eos_token_id": 1,
+        "scale_embedding": False,
+    },
+    "bart": BART,
+    "bart-scaled": {**BART, "scale_embedding": True, "activation_function": "relu"},
+    "gpt2": GPT2,
+    "llama": {**LLAMA, "tie_word_embeddings": True},
+    # With biases, heads of a width of their own, an output layer of its own, and rescaled angles.
+    "llama-biased": {
+        **LLAMA,
+        "attention_bias": True,
+        "mlp_bias": True,
+        "head_dim": 6,
+        "num_key_value_heads": 1,
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 500.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 16,
+        },
+    },
+    "qwen2": {
+        **LLAMA,
+        "model_type": "qwen2",
+        "tie_word_embeddings": True,
+        "use_sliding_window": True,
+        "sliding_window": 5,
+        "max_window_layers": 1,
+    },
+}
+# Whose last layer gets weights of its own, though transformers ties it by default.
+APART = ("t5-gated", "mt5")
+
+GENERATIONS: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "beams": {"num_beams": 3, "length_penalty": 0.7, "num_return_sequences": 2},
+    "beams-early": {"num_beams": 4, "early_stopping": True, "no_repeat_ngram_size": 2},
+}
+
+
+def head_of(name: str) -> Any:
+    causal = MODELS[name]["model_type"] in ("gpt2", "llama", "qwen2")
+    return AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
+
+
+def random_model(name: str) -> PreTrainedModel:
+    """Makes a model whose every parameter matters to the result."""
+    torch.manual_seed(0)
+    fields = dict(MODELS[name])
+    config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+    model = head_of(name).from_config(config, attn_implementation="eager")
+    if name in APART:
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    with torch.no_grad():
+        trained = [(k, p) for k, p in model.named_parameters() if p.requires_grad]
+        for key, parameter in trained:
+            if parameter.ndim > 1:
+                parameter.normal_(0.0, 0.15)
+            elif key.endswith("bias"):
+                parameter.normal_(0.0, 0.3)
+            else:
+                parameter.normal_(1.0, 0.2)  # norm weights
+        if hasattr(model, "final_logits_bias"):
+            model.final_logits_bias.normal_(0.0, 0.3)
+    return model.eval()
+
+
+def random_batch(model: PreTrainedModel, lengths: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    config, longest = model.config, max(lengths)
+    mask = (torch.arange(longest) < torch.tensor(lengths)[:, None]).to(torch.int32)
+    ids = torch.randint(FIRST_ID, 89, mask.shape, dtype=torch.int32)
+    pad = config.pad_token_id if config.pad_token_id is not None else 0
+    batch = {"input_ids": torch.where(mask == 1, ids, pad), "attention_mask": mask}
+    if config.is_encoder_decoder:
+        target = torch.randint(FIRST_ID, 89, (len(lengths), TARGET), dtype=torch.int32)
+        target[:, 0] = config.decoder_start_token_id
+        batch["decoder_input_ids"] = target
+    return {name: value.to(torch.int32) for name, value in batch.items()}
+
+
+@torch.no_grad()
+def answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    long = {name: value.long() for name, value in batch.items()}
+    outputs = model(**long, output_hidden_states=True)
+    hidden = outputs.get("decoder_hidden_states") or outputs.hidden_states
+    return {"logits": outputs.logits, "last_hidden_state": hidden[-1]}
+
+
+@torch.no_grad()
+def generated(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Returns what is written; a decoder alone gets each prompt by itself, without padding."""
+    inputs = {name: batch[name].long() for name in ("input_ids", "attention_mask")}
+    found = {}
+    for name, options in GENERATIONS.items():
+        options = {"do_sample": False, "max_new_tokens": LONGEST_OUTPUT, **options}
+        if model.config.is_encoder_decoder:
+            found[f"generated.{name}"] = model.generate(**inputs, **options)
+            continue
+        for row, mask in enumerate(inputs["attention_mask"]):
+            ids = inputs["input_ids"][row : row + 1, : int(mask.sum())]
+            written = model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+            found[f"generated.{name}.{row}"] = written
+    return {name: value.to(torch.int32) for name, value in found.items()}
+
+
+def write_model(name: str) -> None:
+    """Writes one folder of `MODELS`, and checks that its files give the same numbers."""
+    model = random_model(name)
+    model.generation_config = GenerationConfig.from_model_config(model.config)
+    padded = random_batch(model, LENGTHS)
+    expected = {**padded, **answers(model, padded), **generated(model, padded)}
+    unpadded = random_batch(model, (UNPADDED,) * len(LENGTHS))
+    del unpadded["attention_mask"]
+    for key, value in {**unpadded, **answers(model, unpadded)}.items():
+        expected[f"unpadded.{key}"] = value
+    model.save_pretrained(HERE / name)
+    save_file(
+        {k: v.contiguous() for k, v in expected.items()}, HERE / name / "expected.safetensors"
+    )
+    again = head_of(name).from_pretrained(HERE / name, attn_implementation="eager").eval()
+    for key, value in answers(again, padded).items():
+        torch.testing.assert_close(value, expected[key])
+
+
+def main(names: list[str]) -> None:
+    for name in names or MODELS:
+        write_model(name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
