@@ -212,11 +212,11 @@ class Beams:
         return Next(chosen.reshape(-1).astype(np.int32), rows.reshape(-1))
 
     def results(self) -> list[Generated]:
-        """Returns the texts, the best of each prompt first."""
+        """Returns the texts, the best of each prompt first; empty ones where there are fewer."""
         return [
             Generated(
                 self.pool_tokens[example, place, begin:end].copy(),
-                float(self.pool[example, place]),
+                float(self.pool[example, place]) if end > begin else -np.inf,
                 self.pool_logs[example, place, begin:end].copy(),
             )
             for example, begin in enumerate(self.prompts)

@@ -85,7 +85,8 @@ def generate(
             a model that cannot change its number of rows (it does so once, for beams and draws).
 
     Returns:
-        `num_return_sequences` texts for each prompt, side by side, the best first.
+        `num_return_sequences` texts for each prompt, side by side, the best first. Where rules
+        leave fewer different ones to beams, the last are empty and have a score of -inf.
 
     Raises:
         ArgumentError: If prompts are empty or leave no room, or arguments do not fit together.

@@ -103,6 +103,14 @@ def test_beams_find_no_worse_texts_than_greedy_search(table: Table) -> None:
     assert any(b.score > g.score + 1e-6 for b, g in zip(wide, greedy, strict=True))
 
 
+def test_beams_that_have_fewer_texts_than_asked_for_say_so(table: Table) -> None:
+    how = Generation(max_new_tokens=1, num_beams=3, num_return_sequences=3, eos_token_id=2,
+                     forced_eos_token_id=2)  # fmt: skip
+    texts = write(table, [[6], [7]], how)
+    assert ids(texts) == [[2], [], []] * 2
+    assert [text.score for text in texts] == [0.0, -np.inf, -np.inf] * 2
+
+
 # Draws
 
 
