@@ -102,7 +102,7 @@ class Beams:
             reading[:, None], self.running[active], np.take_along_axis(lowered, going, axis=1)
         )
         self.length += 1
-        self._judge(stopped, reading)
+        self._judge(stopped)
         return self._next(chosen, kept, one_each)
 
     def _totals(self, scores: Scores, one_each: bool) -> tuple[Scores, Scores]:
@@ -189,14 +189,14 @@ class Beams:
         lengths = np.maximum(end - self.prompts[examples], 1).astype(np.float64)
         return (lengths**self.options.length_penalty).astype(np.float32)[:, None]
 
-    def _judge(self, stopped: _Flags, reading: _Flags) -> None:
+    def _judge(self, stopped: _Flags) -> None:
         """Finds out which examples are done."""
         active, options = self.active, self.options
         longest = options.early_stopping == "never" and options.length_penalty > 0
         end = self.limits[active] if longest else self.length
         possible = self.running[active, :1] / self._lengths(active, end)
         worst = np.where(self.finished[active], self.pool[active].min(axis=1, keepdims=True), _OUT)
-        self.hopeful[active] &= (possible > worst).any(axis=1) | reading
+        self.hopeful[active] &= (possible > worst).any(axis=1)
         full = self.finished[active].all(axis=1) & (options.early_stopping is True)
         self.done[active] |= ~self.hopeful[active] | full | stopped.all(axis=1)
 

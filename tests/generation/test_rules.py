@@ -80,6 +80,21 @@ def test_narrowing_of_a_whole_vocabulary_is_that_of_transformers(name: str) -> N
     np.testing.assert_array_equal(function(scores.copy()), expected)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.99])
+def test_top_p_of_flat_and_of_steep_rows(share: float) -> None:
+    """As its definition has it: sorted as a whole, also where thousands of tokens stay."""
+    random = np.random.default_rng(1)
+    scores = random.normal(size=(3, 5000)) * np.array([[0.1], [2.0], [9.0]])
+    found = top_p(scores.astype(np.float32), share)
+    for row, kept in zip(scores.astype(np.float32), found, strict=True):
+        order = np.argsort(-row)
+        sums = np.cumsum(np.exp(row[order].astype(np.float64)))
+        enough = int(np.searchsorted(sums / sums[-1], share)) + 1
+        count = np.count_nonzero(kept > -np.inf)
+        assert abs(count - enough) <= 1  # one that float32 cannot tell
+        assert set(np.flatnonzero(kept > -np.inf)) == set(order[:count])
+
+
 def test_rows_have_lengths_of_their_own() -> None:
     """Rows of other prompts and limits, as a batch has them and transformers does not."""
     options = Generation(eos_token_id=2, min_new_tokens=3, forced_eos_token_id=1,
