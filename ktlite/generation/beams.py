@@ -54,10 +54,11 @@ class Beams:
         # Enough candidates that `beams` of them go on, whatever ends.
         self.candidates = max(2, 1 + len(options.eos_token_id)) * beams
         self.tokens = start.room(beams)
-        self.logs = np.zeros(self.tokens.shape, np.float32)
+        self.logs = np.zeros(self.tokens.shape, np.float32)  # room for long texts costs nothing
         self.running = np.full((examples, beams), _OUT)
         self.running[:, 0] = 0  # all beams are the same text at first: only one may go on
-        self.pool_tokens, self.pool_logs = self.tokens.copy(), self.logs.copy()
+        self.pool_tokens = start.room(beams)
+        self.pool_logs = np.zeros(self.tokens.shape, np.float32)
         self.pool = np.full((examples, beams), _OUT)
         self.pool_lengths = np.repeat(start.prompts[:, None], beams, axis=1)
         self.finished = np.zeros((examples, beams), bool)
@@ -94,8 +95,9 @@ class Beams:
         kept = np.where(reading[:, None], np.arange(beams), np.take_along_axis(beam, going, axis=1))
         chosen = np.take_along_axis(tokens, going, axis=1)
         chosen = np.where(reading[:, None], self.tokens[active, :, length], chosen)
-        self.tokens[active] = np.take_along_axis(self.tokens[active], kept[:, :, None], axis=1)
-        self.logs[active] = np.take_along_axis(self.logs[active], kept[:, :, None], axis=1)
+        for texts in (self.tokens, self.logs):
+            before = texts[active, :, :length]
+            texts[active, :, :length] = np.take_along_axis(before, kept[:, :, None], axis=1)
         self.tokens[active, :, length] = chosen
         self.logs[active, :, length] = np.take_along_axis(new_logs, going, axis=1)
         self.running[active] = np.where(
@@ -116,7 +118,7 @@ class Beams:
         if one_each:
             logs = np.repeat(logs, beams, axis=0)
         prefixes = Prefixes(
-            self.tokens[active].reshape(len(logs), -1)[:, : self.length],
+            self.tokens[active, :, : self.length].reshape(len(logs), -1),
             np.repeat(self.prompts[active], beams),
             np.repeat(self.limits[active], beams),
             np.repeat(active, beams),
@@ -170,18 +172,20 @@ class Beams:
         merged = np.concatenate([self.pool[where], scores], axis=1)
         best = largest(merged, beams)
 
-        def kept(pool: np.ndarray, new: np.ndarray) -> np.ndarray:
-            both = np.concatenate([pool[where], new], axis=1)
-            return np.take_along_axis(both, best.reshape(best.shape + (1,) * (both.ndim - 2)), 1)
-
-        texts = np.take_along_axis(self.tokens[where], beam[rows][:, :, None], axis=1)
-        texts[:, :, self.length] = tokens[rows]
-        parts = np.take_along_axis(self.logs[where], beam[rows][:, :, None], axis=1)
-        parts[:, :, self.length] = logs[rows]
-        self.pool_tokens[where] = kept(self.pool_tokens, texts)
-        self.pool_logs[where] = kept(self.pool_logs, parts)
-        self.pool_lengths[where] = kept(self.pool_lengths, np.full(tokens[rows].shape, end))
-        self.finished[where] = kept(self.finished, enters[rows])
+        for pool, running, last in (
+            (self.pool_tokens, self.tokens, tokens),
+            (self.pool_logs, self.logs, logs),
+        ):
+            texts = np.take_along_axis(running[where, :, :end], beam[rows][:, :, None], axis=1)
+            texts[:, :, self.length] = last[rows]
+            both = np.concatenate([pool[where, :, :end], texts], axis=1)
+            pool[where, :, :end] = np.take_along_axis(both, best[:, :, None], axis=1)
+        for flags, new in (
+            (self.pool_lengths, np.full(tokens[rows].shape, end)),
+            (self.finished, enters[rows]),
+        ):
+            both = np.concatenate([flags[where], new], axis=1)
+            flags[where] = np.take_along_axis(both, best, axis=1)
         self.pool[where] = np.take_along_axis(merged, best, axis=1)
 
     def _lengths(self, examples: Numbers, end: int | Numbers) -> Scores:
