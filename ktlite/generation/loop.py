@@ -37,9 +37,11 @@ class Step(Protocol):
             state: What the last call returned: caches, and what the encoder gave. At first what
                 `generate` was given.
             order: int [rows] of numbers below the rows of the last call: row `i` goes on from
-                what row `order[i]` has read. None if each goes on from itself. Rows become more
-                after the first call (beams, draws), and fewer when examples are done; those of
-                one example stay side by side, and none is mixed with another's.
+                what row `order[i]` has read. None if each goes on from itself. After the first
+                call each example has `options.copies` rows (beams, draws), side by side and never
+                mixed with another's; examples become fewer when others are done. So what the
+                encoder gave is needed once for each, of `order[:: options.copies] //
+                options.copies` (at the second call of `order[:: options.copies]`).
 
         Returns:
             Scores of the next token (logits), float32 [rows, vocabulary], and the new state.
