@@ -39,7 +39,7 @@ MODULES: dict[str, dict[str, str]] = {
         "lroptimize": "Schedules: learner.fit, fit_onecycle and autofit.",
         "data": "Loaders are in ktlite.text.",
         "dataset": "For your own data, pass a keras.utils.PyDataset or tf.data.Dataset.",
-        "Dataset": "For your own data, pass a keras.utils.PyDataset to ktlite.get_learner.",
+        "TextDataset": "For your own data, pass a keras.utils.PyDataset to ktlite.get_learner.",
         "SequenceDataset": "For your own data, pass a keras.utils.PyDataset to ktlite.get_learner.",
         "TFDataset": "Pass a batched tf.data.Dataset to ktlite.get_learner as it is.",
         "ArrayLearner": "There is one class for all data: ktlite.Learner.",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ktlite.encodings.indexed import IndexedData, items_of, noun_of, source_rows_of
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import listing, plural
 from ktlite.tasks import Task
 
@@ -123,7 +125,7 @@ class Split:
 
     Args:
         name: What users call it.
-        data: A `TextDataset`, or other data whose rows have numbers.
+        data: A `Dataset`, or other data whose rows have numbers.
         examples: int64 [examples], a number for each: the same for equal ones.
         targets: What is true of them; None where it is not known.
     """
@@ -135,8 +137,9 @@ class Split:
 
     @classmethod
     def of(cls, name: str, data: Any, targets: np.ndarray | None) -> Split:
-        texts = getattr(data, "texts", None)
-        examples = np.fromiter(map(hash, _rows(data) if texts is None else texts), "int64")
+        texts = items_of(data)
+        keys = _rows(data) if texts is None else map(data.preproc.input.key, texts)
+        examples = np.fromiter(map(hash, keys), "int64")
         return cls(name, data, examples, targets)
 
     def __len__(self) -> int:
@@ -144,11 +147,11 @@ class Split:
 
     @property
     def noun(self) -> str:
-        return "row" if getattr(self.data, "texts", None) is None else "text"
+        return noun_of(self.data)
 
     def some(self, chosen: np.ndarray) -> str:
         """Names the first of some examples, by their rows in the source."""
-        rows = getattr(self.data, "rows", None)
+        rows = source_rows_of(self.data)
         numbers = np.flatnonzero(chosen)[: _SHOWN + 1]
         if rows is not None:
             numbers = np.asarray(rows)[numbers]
@@ -189,7 +192,7 @@ def check_data(
         found += _classes(splits, task)
     for split in splits:
         found += _not_finite(split)
-    if getattr(train.data, "encodings", None) is not None:
+    if isinstance(train.data, IndexedData) and isinstance(train.data.encodings, TokenEncodings):
         found += [*_cut(train, longest), *_empty(splits), *_unknown(train), _around(train)]
     return found
 
@@ -284,7 +287,7 @@ def _not_finite(split: Split) -> list[Finding]:
     """Looks for NaN and infinity among the numbers of arrays."""
     import keras
 
-    if getattr(split.data, "texts", None) is not None:
+    if items_of(split.data) is not None:
         return []
     columns = [np.asarray(c) for c in keras.tree.flatten(getattr(split.data, "x", ()))]
     floats = [c.reshape(len(c), -1) for c in columns if c.dtype.kind == "f"]
@@ -301,7 +304,7 @@ def _not_finite(split: Split) -> list[Finding]:
 def _cut(split: Split, longest: int | None) -> list[Finding]:
     """Looks at texts that are longer than maxlen."""
     encodings = split.data.encodings
-    if encodings.text_of is not None:  # read in windows: nothing is cut
+    if encodings.example_of is not None:  # read in windows: nothing is cut
         return []
     limit, full = encodings.max_length, encodings.lengths >= encodings.max_length
     check = "cut at maxlen"
@@ -311,7 +314,7 @@ def _cut(split: Split, longest: int | None) -> list[Finding]:
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int))]
     preproc = split.data.preproc
     whole = preproc.task.tokenize(
-        [split.data.texts[row] for row in chosen], preproc.tokenizer.uncut()
+        [split.data.items[row] for row in chosen], preproc.tokenizer.uncut()
     ).lengths
     share = full.mean() * (whole > limit).mean()
     if not share:
@@ -323,7 +326,7 @@ def _cut(split: Split, longest: int | None) -> list[Finding]:
     within = max(0.0, 1 - (1 - _SPARE) / full.mean())
     wanted = -(-int(np.quantile(whole, within)) // 8) * 8
     if longest is not None and wanted > longest:
-        if isinstance(split.data.texts[0], str):
+        if isinstance(split.data.items[0], str):
             more = f"window={longest} reads {wanted} tokens and more."
         else:  # groups of texts have no windows
             more = f"take a checkpoint that reads {wanted} tokens."
@@ -366,7 +369,7 @@ def _count_tokens(data: Any) -> tuple[np.ndarray, np.ndarray]:
     counts = np.zeros((2, len(encodings)), "int64")
     for start in range(0, len(encodings), _AT_ONCE):  # which may lie on disk
         rows = np.arange(start, min(start + _AT_ONCE, len(encodings)))
-        batch = encodings.pad(rows)
+        batch = encodings.batch(rows)
         ids = batch["input_ids"]
         content = (batch["attention_mask"] > 0) & ~np.isin(ids, specials)
         within = tuple(range(1, ids.ndim))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ktlite._arguments import checked, positive
 from ktlite._logging import logger
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.labels import settled
 from ktlite.data.named_labels import encode_labels, in_order
 from ktlite.data.preprocessor import Preprocessor
@@ -88,7 +88,7 @@ class CrossValidation(Outputs):
             {
                 "row": self.data.rows,
                 "fold": self.fold_of,
-                "text": list(self.data.texts),
+                "text": list(self.data.items),
                 "label": self.task.decode_targets(targets),
                 "predicted": self.predictions,
                 "loss": self.task.example_losses(self.logits, targets),
@@ -243,8 +243,8 @@ def cross_validate(
 
 def _fold(
     checkpoint: Any,
-    train: RawTexts,
-    test: RawTexts,
+    train: Examples,
+    test: Examples,
     lr: float,
     epochs: int,
     class_weight: Any,
@@ -253,14 +253,14 @@ def _fold(
     """Returns the logits of `test`, by a model that has learned from `train`."""
     learner = get_learner(
         checkpoint,
-        train_data=(train.texts, train.labels),
+        train_data=(train.items, train.labels),
         # Some, as each epoch ends with a validation: what is asked for is predicted below.
-        val_data=(test.texts[:_VALIDATED], test.labels[:_VALIDATED]),  # type: ignore[index]
+        val_data=(test.items[:_VALIDATED], test.labels[:_VALIDATED]),  # type: ignore[index]
         verbose=0,
         **options,
     )
     learner.fit_onecycle(lr, epochs, class_weight=class_weight, verbose=0)
-    logits = learner.get_predictor().logits(test.texts)
+    logits = learner.get_predictor().logits(test.items)
     del learner
     gc.collect()  # a model refers to itself: without this, two are in memory
     return logits
@@ -292,9 +292,9 @@ def _check(options: dict[str, Any], groups: Any, data: Any, **numbers: Any) -> N
     problems.raise_if_any()
 
 
-def _warn_of_repeats(raw: RawTexts, numbers: np.ndarray) -> None:
+def _warn_of_repeats(raw: Examples, numbers: np.ndarray) -> None:
     """Warns of equal texts in several folds, of which a model predicts what it has learned."""
-    keys = np.unique([repr(text) for text in raw.texts], return_inverse=True)[1]
+    keys = np.unique([repr(text) for text in raw.items], return_inverse=True)[1]
     folds_of = np.zeros((keys.max() + 1, numbers.max() + 1), bool)
     folds_of[keys, numbers] = True
     count = int((folds_of.sum(axis=1) > 1)[keys].sum())
@@ -307,7 +307,7 @@ def _warn_of_repeats(raw: RawTexts, numbers: np.ndarray) -> None:
         )
 
 
-def _learned(raw: RawTexts, given: dict[str, Any]) -> Task:
+def _learned(raw: Examples, given: dict[str, Any]) -> Task:
     """Returns the task of all labels."""
     preproc = Preprocessor(
         None, given["maxlen"], class_names=given["class_names"], task_name=given["task"]
@@ -316,7 +316,7 @@ def _learned(raw: RawTexts, given: dict[str, Any]) -> Task:
     return preproc.task
 
 
-def _per_text(name: str, values: Any, data: Any, raw: RawTexts) -> np.ndarray | None:
+def _per_text(name: str, values: Any, data: Any, raw: Examples) -> np.ndarray | None:
     """Returns for each text what is given for each row of the source, or as a column's name."""
     if values is None:
         return None

@@ -10,7 +10,7 @@ import pytest
 
 import ktlite
 from ktlite.cross_validation import CrossValidation
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.tasks import Classification, MultiLabel, Regression, Similarity
 
 TEXTS = ["A fine film.", "A dull film."] * 10
@@ -51,7 +51,7 @@ def test_learner_says_what_it_trains_on_and_what_came_of_it(learner: Any) -> Non
 def test_data_and_preprocessor_show_no_texts(learner: Any) -> None:
     assert str(learner.preproc) == "Transformer: tiny-bert, maxlen 16, classification (neg, pos)"
     text = str(learner.train_data)
-    assert text.startswith("TextDataset: 16 texts, ")
+    assert text.startswith("Dataset: 16 texts, ")
     assert text.endswith(" tokens, classification (neg, pos)")
     assert str(ktlite.text.Transformer(learner.preproc.folder, 16)).endswith("no labels seen yet")
 
@@ -66,7 +66,7 @@ def test_search_and_embedder(tiny_checkpoint: Path) -> None:
 
 
 def test_cross_validation_is_a_table_and_not_its_arrays() -> None:
-    raw = RawTexts(TEXTS, np.array(LABELS, object), rows=np.arange(20))
+    raw = Examples(TEXTS, np.array(LABELS, object), rows=np.arange(20))
     logits = np.tile([[2.0, 0.0], [0.0, 2.0]], (10, 1))
     folds = [{"accuracy": 0.5}, {"accuracy": 1.0}]
     found = CrossValidation(

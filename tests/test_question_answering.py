@@ -110,14 +110,14 @@ def test_data_frames_and_lists_train_as_files_do(
     raw = read_squad(files[0]).take(slice(60))
     assert raw.labels is not None
     frame = pd.DataFrame({
-        "question": [question for question, _ in raw.texts],
-        "context": [context for _, context in raw.texts],
+        "question": [question for question, _ in raw.items],
+        "context": [context for _, context in raw.items],
         "answer_text": [answers[0].text if answers else None for answers in raw.labels],
         "answer_start": [answers[0].start if answers else None for answers in raw.labels],
     })  # fmt: skip
     losses = [
         make(train_data=data, val_data=None).fit(1e-3, 1, verbose=0).history["loss"][0]
-        for data in (frame, (raw.texts, list(raw.labels)))
+        for data in (frame, (raw.items, list(raw.labels)))
     ]
     assert losses[0] == losses[1]
 

@@ -88,7 +88,7 @@ def test_adapters(version: Path, start: Path) -> None:
     task, adapters = "text-classification", version / "adapters"
     model = ktlite.load_model(start, task, num_labels=2, adapters=adapters)
     preproc = ktlite.load_predictor(version / "predictors" / "classification").preproc
-    inputs = preproc.tokenizer.encode(stored["asked"]).pad(np.arange(len(stored["asked"])))
+    inputs = preproc.tokenizer.encode(stored["asked"]).batch(np.arange(len(stored["asked"])))
     logits = np.asarray(model(inputs))
     found = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     assert_same(found, stored["answers"])

@@ -124,7 +124,7 @@ def test_the_worst_sentences_are_shown_by_word(
     tags = [list(row) for row in truth.labels]
     first = tags[5][0]
     tags[5][0] = "B-MOOD" if first != "B-MOOD" else "O"
-    data = learner.preproc.preprocess_test([t.words for t in truth.texts], tags, verbose=0)
+    data = learner.preproc.preprocess_test([t.words for t in truth.items], tags, verbose=0)
     row, loss, true, predicted = learner.top_losses(1, data)[0]
     assert (row, true) == (5, tags[5])
     assert predicted[0] == first
@@ -132,7 +132,7 @@ def test_the_worst_sentences_are_shown_by_word(
         learner.view_top_losses(1, val_data=data)
     lines = caplog.records[-1].getMessage().splitlines()
     assert lines[0].startswith(f"row 5 | loss {loss:.3f} | ")
-    assert f"    {truth.texts[5].words[0]}: {tags[5][0]}, predicted {first}" in lines  # type: ignore[union-attr]
+    assert f"    {truth.items[5].words[0]}: {tags[5][0]}, predicted {first}" in lines  # type: ignore[union-attr]
 
 
 def test_predictions_of_the_validation_data(trained: Learner) -> None:

@@ -32,10 +32,10 @@ def test_windows_hold_every_token_in_order(tiny_checkpoint: Path, stride: int) -
     encodings = Tokenizer(tiny_checkpoint, 12, stride).encode(LONG)
     rust = RustTokenizer.from_file(str(tiny_checkpoint / "tokenizer.json"))
     rust.no_truncation()
-    assert encodings.text_of is not None and encodings.lengths.max() <= 12
+    assert encodings.example_of is not None and encodings.lengths.max() <= 12
     for number, text in enumerate(LONG):
         tokens: list[int] = []
-        for row in np.flatnonzero(encodings.text_of == number):
+        for row in np.flatnonzero(encodings.example_of == number):
             window = encodings.ids[encodings.offsets[row] : encodings.offsets[row + 1]][1:-1]
             if tokens and stride:
                 assert tokens[-stride:] == window[:stride].tolist()
@@ -48,8 +48,8 @@ def test_a_text_is_predicted_by_the_mean_of_its_windows(tiny_checkpoint: Path) -
     found = predictor.logits(LONG)
     encodings = predictor.preproc.encode(LONG)
     for number in range(len(LONG)):
-        rows = np.flatnonzero(encodings.text_of == number)
-        logits = [np.asarray(predictor.model(encodings.pad(rows[i : i + 1])))[0]
+        rows = np.flatnonzero(encodings.example_of == number)
+        logits = [np.asarray(predictor.model(encodings.batch(rows[i : i + 1])))[0]
                   for i in range(len(rows))]  # fmt: skip
         np.testing.assert_allclose(found[number], np.mean(logits, axis=0), atol=1e-5)
     assert predictor.predict(LONG[1]) in ("good", "bad")
@@ -71,11 +71,11 @@ def test_windows_train_validate_and_come_back_from_disk(
 def test_each_window_learns_the_label_and_the_weight_of_its_text(tiny_checkpoint: Path) -> None:
     weights = [1.0, 0.0, 2.0, 3.0, 4.0, 5.0]
     data = learner(tiny_checkpoint, sample_weight=weights).train_data
-    assert data.text_of is not None
+    assert data.example_of is not None
     rows = np.arange(len(data))
     _, targets = data.examples(rows, (0,))
-    assert targets.tolist() == data.targets[data.text_of].tolist()
-    assert data.sample_weight.tolist() == np.array(weights)[data.text_of].tolist()
+    assert targets.tolist() == data.targets[data.example_of].tolist()
+    assert data.sample_weight.tolist() == np.array(weights)[data.example_of].tolist()
 
 
 def test_the_vector_of_a_text_is_the_mean_of_its_windows(tiny_checkpoint: Path) -> None:
@@ -84,10 +84,10 @@ def test_the_vector_of_a_text_is_the_mean_of_its_windows(tiny_checkpoint: Path) 
     assert vectors.shape == (len(LONG), 32)
     np.testing.assert_allclose(predictor.embed(LONG[1]), vectors[1], atol=1e-5)
     encodings = predictor.preproc.encode(LONG)
-    hidden, mask = predictor.model.hidden_states(encodings.pad(np.arange(len(encodings))))
+    hidden, mask = predictor.model.hidden_states(encodings.batch(np.arange(len(encodings))))
     tokens = np.asarray(mask)[..., None]
     windows = (np.asarray(hidden) * tokens).sum(axis=1) / tokens.sum(axis=1)
-    expected = [windows[encodings.text_of == i].mean(axis=0) for i in range(len(LONG))]
+    expected = [windows[encodings.example_of == i].mean(axis=0) for i in range(len(LONG))]
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
     unit = predictor.embed(LONG, normalize=True)
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, atol=1e-6)

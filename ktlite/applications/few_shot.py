@@ -110,11 +110,11 @@ class FewShotClassifier:
         problems.raise_if_any()
         raw = read_arrays(texts, labels, missing="error", source="examples")
         assert raw.labels is not None
-        if not all(isinstance(text, str) for text in raw.texts) or raw.labels.ndim != 1:
+        if not all(isinstance(text, str) for text in raw.items) or raw.labels.ndim != 1:
             raise DataError("examples: expected a list of strings, and one label for each.")
         task = Classification(sorted(set(raw.labels.tolist())))
         targets = task.encode(raw.labels, "examples")
-        examples = list(map(str, raw.texts))
+        examples = list(map(str, raw.items))
         drawn, alike = contrastive_pairs(targets, pairs, seed=self.seed)
         preproc = Transformer(self.model, self.maxlen, task=Similarity("cosine"))
         groups = [(examples[a], examples[b]) for a, b in drawn]

@@ -107,7 +107,7 @@ class FillMask:
         positions = masks - encodings.offsets[text_of]
 
         def run(number: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            inputs = encodings.pad(text_of[rows])
+            inputs = encodings.batch(text_of[rows])
             inputs["masked_positions"] = positions[rows, None].astype("int32")
             chances = softmax(self._forward(inputs)[:, 0])
             ids = np.arange(chances.shape[1]) if allowed is None else allowed

@@ -14,8 +14,8 @@ from ktlite._arguments import at_least_one, checked, without_effect
 from ktlite._logging import logger
 from ktlite.applications.bm25 import Bm25Index, as_paragraphs, is_index
 from ktlite.applications.question_answering import Model, as_answerer, chosen_model
-from ktlite.data.decoding import decode
 from ktlite.errors import ArgumentError, DataError, Problems, plural
+from ktlite.inputs.decoding import decode
 from ktlite.tasks import QuestionAnswering
 from ktlite.tasks.arrays import softmax
 
@@ -284,7 +284,7 @@ class SimpleQA:
         answers = []
         logits = self.predictor.logits(pairs, batch_size)
         for (paragraph, _), item in zip(paragraphs, logits, strict=True):
-            guess = task.answer(item)
+            guess = task.chosen(item)
             if guess.text:
                 answers.append({
                     "answer": guess.text,

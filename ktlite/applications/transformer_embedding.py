@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, checked
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import DataError, Problems, plural
 from ktlite.inference.runner import Forward
 from ktlite.inputs.tokenizer import Tokenizer
@@ -120,7 +120,7 @@ class TransformerEmbedding:
                 own[word] = parts[0] if aggregation_strategy == "first" else parts.mean(axis=0)
         return vectors
 
-    def _run(self, encodings: Encodings) -> list[np.ndarray]:
+    def _run(self, encodings: TokenEncodings) -> list[np.ndarray]:
         """Returns the hidden states of each row, float32 [tokens, width], without padding."""
         if not len(encodings):
             return []

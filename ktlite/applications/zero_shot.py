@@ -12,7 +12,8 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked, not_a_string, without_effect
 from ktlite.errors import CheckpointError, DataError, Problems, listing, plural
 from ktlite.inference.runner import Forward
-from ktlite.inputs.tokenizer import Tokenizer, check_texts
+from ktlite.inputs.texts import check_texts
+from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.tasks.arrays import softmax
 
 # A small model that was trained for this, under the MIT licence.

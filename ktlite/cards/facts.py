@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.encodings.indexed import items_of
 from ktlite.tasks.arrays import plain
 
 _LIBRARIES = ("ktlite", "keras", "tensorflow", "transformers", "tokenizers", "numpy")
@@ -46,13 +47,13 @@ def fingerprint(data: Any) -> dict[str, Any]:
 
     It does not depend on the tokenizer. Of a stream, which can be read once, nothing is known.
     """
-    texts = getattr(data, "texts", None)
+    texts = items_of(data)
     arrays = getattr(data, "x", None) if texts is None else None  # x of texts are their tokens
     if texts is None and arrays is None:
         return {"rows": len(data)} if hasattr(data, "__len__") else {}
     digest = hashlib.sha256()
     for text in texts or ():
-        digest.update(repr(text).encode("utf-8", "surrogatepass"))
+        digest.update(data.preproc.input.key(text).encode("utf-8", "surrogatepass"))
     for column in (*_arrays(arrays), *_arrays(data.targets)):
         is_ragged = column.dtype == object
         digest.update(repr(column.tolist()).encode() if is_ragged else column.tobytes())

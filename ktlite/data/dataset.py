@@ -1,14 +1,16 @@
-"""Tokenised texts with their targets: what training and validation run on."""
+"""Encoded examples with their targets: what training and validation run on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings, Seed
+from ktlite.encodings.field import Field
+from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import DataError, plural
 
 if TYPE_CHECKING:
@@ -17,26 +19,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TextDataset:
-    """Tokenised texts. Made by `preprocess_train`, `preprocess_test` and the loaders.
+class Dataset(IndexedData):
+    """Encoded examples. Made by `preprocess_train`, `preprocess_test` and the loaders.
 
-    As ktrain's data, it unpacks: `x, y = train`, and `train[0]` is `x`.
+    As ktrain's data, it unpacks: `x, y = train`, and `train[0]` is `x`. Of texts its name is also
+    `ktlite.text.TextDataset`, and `items` are `texts`.
 
     Args:
-        texts: The texts as they were given; what the task's reader makes of them.
-        encodings: Their tokens: one row a text, or several where it was cut into windows.
-        targets: What is true of each text, in the task's form; None without labels.
+        items: The examples as they were given; what the task's reader makes of them.
+        encodings: What the model gets: one row an example, or several where it was cut into
+            windows.
+        targets: What is true of each example, in the task's form; None without labels.
         preproc: The preprocessor that made it.
-        rows: int64 [texts], the row numbers in the source.
-        weights: float32 [texts], how much each counts in the loss; None: all the same.
+        rows: int64 [examples], the row numbers in the source.
+        weights: float32 [examples], how much each counts in the loss; None: all the same.
         task: What the targets mean; None: as `preproc` has it.
     """
 
-    texts: Sequence[Any]
-    encodings: Encodings
-    targets: np.ndarray | None
-    preproc: Preprocessor
-    rows: np.ndarray
+    # Without defaults, though the base class has some.
+    items: Sequence[Any] = field()
+    encodings: Encodings = field()
+    targets: np.ndarray | None = field()
+    preproc: Preprocessor = field()
+    rows: np.ndarray = field()
     weights: np.ndarray | None = None
     task: Task | None = None
 
@@ -51,34 +56,40 @@ class TextDataset:
 
     def __repr__(self) -> str:
         lengths = self.lengths
-        parts = [f"{plural(len(self.texts), 'text')}"]
-        if self.text_of is not None:
+        parts = [plural(len(self.items), self.preproc.input.noun)]
+        if self.example_of is not None:
             parts.append(f"in {plural(len(self), 'window')}")
-        parts.append(f"{lengths.min()} to {lengths.max()} tokens" if len(lengths) else "no tokens")
+        if lengths.any():
+            parts.append(f"{lengths.min()} to {lengths.max()} {self.preproc.input.unit}s")
         parts.append("no labels" if self.targets is None else repr(self.preproc.task))
         return f"{type(self).__name__}: {', '.join(parts)}"
 
     @property
+    def texts(self) -> Sequence[Any]:
+        """The examples, under the name of texts."""
+        return self.items
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What the inputs of a batch are."""
+        return self.encodings.fields
+
+    @property
     def lengths(self) -> np.ndarray:
-        """int64 [rows]: tokens of each row."""
+        """int64 [rows]: the length of each row, such as its tokens; 0 where all are alike."""
         return self.encodings.lengths
 
     @property
-    def text_of(self) -> np.ndarray | None:
-        """int64 [rows], the text that each row is of; None where row `i` is text `i`."""
-        return self.encodings.text_of
-
-    @property
-    def sample_weight(self) -> np.ndarray | None:
+    def sample_weight(self) -> np.ndarray | None:  # type: ignore[override]
         """float32 [rows]: how much each row counts in the loss; None: all the same."""
-        if self.weights is None or self.text_of is None:
+        if self.weights is None or self.example_of is None:
             return self.weights
-        return self.weights[self.text_of]
+        return self.weights[self.example_of]
 
     @property
-    def x(self) -> TextInputs:
-        """The tokens of each text; with `y`, what `get_learner` takes as (x, y)."""
-        return TextInputs(self, np.arange(len(self.texts)))
+    def x(self) -> Inputs:
+        """What the model gets of each example; with `y`, what `get_learner` takes as (x, y)."""
+        return Inputs(self, np.arange(len(self.items)))
 
     @property
     def y(self) -> np.ndarray | None:
@@ -87,29 +98,36 @@ class TextDataset:
 
     def inputs(self, rows: np.ndarray) -> dict[str, Any]:
         """Returns the model's inputs for some rows, padded to a common length."""
-        return self.encodings.pad(rows)
+        return self.encodings.batch(rows)
 
-    def examples(self, rows: np.ndarray, seed: tuple[int, ...]) -> tuple[dict[str, Any], Any]:
-        """Returns (inputs, targets) for some rows; there is nothing to draw by the seed."""
+    def examples(self, rows: np.ndarray, seed: Seed) -> tuple[dict[str, Any], Any]:
+        """Returns (inputs, targets) for some rows; what the task draws, it draws by the seed."""
+        if self.task is None and self.targets is None:
+            return self.encodings.batch(rows, seed), None
+        return self.preproc.task.batch(self.encodings, self.targets, rows, seed)
+
+    def content(self, rows: np.ndarray) -> Any:
+        """Returns arrays that tell some rows from others, for hashes."""
+        inputs = self.encodings.content(rows)
         if self.targets is None:
-            return self.inputs(rows), None
-        return self.inputs(rows), self.preproc.task.align(self.targets, self.encodings, rows)
+            return inputs, None
+        return inputs, self.preproc.task.align(self.targets, self.encodings, rows)
 
 
-class TextInputs(Sequence[np.ndarray]):
-    """The x of a `TextDataset`: the token ids of each text, as the model gets them.
+class Inputs(Sequence[np.ndarray]):
+    """The x of a `Dataset`: what the model gets of each example, in its first input.
 
-    `x[i]` is int32 [tokens], special tokens included; of a text that is read in windows, or a row
-    of several texts, int32 [windows or texts, tokens], padded. `x[:100]` and `x[numbers]` are some
-    of the texts, to train on with the same part of `y`. `numpy.asarray(x)` is int32
-    [texts, longest], padded.
+    Of texts, `x[i]` are the token ids, int32 [tokens], special tokens included; of a text that is
+    read in windows, or a row of several texts, int32 [windows or texts, tokens], padded. Of images,
+    the pixels. `x[:100]` and `x[numbers]` are some of the examples, to train on with the same part
+    of `y`. `numpy.asarray(x)` is [examples, ...], of texts int32 [texts, longest], padded.
 
     Args:
         dataset: The data set.
-        numbers: int64 [texts], which of its texts.
+        numbers: int64 [examples], which of its examples.
     """
 
-    def __init__(self, dataset: TextDataset, numbers: np.ndarray) -> None:
+    def __init__(self, dataset: Dataset, numbers: np.ndarray) -> None:
         self._dataset = dataset
         self._numbers = numbers
 
@@ -117,19 +135,28 @@ class TextInputs(Sequence[np.ndarray]):
         return len(self._numbers)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: the tokens of {plural(len(self), 'text')}"
+        shown = self._dataset.preproc.input
+        parts = f"{shown.unit}s" if shown.unit else self._field.name
+        return f"{type(self).__name__}: the {parts} of {plural(len(self), shown.noun)}"
+
+    @property
+    def _field(self) -> Field:
+        return self._dataset.encodings.fields[0]
 
     def __getitem__(self, index: Any) -> Any:
         chosen = self._numbers[index]
         if np.ndim(chosen):
-            return TextInputs(self._dataset, chosen)
+            return Inputs(self._dataset, chosen)
         encodings = self._dataset.encodings
         rows = np.array([chosen])
-        if encodings.text_of is not None:
-            rows = np.flatnonzero(encodings.text_of == chosen)
-        ids = encodings.pad(rows)["input_ids"]
-        single = len(rows) == 1 and ids.ndim == 2
-        return ids[0, : encodings.lengths[chosen]] if single else ids.reshape(-1, ids.shape[-1])
+        if encodings.example_of is not None:
+            rows = np.flatnonzero(encodings.example_of == chosen)
+        array = encodings.batch(rows)[self._field.name]
+        if len(rows) == 1 and self._field.shape[:1] == (None,):
+            return array[0, : encodings.lengths[chosen]]
+        if len(rows) == 1 and not self._field.is_ragged:
+            return array[0]
+        return array.reshape(-1, array.shape[-1])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -137,19 +164,20 @@ class TextInputs(Sequence[np.ndarray]):
         return np.asarray(self).shape
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        encodings, dtype = self._dataset.encodings, dtype or "int32"
-        if encodings.text_of is None and len(self):
-            ids = encodings.pad(self._numbers)["input_ids"].astype(dtype)
-            return ids[:, : encodings.lengths[self._numbers].max()] if ids.ndim == 2 else ids
+        encodings, dtype = self._dataset.encodings, dtype or self._field.dtype
+        if encodings.example_of is None and len(self):
+            array = encodings.batch(self._numbers)[self._field.name].astype(dtype)
+            cut = self._field.shape[:1] == (None,)
+            return array[:, : encodings.lengths[self._numbers].max()] if cut else array
         items = list(self)
         sides = [max(side) for side in zip(*(ids.shape for ids in items), strict=True)]
-        array = np.full((len(items), *sides), encodings.pad_id, dtype)
+        array = np.full((len(items), *sides), self._field.fill, dtype)
         for number, ids in enumerate(items):
             array[number][tuple(map(slice, ids.shape))] = ids
         return array
 
-    def with_targets(self, y: Any = None, sample_weight: Any = None) -> TextDataset:
-        """Returns the data set of these texts: the one that they are of, where nothing differs.
+    def with_targets(self, y: Any = None, sample_weight: Any = None) -> Dataset:
+        """Returns the data set of these examples: the one they are of, where nothing differs.
 
         Args:
             y: Their targets, as the data set has them; those of classes one-hot, too. Default:
@@ -157,17 +185,16 @@ class TextInputs(Sequence[np.ndarray]):
             sample_weight: How much each counts in the loss. Default: as the data set says.
 
         Raises:
-            DataError: If these are not as many as the texts.
+            DataError: If these are not as many as the examples.
         """
         whole, numbers = self._dataset, self._numbers
-        is_whole = np.array_equal(numbers, np.arange(len(whole.texts)))
+        is_whole = np.array_equal(numbers, np.arange(len(whole.items)))
         if is_whole and y is whole.targets and sample_weight is None:
             return whole
         for name, values in (("y", y), ("sample_weight", sample_weight)):
             if values is not None and len(values) != len(self):
-                raise DataError(
-                    f"(x, y): x has {plural(len(self), 'text')}, but {name} has {len(values):,}."
-                )
+                count = plural(len(self), whole.preproc.input.noun)
+                raise DataError(f"(x, y): x has {count}, but {name} has {len(values):,}.")
         targets = None if y is None else np.asarray(y)
         if targets is not None and whole.targets is not None and whole.targets.ndim == 1:
             one_hot = targets.ndim == 2 and targets.shape[1] == whole.preproc.task.outputs > 1
@@ -178,8 +205,8 @@ class TextInputs(Sequence[np.ndarray]):
             weights = weights[numbers]
         if is_whole:
             return replace(whole, targets=targets, weights=weights)
-        return TextDataset(
-            [whole.texts[number] for number in numbers],
+        return Dataset(
+            [whole.items[number] for number in numbers],
             whole.encodings.take(numbers),
             targets,
             whole.preproc,
@@ -197,8 +224,8 @@ def joined(data: Any) -> Any:
         >>> joined((x, y)) is train
         True
     """
-    if isinstance(data, TextInputs):
+    if isinstance(data, Inputs):
         return data.with_targets()
-    if isinstance(data, (tuple, list)) and len(data) in (2, 3) and isinstance(data[0], TextInputs):
+    if isinstance(data, (tuple, list)) and len(data) in (2, 3) and isinstance(data[0], Inputs):
         return data[0].with_targets(*data[1:])
     return data

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ktlite.data.decoding import detect_encoding
 from ktlite.data.packed import opened_bytes, suffix_of
 from ktlite.data.readers import read_csv, read_frame
 from ktlite.errors import DataError, Problems, did_you_mean
+from ktlite.inputs.decoding import detect_encoding
 
 _HEAD = 1 << 20  # bytes of a file that its encoding and its blank lines are told from
 _LONGEST_NAME = 255  # bytes, on all usual file systems
@@ -52,7 +52,7 @@ def read_documents(
         [['First line.', 'Second line.'], ['Another text.']]
     """
     if hasattr(data, "columns"):
-        return _of_texts(read_frame(data, _column(text_column, source), source=source).texts)
+        return _of_texts(read_frame(data, _column(text_column, source), source=source).items)
     if isinstance(data, (str, os.PathLike)) or _are_paths(data):
         files = find_files(data, source)
         if suffix_of(files[0]) in _TABLES or text_column is not None:
@@ -124,7 +124,7 @@ def _of_tables(
 ) -> Iterator[Document]:
     for file in files:
         separator = sep or _TABLES.get(suffix_of(file), ",")
-        yield from _of_texts(read_csv(file, column, sep=separator, encoding=encoding).texts)
+        yield from _of_texts(read_csv(file, column, sep=separator, encoding=encoding).items)
 
 
 def _of_files(files: list[Path], encoding: str | None) -> Iterator[Document]:

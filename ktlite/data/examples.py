@@ -1,10 +1,11 @@
-"""RawTexts, and the one place that decides which rows of a source can be used."""
+"""Examples, and the one place that decides which rows of a source can be used."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,27 +13,29 @@ import numpy as np
 from ktlite._logging import logger
 from ktlite.data.labels import joined_labels
 from ktlite.data.stored_texts import StoredTexts
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import DataError, Problems, plural
+from ktlite.inputs.input import Input
+from ktlite.inputs.texts import Texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-Texts = Sequence[Any]  # of str, of tuples of str, or of Words
 Name = Hashable  # of a column: mostly str, but pandas allows any
 MISSING_CHOICES = ("drop", "error")
 NaValues = Sequence[Any] | Mapping[Any, Sequence[Any]]
 SHOWN_ROWS = 5
+Place = Callable[[int], str]  # what to call a row in messages
 
 
 @dataclass(frozen=True, eq=False)
-class RawTexts:
-    """Texts and labels as read, before any model sees them.
+class Examples:
+    """Items and labels as read, before any model sees them.
 
     Attributes:
-        texts: `n` texts, unchanged; pairs where two text columns or tuples were given, or a
-            question and its context; `Words` where each word has a label.
+        items: `n` texts or other items, unchanged; pairs where two text columns or tuples were
+            given, or a question and its context; `Words` where each word has a label.
         labels: [n] object (str), int64 or float64; [n, k] int64 or float64 for several
             label columns or one-hot and multi-hot input; [n] object (list of str) for labels
             of words and for names of several classes, (list of `Answer`) for questions; None
@@ -47,11 +50,11 @@ class RawTexts:
 
     Example:
         >>> raw = read_arrays(["Good.", "", "Bad."], [1, 0, 0])
-        >>> raw.texts, raw.labels, raw.rows
+        >>> raw.items, raw.labels, raw.rows
         (['Good.', 'Bad.'], array([1, 0]), array([0, 2]))
     """
 
-    texts: Texts
+    items: Sequence[Any]
     labels: np.ndarray | None
     label_columns: tuple[Name, ...] = ()
     class_names: tuple[str, ...] = ()
@@ -61,15 +64,15 @@ class RawTexts:
     rows: np.ndarray = field(kw_only=True)
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.items)
 
-    def take(self, index: Any) -> RawTexts:
+    def take(self, index: Any) -> Examples:
         """Returns the texts at `index` (integers, a bool mask or a slice), in its order."""
         picked = np.arange(len(self))[index]
-        stored = self.texts.take(picked) if isinstance(self.texts, StoredTexts) else None
+        stored = self.items.take(picked) if isinstance(self.items, StoredTexts) else None
         return replace(
             self,
-            texts=[self.texts[i] for i in picked] if stored is None else stored,
+            items=[self.items[i] for i in picked] if stored is None else stored,
             labels=None if self.labels is None else self.labels[picked],
             encodings=None if self.encodings is None else self.encodings.take(picked),
             rows=self.rows[picked],
@@ -86,13 +89,15 @@ class Block:
         refused: Reasons not to use rows, each with a bool mask of those that it hits.
         place: What to call a row of this block in messages; None: its number in the source.
         written: Whether the labels are str as they stand in a file that has no types.
+        base: The folder of the file that the rows are from; None: they are from none.
     """
 
     texts: pd.DataFrame
     labels: pd.DataFrame | None = None
     refused: Mapping[str, np.ndarray] = field(default_factory=dict)
-    place: Callable[[int], str] | None = None
+    place: Place | None = None
     written: bool = False
+    base: Path | None = None
 
 
 class Sieve:
@@ -105,14 +110,18 @@ class Sieve:
         source: What to call the data in messages.
         missing: "drop" or "error".
         na_values: Cells that stand for a missing value, too: of all columns, or for each.
+        input: What the items are.
 
     Attributes:
         seen: Rows so far.
         kept: Those that can be used.
     """
 
-    def __init__(self, source: str, missing: str, na_values: NaValues = ()) -> None:
+    def __init__(
+        self, source: str, missing: str, na_values: NaValues = (), input: type[Input] = Texts
+    ) -> None:
         self.source = source
+        self.input = input
         self.missing = missing
         self._markers = na_values
         self.seen = self.kept = 0
@@ -129,23 +138,21 @@ class Sieve:
         """
         texts, labels = block.texts, block.labels
         reasons = dict(block.refused)
-        reasons["an empty or missing text"] = _any_missing(texts, self._markers)
+        reasons[f"an empty or missing {self.input.kind}"] = _any_missing(texts, self._markers)
         if labels is not None:
             reasons["a missing label"] = _any_missing(labels, self._markers)
         place = block.place or (lambda row: str(self.seen + row))
         self._numbered = block.place is None
         keep = np.ones(len(texts), bool)
         for reason, mask in reasons.items():
-            hit = np.flatnonzero(mask & keep)
+            self._leave_out(reason, np.flatnonzero(mask & keep), place)
             keep &= ~mask
-            self._counts[reason] += hit.size
-            shown = self._left_out.setdefault(reason, [])
-            shown += [place(int(row)) for row in hit[: SHOWN_ROWS - len(shown)]]
         rows = np.flatnonzero(keep)
-        used = texts if len(rows) == len(texts) else texts.iloc[rows]
-        columns = [used.iloc[:, i].tolist() for i in range(texts.shape[1])]
-        for name, column in zip(texts.columns, columns, strict=True):
-            self._check_are_str(name, column, rows, place)
+        columns = self._items(texts, rows, block.base, place)
+        bad = self._unusable(columns, rows, place)
+        if len(bad):
+            left = np.delete(np.arange(len(rows)), bad)
+            rows, columns = rows[left], [[column[i] for i in left] for column in columns]
         kept = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
         found = rows + self.seen
         self.seen += len(texts)
@@ -192,18 +199,46 @@ class Sieve:
         noun = "" if not self._numbered else "row " if count == 1 else "rows "
         return f"{noun}{', '.join(places)}{', ...' if count > SHOWN_ROWS else ''}"
 
-    def _check_are_str(
-        self, name: Name, column: list[Any], rows: np.ndarray, place: Callable[[int], str]
-    ) -> None:
-        wrong = [i for i, value in enumerate(column) if not isinstance(value, str)]
-        if wrong:
-            first = column[wrong[0]]
-            where = self._shown(1, [place(int(rows[wrong[0]]))])
-            self.problems.add(
-                f"{plural(len(wrong), 'value')} of {name!r} cannot be a text: {first!r:.40} "
-                f"({where}) is of type {type(first).__name__}, expected str. "
-                "Choose the column of the texts, or convert it with .astype(str)."
-            )
+    def _leave_out(self, reason: str, rows: np.ndarray, place: Place) -> None:
+        self._counts[reason] += len(rows)
+        shown = self._left_out.setdefault(reason, [])
+        shown += [place(int(row)) for row in rows[: SHOWN_ROWS - len(shown)]]
+
+    def _items(
+        self, texts: pd.DataFrame, rows: np.ndarray, base: Path | None, place: Place
+    ) -> list[list[Any]]:
+        """Returns the items of some rows by column; notes those of another type."""
+        used = texts if len(rows) == len(texts) else texts.iloc[rows]
+        columns = []
+        for number, name in enumerate(texts.columns):
+            column = self.input.of_cells(used.iloc[:, number].tolist(), base)
+            wrong = [i for i, value in enumerate(column) if not self.input.accepts(value)]
+            if wrong:
+                first = column[wrong[0]]
+                where = self._shown(1, [place(int(rows[wrong[0]]))])
+                advice = ", or convert it with .astype(str)" if self.input.expected == "str" else ""
+                self.problems.add(
+                    f"{plural(len(wrong), 'value')} of {name!r} cannot be a {self.input.kind}: "
+                    f"{first!r:.40} ({where}) is of type {type(first).__name__}, expected "
+                    f"{self.input.expected}. Choose the column of the {self.input.kind}s{advice}."
+                )
+                column = [value for i, value in enumerate(column) if i not in set(wrong)]
+            columns.append(column)
+        return columns
+
+    def _unusable(self, columns: list[list[Any]], rows: np.ndarray, place: Place) -> list[int]:
+        """Returns the numbers of rows with an item that cannot be used; notes why."""
+        if self.problems.found:
+            return []
+        found: dict[int, str] = {}
+        for column in columns:
+            for number, problem in enumerate(self.input.problems(column)):
+                if problem is not None:
+                    found.setdefault(number, problem)
+        for problem in dict.fromkeys(found.values()):
+            hit = [number for number, other in found.items() if other == problem]
+            self._leave_out(problem, rows[hit], place)
+        return sorted(found)
 
 
 def gather(
@@ -214,22 +249,24 @@ def gather(
     label_columns: tuple[Name, ...] = (),
     class_names: tuple[str, ...] = (),
     na_values: NaValues = (),
-) -> RawTexts:
-    """Makes RawTexts of all rows that can be used.
+    input: type[Input] = Texts,
+) -> Examples:
+    """Makes Examples of all rows that can be used.
 
     Args:
         blocks: The rows.
         source: What to call the data in messages.
         missing: "drop" or "error".
-        label_columns: See `RawTexts`.
-        class_names: See `RawTexts`.
+        label_columns: See `Examples`.
+        class_names: See `Examples`.
         na_values: See `Sieve`.
+        input: See `Sieve`.
 
     Raises:
         DataError: No rows, or none that can be used; `missing` is "error" and there
             are unusable ones; a text is not a str; labels have no usable type.
     """
-    sieve = Sieve(source, missing, na_values)
+    sieve = Sieve(source, missing, na_values, input)
     texts: list[Any] = []
     labels, written, rows = [], [], []
     for block in blocks:
@@ -246,7 +283,7 @@ def gather(
     found = np.concatenate(rows)
     if values is not None and values.ndim == 2 and values.shape[1] != len(label_columns):
         label_columns = ()  # one of lists: its name is none of a label
-    return RawTexts(
+    return Examples(
         texts, values, label_columns, class_names, source, written=as_written, rows=found
     )
 

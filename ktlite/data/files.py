@@ -14,7 +14,6 @@ from typing import Any
 
 from ktlite._logging import logger
 from ktlite.data.csv_table import read_table, split_header, split_records
-from ktlite.data.decoding import decode, encoding_of
 from ktlite.data.examples import Block, Name
 from ktlite.data.json_rows import json_rows
 from ktlite.data.packed import is_packed, opened_bytes, read_bytes, refusal, suffix_of
@@ -28,6 +27,7 @@ from ktlite.data.table import (
     as_block,
 )
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, plural
+from ktlite.inputs.decoding import decode, encoding_of
 
 SEPARATORS = ",;|\t"
 TAB_ENDINGS = (".tsv", ".tab")
@@ -145,7 +145,7 @@ class ParquetFile(FileTable):
         for batch in self._file.iter_batches(AT_ONCE, columns=wanted):
             # Whole numbers with gaps as floats would not all be the same numbers.
             frame = batch.to_pandas(integer_object_nulls=True)
-            yield as_block(frame, texts, labels)
+            yield as_block(frame, texts, labels, self.path.parent)
             empty = False
         if empty:
             schema = self._file.schema_arrow.empty_table().select(wanted)
@@ -266,6 +266,7 @@ class CsvFile(TextFile):
                 table.frame[label_at].set_axis(labels, axis=1) if labels else None,
                 {too_long: table.too_long} if too_long else {},
                 written=True,
+                base=self.path.parent,
             )
         if stray:
             lines = plural(stray, "line")
@@ -303,7 +304,7 @@ class JsonFile(TextFile):
                 name: pd.Series([record.get(str(name)) for record in records], dtype=object)
                 for name in (*texts, *labels)
             }
-            yield as_block(pd.DataFrame(columns), texts, labels)
+            yield as_block(pd.DataFrame(columns), texts, labels, self.path.parent)
 
     def _records(self) -> Iterator[list[dict[str, Any]]]:
         """Yields the objects of each part of the file."""

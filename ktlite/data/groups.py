@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.files import open_table
 from ktlite.data.readers import read_frame
 from ktlite.data.table import as_names, check_na_values, is_tabular, read_table_texts
@@ -20,7 +20,7 @@ EXPECTED = (
 ROLES = ("anchor", "positive", "negative")
 
 
-def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
+def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any) -> Examples:
     """Reads pairs or triplets of texts from whatever `get_learner(train_data=)` is given.
 
     Args:
@@ -67,7 +67,7 @@ def read_groups(data: Any, text_column: Any, label_columns: Any, **options: Any)
 
 def read_group_arrays(
     groups: Any, scores: Any = None, *, missing: str = "drop", source: str = "array"
-) -> RawTexts:
+) -> Examples:
     """Takes tuples of two or three texts, and scores if there are any.
 
     Args:
@@ -99,12 +99,12 @@ def read_group_arrays(
     return _with_numbers(read_frame(frame, names, given, missing=missing, source=source))
 
 
-def _with_numbers(raw: RawTexts) -> RawTexts:
+def _with_numbers(raw: Examples) -> Examples:
     """Adds the numbers of texts as labels where there are no scores."""
     if raw.labels is not None:
         return raw
     known: dict[str, int] = {}
-    groups: Any = raw.texts
+    groups: Any = raw.items
     numbers = [[known.setdefault(text, len(known)) for text in group] for group in groups]
     return replace(raw, labels=np.array(numbers, "int64"))
 

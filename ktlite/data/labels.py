@@ -20,7 +20,7 @@ from ktlite.tasks.spelling import SPELLING, spelled_numbers
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ktlite.data.examples import RawTexts
+    from ktlite.data.examples import Examples
 
 # What pandas.api.types.infer_dtype calls the values that are numbers.
 INTEGERS = frozenset({"integer"})
@@ -91,7 +91,7 @@ def decided(cells: np.ndarray) -> np.ndarray:
     return cells
 
 
-def as_written(raw: RawTexts) -> np.ndarray | None:
+def as_written(raw: Examples) -> np.ndarray | None:
     """Returns the labels as they stand in a file, [n] object (str); None where they have types."""
     if not raw.written or raw.labels is None:
         return None
@@ -101,8 +101,8 @@ def as_written(raw: RawTexts) -> np.ndarray | None:
 
 
 def settled(
-    task: str | Task | None, class_names: Sequence[Any], *raws: RawTexts
-) -> tuple[RawTexts, ...]:
+    task: str | Task | None, class_names: Sequence[Any], *raws: Examples
+) -> tuple[Examples, ...]:
     """Decides once, for data that goes together, whether labels as written are numbers or names.
 
     Args:

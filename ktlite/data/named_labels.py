@@ -9,12 +9,12 @@ import numpy as np
 
 from ktlite._labels import Matched, matched, shared
 from ktlite._logging import logger
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.errors import DataError, did_you_mean, listing
 from ktlite.tasks import Task
 
 
-def encode_labels(task: Task, raw: RawTexts) -> np.ndarray:
+def encode_labels(task: Task, raw: Examples) -> np.ndarray:
     """Returns the targets of texts that a reader has read.
 
     Columns of labels go by their names, and so do numbers whose names the source knows (a
@@ -30,7 +30,7 @@ def encode_labels(task: Task, raw: RawTexts) -> np.ndarray:
     return task.encode(in_order(raw, task.output_names), raw.source)
 
 
-def in_order(raw: RawTexts, names: Sequence[Any]) -> np.ndarray:
+def in_order(raw: Examples, names: Sequence[Any]) -> np.ndarray:
     """Returns labels with their columns, or their numbers, as these names of the outputs have them.
 
     Where none of the names is the source's, or there are none, they are taken as they stand: they
@@ -50,7 +50,7 @@ def in_order(raw: RawTexts, names: Sequence[Any]) -> np.ndarray:
     return labels
 
 
-def _columns(raw: RawTexts, names: Sequence[Any]) -> Sequence[int]:
+def _columns(raw: Examples, names: Sequence[Any]) -> Sequence[int]:
     """Returns the column of each output."""
     found = matched(names, raw.label_columns)
     if found.order is not None:
@@ -70,7 +70,7 @@ def _columns(raw: RawTexts, names: Sequence[Any]) -> Sequence[int]:
 
 
 def _say_in_order(
-    raw: RawTexts, found: Matched, theirs: Sequence[Any], names: Sequence[Any]
+    raw: Examples, found: Matched, theirs: Sequence[Any], names: Sequence[Any]
 ) -> None:
     if found.differ and len(theirs) == len(names):
         logger.info(
@@ -81,7 +81,7 @@ def _say_in_order(
         )
 
 
-def _by_name(raw: RawTexts, labels: np.ndarray, names: Sequence[Any]) -> np.ndarray:
+def _by_name(raw: Examples, labels: np.ndarray, names: Sequence[Any]) -> np.ndarray:
     """Returns the names of labels that number those of the source, if the task knows them."""
     source = raw.class_names
     outside = labels[(labels < 0) | (labels >= len(source))]

@@ -6,25 +6,25 @@ import dataclasses
 from typing import Any
 
 from ktlite._logging import logger
-from ktlite.data.dataset import TextDataset
+from ktlite.data.dataset import Dataset
 from ktlite.data.labels import settled
 from ktlite.data.named_labels import encode_labels
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.data.readers import RawTexts
+from ktlite.data.readers import Examples
 from ktlite.data.split import stratified_split
 from ktlite.errors import DataError, listing, plural
 
 
 def prepare(
-    train: RawTexts,
-    val: RawTexts | None,
+    train: Examples,
+    val: Examples | None,
     preproc: Preprocessor,
     *,
     val_pct: float,
     seed: int,
     verbose: int,
     sample_weight: Any = None,
-) -> tuple[TextDataset, TextDataset]:
+) -> tuple[Dataset, Dataset]:
     """Splits where needed, learns labels and vocabulary, tokenises: the end of every loader.
 
     Args:

@@ -1,4 +1,4 @@
-"""Tokenizer + task + maximum length: how texts and labels become what a model sees."""
+"""Input + task: how texts, or other items, and labels become what a model sees."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from ktlite._arguments import checked
 from ktlite._hints import PREPROCESSOR, Hinted
 from ktlite._logging import logger
 from ktlite._places import is_file
-from ktlite.data.dataset import TextDataset, TextInputs
+from ktlite.data.dataset import Dataset, Inputs
 from ktlite.data.named_labels import encode_labels, in_order
 from ktlite.data.pairs import as_pairs, check_no_table, check_pairs, one_or_many
-from ktlite.data.readers import RawTexts
-from ktlite.data.sources import SOURCES, source_of
-from ktlite.encodings.tokens import Encodings
+from ktlite.data.readers import Examples
+from ktlite.data.sources import SOURCES, Source, source_of
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import ArgumentError, DataError, PredictorError, listing
+from ktlite.inputs.input import Input, find_input
+from ktlite.inputs.texts import Texts
 from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.tasks import TASKS, Task, infer_task
 
@@ -32,8 +34,8 @@ class Preprocessor(Hinted):
     that a text is treated the same everywhere.
 
     Args:
-        folder: Folder with the tokenizer; None where `learn_texts` makes one.
-        maxlen: Longest text in tokens.
+        folder: Folder with the tokenizer; None where `learn_texts` makes one, or with `input`.
+        maxlen: Longest text in tokens; None where there are no texts.
         stride: Read what is longer in windows of `maxlen` tokens, which share so many tokens
             with the next. Default: cut it.
         task: What the labels mean; None until the first labels are seen.
@@ -41,6 +43,7 @@ class Preprocessor(Hinted):
         task_name: One of `ktlite.tasks.TASKS`; None to infer it from the labels. Or a task,
             which then learns nothing from them.
         lowercase: Texts are lower-cased before all else, whatever the tokenizer's files say.
+        input: How items become what a model reads, in place of a tokenizer of `folder`.
 
     Attributes:
         reading: How the training data was read, for more of its kind: `text_column`,
@@ -54,22 +57,24 @@ class Preprocessor(Hinted):
     def __init__(
         self,
         folder: str | os.PathLike[str] | None,
-        maxlen: int,
+        maxlen: int | None,
         task: Task | None = None,
         *,
         class_names: Sequence[Any] = (),
         task_name: str | Task | None = None,
         stride: int | None = None,
         lowercase: bool = False,
+        input: Input | None = None,
     ) -> None:
         if isinstance(task_name, Task) and len(class_names):
             raise ArgumentError(
                 f"class_names={listing(class_names)} cannot go with a task that is made already "
                 f"and has its own classes: {listing(task_name.classes) or 'none'}."
             )
-        self._tokenizer = (
-            None if folder is None else Tokenizer(folder, maxlen, stride, lowercase=lowercase)
-        )
+        if input is None and folder is not None:
+            assert maxlen is not None
+            input = Tokenizer(folder, maxlen, stride, lowercase=lowercase)
+        self._input = input
         self.maxlen = maxlen
         self._task = task_name if isinstance(task_name, Task) else task
         self.class_names = list(class_names)
@@ -96,18 +101,42 @@ class Preprocessor(Hinted):
         self._task = task
 
     @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer.
+    def input(self) -> Input:
+        """How items become what a model reads: a tokenizer, or what it is for images.
 
         Raises:
             ArgumentError: If it is learned from the training texts, and none have been seen yet.
         """
-        if self._tokenizer is None:
+        if self._input is None:
             raise ArgumentError(
                 "the vocabulary is not known before texts are seen: call preprocess_train(texts, "
                 "y) first."
             )
-        return self._tokenizer
+        return self._input
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+            ArgumentError: If it is not known yet, as for `input`; or if there are no texts.
+        """
+        if not isinstance(self.input, Tokenizer):
+            raise ArgumentError(f"there is no tokenizer: this model reads {self.input.noun}s.")
+        return self.input
+
+    @property
+    def head(self) -> str:
+        """The Hugging Face task name of the model's head."""
+        return self.input.heads.get(self.task.head, self.task.head)
+
+    @property
+    def shape(self) -> str:
+        """How long texts, or how large other items, may be, in words."""
+        return "" if self._input is None and self.maxlen is None else self._shape()
+
+    def _shape(self) -> str:
+        return f"maxlen {self.maxlen}" if self.maxlen is not None else str(self.input)
 
     def get_classes(self) -> list[Any]:
         """Returns the class labels in the order of the model's outputs."""
@@ -122,7 +151,7 @@ class Preprocessor(Hinted):
         verbose: int = 1,
         *,
         sample_weight: Any = None,
-    ) -> TextDataset:
+    ) -> Dataset:
         """Tokenises training texts and learns from `y` what the labels are.
 
         Args:
@@ -141,23 +170,28 @@ class Preprocessor(Hinted):
         """
         if mode not in ("train", "test"):
             raise ArgumentError(f"preprocess_train: mode={mode!r}; expected 'train' or 'test'.")
-        read = source_of(self.task_name if self._task is None else self._task).arrays
-        raw = read(texts, y)
+        raw = self.source.arrays(texts, y)
         return self.dataset(raw, fit=mode == "train", verbose=verbose, sample_weight=sample_weight)
 
     @checked
-    def preprocess_test(self, texts: Any, y: Any = None, verbose: int = 1) -> TextDataset:
+    def preprocess_test(self, texts: Any, y: Any = None, verbose: int = 1) -> Dataset:
         """Tokenises texts for validation or prediction; labels must be known ones."""
         return self.preprocess_train(texts, y, mode="test", verbose=verbose)
 
+    @property
+    def source(self) -> Source:
+        """The readers of its data."""
+        kind = Texts if self._input is None else type(self._input)
+        return source_of(self.task_name if self._task is None else self._task, kind)
+
     def dataset(
         self,
-        raw: RawTexts,
+        raw: Examples,
         *,
         fit: bool = False,
         verbose: int = 1,
         sample_weight: Any = None,
-    ) -> TextDataset:
+    ) -> Dataset:
         """Tokenises texts that a reader has read.
 
         Args:
@@ -167,21 +201,23 @@ class Preprocessor(Hinted):
             sample_weight: Of each row of the source, as for `preprocess_train`.
         """
         if not len(raw):
-            raise DataError(f"{raw.source or 'texts'}: there are no texts.")
+            nouns = f"{self.input.noun}s" if self._input else "texts"
+            raise DataError(f"{raw.source or nouns}: there are no {nouns}.")
         if fit and raw.labels is not None:
             self.learn_task(raw)
             self.learn_texts(raw)
         weights = None if sample_weight is None else _weights(sample_weight, raw)
         targets = None if raw.labels is None else encode_labels(self.task, raw)
-        encodings = raw.encodings or self.encode(raw.texts, verbose=verbose)
-        return TextDataset(raw.texts, encodings, targets, self, raw.rows, weights, self._task)
+        encodings = raw.encodings or self.encode(raw.items, verbose=verbose)
+        return Dataset(raw.items, encodings, targets, self, raw.rows, weights, self._task)
 
-    def preprocess(self, texts: Any) -> TextInputs:
+    def preprocess(self, texts: Any) -> Inputs:
         """Returns the tokens of texts, as the model gets them."""
-        return self.preprocess_test(texts, verbose=0).x
+        found: Inputs = self.preprocess_test(texts, verbose=0).x
+        return found
 
     def undo(self, doc: Sequence[int] | np.ndarray) -> str:
-        """Returns the text that token ids stand for, such as `x[0]` of a `TextDataset`.
+        """Returns the text that token ids stand for, such as `x[0]` of a `Dataset`.
 
         What is not in the vocabulary, case where it does not matter, and white space are lost.
         """
@@ -195,10 +231,11 @@ class Preprocessor(Hinted):
             self.tokenizer.save(Path(folder))
             return AutoTokenizer.from_pretrained(folder, model_max_length=self.maxlen)
 
-    def learn_task(self, raw: RawTexts) -> None:
+    def learn_task(self, raw: Examples) -> None:
         """Infers the task from the labels of `raw`, unless it was given."""
-        if source_of(self.task_name) is SOURCES["texts"] and len(raw):
-            self.pairs = isinstance(raw.texts[0], tuple)
+        has_pairs = self._input is None or self._input.has_pairs
+        if has_pairs and source_of(self.task_name) is SOURCES["texts"] and len(raw):
+            self.pairs = isinstance(raw.items[0], tuple)
         if isinstance(self.task_name, Task):
             return
         names = self.class_names or list(raw.class_names)
@@ -209,28 +246,34 @@ class Preprocessor(Hinted):
             labels = in_order(raw, names)
         self._task = infer_task(labels, self.task_name, class_names=names, source=raw.source)
 
-    def learn_texts(self, raw: RawTexts) -> None:
+    def learn_texts(self, raw: Examples) -> None:
         """Learns from training texts what the preprocessing depends on: here nothing."""
 
-    def given(self, examples: Any) -> Any:
+    def given(self, examples: Any) -> tuple[Any, bool]:
         """Returns what a caller of `predict` gives, so that it can be taken in one way only.
 
         A tuple of two strings is a pair, but where the training data was single texts: there it is
         two of them, as a tuple of three is three. The name of a file is a text like any other; that
         there is such a file is said.
 
+        Returns:
+            The examples; and whether they are a list of one item that was given by itself. Of
+            texts, the task says what is a single example.
+
         Raises:
             DataError: If it is a table.
         """
         check_no_table(examples, self.reading.get("text_column"))
-        if is_file(examples):
+        if self.input.is_one(examples):
+            return [examples], True
+        if self.input.kind == "text" and is_file(examples):
             logger.warning(
                 "%r is taken for a text, though there is a file of that name. What is in it "
                 "predicts `ktlite predict FOLDER --input FILE`; predictor.evaluate(file) compares "
                 "it with its labels.",
                 examples,
             )
-        return one_or_many(examples, self.pairs)
+        return one_or_many(examples, self.pairs), False
 
     def as_list(self, examples: Any) -> tuple[list[Any], bool]:
         """Returns what a caller gives as a list, and whether it is a single example.
@@ -238,12 +281,16 @@ class Preprocessor(Hinted):
         Raises:
             DataError: If it is of another kind.
         """
-        return self.task.as_list(self.given(examples))
+        many, single = self.given(examples)
+        if single:
+            return list(many), True
+        return self.task.as_list(many)
 
     @property
     def golden_examples(self) -> list[Any]:
         """What a loaded predictor must still say as it did when it was saved."""
-        examples = list(self.task.golden_examples)
+        own = self.input.golden
+        examples = list(self.task.golden_examples if own is None else own)
         return as_pairs(examples) if self.pairs else examples
 
     def encode(self, texts: Sequence[Any], *, verbose: int = 0) -> Encodings:
@@ -255,23 +302,20 @@ class Preprocessor(Hinted):
         if self.pairs is not None:
             check_pairs(texts, self.pairs)
         if self._task is None:
-            return self.tokenizer.encode(texts, verbose=verbose)
-        return self._task.tokenize(texts, self.tokenizer, verbose)
+            return self.input.encode(texts, verbose=verbose)
+        return self._task.tokenize(texts, self.input, verbose)
 
     def __repr__(self) -> str:
         name = getattr(self, "model_name", "")
         parts = [Path(name).name] if name else []
-        parts.append(f"maxlen {self.maxlen}")
+        parts += [self.shape] if self.shape else []
         parts.append("no labels seen yet" if self._task is None else repr(self._task))
         return f"{type(self).__name__}: {', '.join(parts)}"
 
     def save(self, folder: Path) -> dict[str, Any]:
-        """Writes the tokenizer's files; returns the rest as JSON values."""
-        self.tokenizer.save(folder)
+        """Writes the input's files; returns the rest as JSON values."""
         return {
-            "maxlen": self.maxlen,
-            "stride": self.tokenizer.stride,
-            "truncation_side": self.tokenizer.truncation_side,
+            "inputs": {self.input.kind: self.input.save(folder)},
             "task": {"name": self.task.name, **self.task.get_config()},
             **({} if self.pairs is None else {"pairs": self.pairs}),
             "reading": {name: value for name, value in self.reading.items() if _is_plain(value)},
@@ -288,14 +332,10 @@ class Preprocessor(Hinted):
                 "your own, import its module first, which has to ktlite.tasks.register it."
             )
         made = TASKS[name].from_config(task)
-        preproc = cls(None, config["maxlen"], made)
-        # As it was when it was saved, also by a ktlite that passed over the files beside it.
-        preproc._tokenizer = Tokenizer.saved(
-            folder,
-            config["maxlen"],
-            config.get("stride"),
-            truncation_side=config.get("truncation_side", "right"),
-        )
+        # Before there were other inputs than texts, what is said of these stood at the top.
+        ((kind, facts),) = config.get("inputs", {Texts.kind: config}).items()
+        input = find_input(kind).load(folder, facts)
+        preproc = cls(None, facts.get("maxlen"), made, input=input)
         preproc.reading = dict(config.get("reading", {}))
         preproc.pairs = config.get("pairs")
         return preproc
@@ -307,7 +347,7 @@ def _is_plain(value: Any) -> bool:
     return all(isinstance(name, (str, int)) for name in names)
 
 
-def _weights(sample_weight: Any, raw: RawTexts) -> np.ndarray:
+def _weights(sample_weight: Any, raw: Examples) -> np.ndarray:
     """Returns the weights of texts, float32 [texts], from those of the source's rows."""
     try:
         weights = np.asarray(sample_weight, "float32")

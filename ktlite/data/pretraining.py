@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,10 @@ import numpy as np
 
 from ktlite.data.corpus import SENTENCE, WORD, Corpus
 from ktlite.data.masking import Masking
-from ktlite.encodings.tokens import padded_length
+from ktlite.encodings.field import Field
+from ktlite.encodings.indexed import IndexedData
+from ktlite.encodings.plan import padded_length
+from ktlite.encodings.tokens import NAMES
 from ktlite.errors import plural
 from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.tasks.losses import IGNORE
@@ -102,7 +106,7 @@ def _cuts(flags: np.ndarray) -> np.ndarray:
     return 1 + (sentences if len(sentences) else np.flatnonzero(flags[1:] & WORD))
 
 
-class PretrainingDataset:
+class PretrainingDataset(IndexedData):
     """Chunks of a corpus, with other words masked each time they are asked for.
 
     Args:
@@ -111,22 +115,31 @@ class PretrainingDataset:
         preproc: Makes the examples.
     """
 
-    targets = None  # made with each batch
-
     def __init__(self, corpus: Corpus, rows: np.ndarray, preproc: PretrainingPreprocessor) -> None:
         self.corpus = corpus
-        self.rows = rows
+        self.chunks = rows
         self.preproc = preproc
-        self.lengths = corpus.lengths[rows] + preproc.specials
+        self.task = preproc.task
+        self._lengths = corpus.lengths[rows] + preproc.specials
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What the inputs of a batch are; those that are not named differ in size, too."""
+        return tuple(Field(name, "int32", (None,)) for name in NAMES)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [chunks]: tokens of each."""
+        return self._lengths
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.chunks)
 
     def __repr__(self) -> str:
         tokens = int(self.lengths.sum())
         return f"{type(self).__name__}: {plural(len(self), 'chunk')}, {plural(tokens, 'token')}"
 
-    def examples(self, rows: np.ndarray, seed: tuple[int, ...]) -> tuple[dict[str, Any], Any]:
+    def examples(self, rows: np.ndarray, seed: Sequence[int]) -> tuple[dict[str, Any], Any]:
         """Returns (inputs, targets) for some chunks.
 
         Args:
@@ -138,7 +151,7 @@ class PretrainingDataset:
             `masked_positions`, int32 [batch, predictions]; and the targets of `MaskedLM`.
         """
         random = np.random.default_rng(list(seed))
-        made = [self.preproc.example(*self.corpus.chunk(self.rows[r]), random) for r in rows]
+        made = [self.preproc.example(*self.corpus.chunk(self.chunks[r]), random) for r in rows]
         longest = max(len(e.ids) for e in made)
         width = padded_length(longest, self.preproc.maxlen)
         guesses = max(len(e.hidden) for e in made)

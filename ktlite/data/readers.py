@@ -1,9 +1,8 @@
-"""Texts and labels from files, folders, data frames and arrays, as `RawTexts`."""
+"""Texts and labels from files, folders, data frames and arrays, as `Examples`."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ktlite._logging import logger
-from ktlite.data.decoding import decode, detect_encoding
-from ktlite.data.examples import MISSING_CHOICES, Block, Name, NaValues, RawTexts, gather
+from ktlite.data.examples import MISSING_CHOICES, Block, Examples, Name, NaValues, gather
 from ktlite.data.files import CsvFile, check_exists, visible
 from ktlite.data.table import FrameTable, as_names, check_names, read_table_texts
 from ktlite.errors import DataError, Problems, did_you_mean, listing, plural
+from ktlite.inputs.decoding import detect_encoding
+from ktlite.inputs.input import Input
+from ktlite.inputs.texts import Texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RawTexts", "detect_encoding", "read_arrays", "read_csv", "read_folder", "read_frame"]
-
-
-SHOWN_FILES = 5
+__all__ = ["Examples", "detect_encoding", "read_arrays", "read_csv", "read_folder", "read_frame"]
 
 
 def read_csv(
@@ -36,7 +34,7 @@ def read_csv(
     names: Sequence[Name] | None = None,
     missing: str = "drop",
     na_values: NaValues = (),
-) -> RawTexts:
+) -> Examples:
     r"""Reads texts and labels from a CSV, TSV or similar file.
 
     Texts and labels are read as they stand: "NA" and "007" are texts, and classes. A column of
@@ -84,7 +82,7 @@ def read_frame(
     *,
     missing: str = "drop",
     source: str = "DataFrame",
-) -> RawTexts:
+) -> Examples:
     """Takes texts and labels from a pandas DataFrame; its index plays no part.
 
     Args:
@@ -120,8 +118,9 @@ def read_folder(
     encoding: str | None = None,
     missing: str = "drop",
     verbose: int = 1,
-) -> RawTexts:
-    """Reads one text per file; the files of a class lie in a folder of its name.
+    input: type[Input] = Texts,
+) -> Examples:
+    """Reads one text, or other item, per file; the files of a class lie in a folder of its name.
 
     Args:
         folder: Holds the class folders. Hidden files and folders are skipped.
@@ -131,6 +130,7 @@ def read_folder(
         missing: "drop" leaves out empty files and warns with their number;
             "error" refuses them.
         verbose: 0 leaves out the log line that counts files, classes and encodings.
+        input: What the files hold.
 
     Returns:
         The texts with labels [n] of class names; `rows` counts the files class by
@@ -154,7 +154,7 @@ def read_folder(
     found = sorted(p.name for p in visible(top) if p.is_dir())
     names = found if classes is None else sorted(set(classes))
     files = {
-        name: sorted(p for p in visible(top / name) if p.is_file())
+        name: sorted(p for p in visible(top / name) if p.is_file() and input.is_file(p))
         for name in names
         if name in found
     }
@@ -162,44 +162,38 @@ def read_folder(
         if name not in files:
             problems.add(f"no class folder {name!r}.{did_you_mean(name, found)}")
         elif not files[name]:
-            problems.add(f"the class folder {name!r} holds no files.")
+            problems.add(f"the class folder {name!r} holds no {input.kind} files.")
     problems.add_unless(
-        bool(names), "no class folders; expected one folder of text files for each class."
+        bool(names), f"no class folders; expected one folder of {input.kind} files for each class."
     )
     problems.raise_if_any()
 
     places = [f"{name}/{file.name}" for name in names for file in files[name]]
-    texts: list[str] = []
-    used: Counter[str] = Counter()
-    for place in places:
-        try:
-            text, file_encoding = decode((top / place).read_bytes(), encoding, place)
-        except DataError as error:
-            problems.add(str(error))
-            continue
-        texts.append(text)
-        used[file_encoding] += 1
-    del problems.found[SHOWN_FILES:]
-    problems.raise_if_any()
+    listed = [file for name in names for file in files[name]]
+    items, note = input.of_files(listed, encoding, top.name)
     if verbose:
         logger.info(
-            "%s: %s of %s (%s), encodings: %s.", top.name, plural(len(places), "text"),
-            plural(len(names), "class folder"), listing(names),
-            listing(f"{name} ({count:,})" for name, count in used.most_common()),
+            "%s: %s of %s (%s)%s.", top.name, plural(len(places), input.kind),
+            plural(len(names), "class folder"), listing(names), note and f", {note}",
         )  # fmt: skip
     labels = np.repeat(np.array(names, object), [len(files[name]) for name in names])
     block = Block(
-        pd.DataFrame({"text": pd.Series(texts, dtype=object)}),
+        pd.DataFrame({input.kind: pd.Series(items, dtype=object)}),
         pd.DataFrame({"label": labels}),
         place=places.__getitem__,
     )
-    return gather([block], source=top.name, missing=missing, class_names=tuple(names))
+    return gather([block], source=top.name, missing=missing, class_names=tuple(names), input=input)
 
 
 def read_arrays(
-    texts: Any, labels: Any = None, *, missing: str = "drop", source: str = "array"
-) -> RawTexts:
-    """Takes texts and labels from lists, NumPy arrays or pandas Series, by position.
+    texts: Any,
+    labels: Any = None,
+    *,
+    missing: str = "drop",
+    source: str = "array",
+    input: type[Input] = Texts,
+) -> Examples:
+    """Takes texts, or other items, and labels from lists, arrays or Series, by position.
 
     Args:
         texts: [n] str, or [n] tuples of two str.
@@ -208,6 +202,7 @@ def read_arrays(
         missing: "drop" leaves out rows without text or label and warns with their
             number; "error" refuses them.
         source: What to call the arrays in messages.
+        input: What the items are.
 
     Raises:
         DataError: With everything that is wrong: no rows, lengths that differ, texts
@@ -220,34 +215,37 @@ def read_arrays(
     """
     problems = Problems(source, DataError)
     problems.choice("missing", missing, MISSING_CHOICES)
-    text_frame = _text_frame(texts, problems)
+    text_frame = _item_frame(texts, input, problems)
     label_frame = None if labels is None else _label_frame(labels, problems)
     if text_frame is not None and label_frame is not None:
         problems.add_unless(
             len(text_frame) == len(label_frame),
-            f"{plural(len(text_frame), 'text')}, but {plural(len(label_frame), 'label')}; "
-            "expected as many labels as texts.",
+            f"{plural(len(text_frame), input.kind)}, but {plural(len(label_frame), 'label')}; "
+            f"expected as many labels as {input.kind}s.",
         )
     problems.raise_if_any()
     columns: tuple[Name, ...] = ()
     if hasattr(labels, "columns") and len(labels.columns) > 1:
         columns = tuple(labels.columns)
     block = Block(text_frame, label_frame)
-    return gather([block], source=source, missing=missing, label_columns=columns)
+    return gather([block], source=source, missing=missing, label_columns=columns, input=input)
 
 
-def _text_frame(texts: Any, problems: Problems) -> pd.DataFrame | None:
-    """Returns one column of texts, or two of pairs; what is wrong goes into `problems`."""
+def _item_frame(values: Any, input: type[Input], problems: Problems) -> pd.DataFrame | None:
+    """Returns one column of items, or two of pairs; what is wrong goes into `problems`."""
     import pandas as pd
 
-    no_texts = isinstance(texts, str) or hasattr(texts, "encodings")  # a data set is x and y
-    if no_texts or not isinstance(texts, Iterable):
-        problems.add(f"texts must be a sequence of str, got {type(texts).__name__}.")
+    # A data set is x and y.
+    no_items = isinstance(values, str) or input.is_one(values) or hasattr(values, "encodings")
+    if no_items or not isinstance(values, Iterable):
+        problems.add(
+            f"{input.kind}s must be a sequence of {input.expected}, got {type(values).__name__}."
+        )
         return None
-    items = texts.tolist() if hasattr(texts, "tolist") else list(texts)
-    paired = [isinstance(item, (tuple, list)) for item in items]
+    items = input.listed(values)
+    paired = [input.has_pairs and isinstance(item, (tuple, list)) for item in items]
     if not any(paired):
-        return pd.DataFrame({"text": pd.Series(items, dtype=object)})
+        return pd.DataFrame({input.kind: pd.Series(items, dtype=object)})
     pairs = [
         item if is_pair else (item, item) if _is_null(item) else ()
         for item, is_pair in zip(items, paired, strict=True)
@@ -255,11 +253,12 @@ def _text_frame(texts: Any, problems: Problems) -> pd.DataFrame | None:
     wrong = [row for row, pair in enumerate(pairs) if len(pair) != 2]
     if wrong:
         problems.add(
-            f"row {wrong[0]} of texts is {items[wrong[0]]!r:.60}; since others are tuples, "
-            f"expected a pair of two str ({plural(len(wrong), 'such row')})."
+            f"row {wrong[0]} of {input.kind}s is {items[wrong[0]]!r:.60}; since others are tuples, "
+            f"expected a pair of two {input.expected} ({plural(len(wrong), 'such row')})."
         )
         return None
-    return pd.DataFrame(pairs, columns=["first text", "second text"], dtype=object)
+    names = [f"first {input.kind}", f"second {input.kind}"]
+    return pd.DataFrame(pairs, columns=names, dtype=object)
 
 
 def _is_null(item: Any) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ktlite.data.dataset import TextDataset, joined
-from ktlite.data.examples import RawTexts
+from ktlite.data.dataset import Dataset, joined
+from ktlite.data.examples import Examples
 from ktlite.data.labels import settled
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.data.sources import mistaken_texts, source_of
@@ -14,12 +14,12 @@ from ktlite.data.table import is_tabular
 from ktlite.errors import DataError, Problems
 
 
-def read_for(preproc: Preprocessor, data: Any, *, verbose: int = 0, **options: Any) -> TextDataset:
+def read_for(preproc: Preprocessor, data: Any, *, verbose: int = 0, **options: Any) -> Dataset:
     """Reads and tokenises whatever `get_learner` takes as data, by what a preprocessor knows.
 
     Args:
         preproc: Of a learner or a predictor.
-        data: As for `raw_for`; or a `TextDataset`, whole or unpacked into (x, y).
+        data: As for `raw_for`; or a `Dataset`, whole or unpacked into (x, y).
         verbose: 1 shows a progress bar.
         **options: As for `raw_for`.
 
@@ -33,7 +33,7 @@ def read_for(preproc: Preprocessor, data: Any, *, verbose: int = 0, **options: A
         array([1, 0, 1], dtype=int32)
     """
     data = joined(data)
-    if isinstance(data, TextDataset):
+    if isinstance(data, Dataset):
         return data
     return preproc.dataset(raw_for(preproc, data, **options), verbose=verbose)
 
@@ -51,7 +51,7 @@ def raw_for(
     na_values: Any = None,
     source: str = "data",
     where: str = "validate",
-) -> RawTexts:
+) -> Examples:
     """Reads whatever `get_learner` takes as data, by what a preprocessor knows.
 
     Args:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ktlite.data import groups, squad
 from ktlite.data.examples import Name
 from ktlite.data.files import open_table
 from ktlite.data.packed import suffix_of
-from ktlite.data.readers import RawTexts, read_arrays, read_folder
+from ktlite.data.readers import Examples, read_arrays, read_folder
 from ktlite.data.spans import read_spans
 from ktlite.data.table import (
     Table,
@@ -32,6 +33,8 @@ from ktlite.data.tagged import (
     read_tag_table,
 )
 from ktlite.errors import Problems
+from ktlite.inputs.input import Input
+from ktlite.inputs.texts import Texts
 from ktlite.tasks import Task, find_task
 
 if TYPE_CHECKING:
@@ -48,30 +51,34 @@ class Source:
         read: Reads any of these: takes (data, text_column, label_columns, *, source, **options)
             with the options of `get_learner` that load data.
         arrays: Reads (texts, labels) that are in memory; labels may be None.
+        items: Whether an example is an item, or a pair of them, with its labels a row: then the
+            readers take `input=`, the kind of item.
     """
 
     expected: str
     needs_columns: bool
-    read: Callable[..., RawTexts]
-    arrays: Callable[..., RawTexts]
+    read: Callable[..., Examples]
+    arrays: Callable[..., Examples]
+    items: bool = False
 
 
-def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
-    """Reads texts, a label each, from whatever `get_learner(train_data=)` is given.
+def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) -> Examples:
+    """Reads items, a label each, from whatever `get_learner(train_data=)` is given.
 
     Args:
         data: Path of a file (CSV, TSV, JSONL, Parquet), a pattern or a list of them, the path of
             a folder of class folders, a data frame, a `datasets.Dataset`, or (texts, labels).
         text_column: Name of the text column, or two names.
         label_columns: Name or names of the label columns.
-        **options: `sep`, `encoding`, `names`, `missing`, `na_values`, `source`; `store`, a
-            `TokenStore` that reads the data and tokenises it to disk.
+        **options: `sep`, `encoding`, `names`, `missing`, `na_values`, `source`; `input`, the kind
+            of item; `store`, a `TokenStore` that reads the data and tokenises it to disk.
 
     Raises:
         DataError: If the data cannot be read.
         ArgumentError: If it is of another kind, or columns are not named.
     """
     source, store = options.pop("source"), options.pop("store", None)
+    input = options.pop("input", Texts)
     missing, na_values = options.pop("missing"), options.pop("na_values", None) or ()
     tabular = is_tabular(data)
     problems = Problems("get_learner")
@@ -84,12 +91,11 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     if not tabular:
         problems.raise_if_any()
         if isinstance(data, (tuple, list)) and len(data) == 2:
-            return read_arrays(data[0], data[1], missing=missing, source=source)
+            return read_arrays(data[0], data[1], missing=missing, source=source, input=input)
         if isinstance(data, (str, os.PathLike)):
-            return read_folder(data, encoding=options["encoding"], missing=missing)
-        problems.add(
-            f"{source} is of type {type(data).__name__}; expected {SOURCES['texts'].expected}."
-        )
+            encoding = options["encoding"]
+            return read_folder(data, encoding=encoding, missing=missing, input=input)
+        problems.add(f"{source} is of type {type(data).__name__}; expected {expected(input)}.")
     problems.add_unless(text_column is not None, "text_column is not given: which column?")
     problems.add_unless(
         not isinstance(text_column, (list, tuple)) or len(text_column) < 3,
@@ -99,9 +105,18 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     problems.raise_if_any()
     texts, labels = as_names(text_column), as_names(label_columns)
     table = open_table(data, source, whole=store is None, **options)
-    read = read_table_texts if store is None else store.read
-    raw: RawTexts = read(table, texts, labels, missing, na_values)
-    return raw
+    if store is not None:
+        stored: Examples = store.read(table, texts, labels, missing, na_values)
+        return stored
+    return read_table_texts(table, texts, labels, missing, na_values, input)
+
+
+def expected(input: type[Input]) -> str:
+    """Says what data of items, a label each, may be."""
+    return (
+        "the path of a CSV file (or TSV, JSONL, Parquet; or a list of paths) or of a folder of "
+        f"class folders, a DataFrame, a datasets.Dataset, or a tuple ({input.kind}s, labels)"
+    )
 
 
 # Files of tables that can hold lists; and those that may hold annotated characters instead.
@@ -116,7 +131,7 @@ def _whole(table: Table, words: Name, tags: Name) -> pd.DataFrame:
     return pd.concat([pd.concat([b.texts, b.labels], axis=1) for b in blocks], ignore_index=True)
 
 
-def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
+def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: Any) -> Examples:
     """Reads tagged words from whatever `get_learner(train_data=)` is given.
 
     The name of a file says what it is: `.jsonl` annotated characters, or, if columns are named,
@@ -177,11 +192,11 @@ def read_any_tagged(data: Any, text_column: Any, label_columns: Any, **options: 
 
 SOURCES: dict[str, Source] = {
     "texts": Source(
-        "the path of a CSV file (or TSV, JSONL, Parquet; or a list of paths) or of a folder of "
-        "class folders, a DataFrame, a datasets.Dataset, or a tuple (texts, labels)",
+        expected(Texts),  # type: ignore[type-abstract]
         needs_columns=True,
         read=read_any,
         arrays=read_arrays,
+        items=True,
     ),
     "tagged": Source(
         "the path of a file with a word and its tag a line (CoNLL, WNUT), of a CoNLL-U, CSV, JSON "
@@ -257,19 +272,29 @@ def _could_be_path(text: str) -> bool:
     return "*" in text or bool(suffix and not any(map(str.isspace, suffix)))
 
 
-def source_of(task: str | Task | None) -> Source:
+def source_of(task: str | Task | None, input: type[Input] = Texts) -> Source:
     """Returns the source of a task's data.
 
     Args:
-        task: Its name, or the task itself; None for texts with a label each.
+        task: Its name, or the task itself; None for items with a label each.
+        input: What the items are.
 
     Raises:
-        ArgumentError: If there is no such task.
+        ArgumentError: If there is no such task, or it is none of such items.
     """
-    if task is None:
-        return SOURCES["texts"]
-    chosen = task if isinstance(task, Task) else find_task(task)
-    problems = Problems(f"task {chosen.name!r}")
-    problems.choice("reads", chosen.reads, list(SOURCES))
+    chosen = task if isinstance(task, Task) else None if task is None else find_task(task)
+    reads = "texts" if chosen is None else chosen.reads
+    problems = Problems("task" if chosen is None else f"task {chosen.name!r}")
+    problems.choice("reads", reads, list(SOURCES))
     problems.raise_if_any()
-    return SOURCES[chosen.reads]
+    found = SOURCES[reads]
+    if input.kind == Texts.kind:
+        return found
+    problems.add_unless(found.items, f"it is of texts; this model reads {input.kind}s.")
+    problems.raise_if_any()
+    return replace(
+        found,
+        expected=expected(input),
+        read=partial(found.read, input=input),
+        arrays=partial(found.arrays, input=input),
+    )

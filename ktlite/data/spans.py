@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.tagged import SHOWN, file_content, tagged
 from ktlite.errors import DataError, Problems
 from ktlite.inputs.words import Span, Words, split_words
@@ -19,7 +19,7 @@ _STARTS, _ENDS, _KINDS = ("start", "start_offset"), ("end", "end_offset"), ("lab
 Annotation = tuple[int, int, str]  # first character, the one after the last, type
 
 
-def read_spans(path: str | os.PathLike[str], *, encoding: str | None = None) -> RawTexts:
+def read_spans(path: str | os.PathLike[str], *, encoding: str | None = None) -> Examples:
     """Reads annotated characters from a JSONL file, and turns them into BIO tags of words.
 
     A line is `{"text": "...", "label": [[start, end, "PER"], ...]}`. The list may be called

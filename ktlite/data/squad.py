@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.packed import suffix_of
 from ktlite.data.table import check_na_values
 from ktlite.data.tagged import SHOWN, file_content
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     answers: Any
 
 
-def read_any_questions(data: Any, text_column: Any, label_columns: Any, **options: Any) -> RawTexts:
+def read_any_questions(data: Any, text_column: Any, label_columns: Any, **options: Any) -> Examples:
     """Reads questions from whatever `get_learner(train_data=)` is given.
 
     Answers are `{"text": [...], "answer_start": [...]}`, as in Hugging Face's data sets; a list
@@ -75,7 +75,7 @@ def read_any_questions(data: Any, text_column: Any, label_columns: Any, **option
     raise DataError(f"{source} is of type {type(data).__name__}; expected {EXPECTED}.")
 
 
-def read_question_arrays(x: Any, y: Any = None, *, source: str = "array") -> RawTexts:
+def read_question_arrays(x: Any, y: Any = None, *, source: str = "array") -> Examples:
     """Takes pairs (question, context), and the answers of each.
 
     Args:
@@ -94,7 +94,7 @@ def read_question_arrays(x: Any, y: Any = None, *, source: str = "array") -> Raw
     pairs = list(x)
     if y is None:
         texts = [as_question(pair, f"{source}: text {i}") for i, pair in enumerate(pairs)]
-        return RawTexts(texts, None, source=source, rows=np.arange(len(texts)))
+        return Examples(texts, None, source=source, rows=np.arange(len(texts)))
     answers = list(y)
     if len(answers) != len(pairs):
         raise DataError(f"{source}: {len(pairs)} questions, but {len(answers)} answers.")
@@ -111,7 +111,7 @@ def read_squad(
     columns: _Columns | None = None,
     *,
     encoding: str | None = None,
-) -> RawTexts:
+) -> Examples:
     """Reads a SQuAD file, 1.1 or 2.0 (https://rajpurkar.github.io/SQuAD-explorer/), or JSONL.
 
     Args:
@@ -125,7 +125,7 @@ def read_squad(
 
     Example:
         >>> raw = read_squad("train-v2.0.json")
-        >>> raw.texts[0][0], raw.labels[0]
+        >>> raw.items[0][0], raw.labels[0]
         ('When did Beyonce start becoming popular?', [Answer(text='in the late 1990s', start=269)])
     """
     columns = columns or _Columns.of(None, None)
@@ -243,8 +243,8 @@ def _lines(content: str, source: str) -> Iterator[Any]:
             raise DataError(f"{source}: line {number} is not JSON ({error}).") from None
 
 
-def _raw(rows: Iterable[Row], source: str) -> RawTexts:
-    """Checks questions and answers and makes them RawTexts."""
+def _raw(rows: Iterable[Row], source: str) -> Examples:
+    """Checks questions and answers and makes them Examples."""
     problems = Problems(source, DataError)
     texts: list[tuple[str, str]] = []
     labels: list[list[Answer]] = []
@@ -262,7 +262,7 @@ def _raw(rows: Iterable[Row], source: str) -> RawTexts:
     if not texts:
         raise DataError(f"{source}: there are no questions.")
     targets = np.fromiter(labels, object, len(labels))
-    return RawTexts(texts, targets, source=source, rows=np.arange(len(texts)))
+    return Examples(texts, targets, source=source, rows=np.arange(len(texts)))
 
 
 def located(context: str, text: str, start: int | None) -> Answer:

@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ktlite.data.examples import MISSING_CHOICES, Block, Name, NaValues, RawTexts, gather
+from ktlite.data.examples import MISSING_CHOICES, Block, Examples, Name, NaValues, gather
 from ktlite.errors import DataError, Problems, did_you_mean, listing, plural
+from ktlite.inputs.input import Input
+from ktlite.inputs.texts import Texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +60,13 @@ class Table(abc.ABC):
 
 
 def read_table_texts(
-    table: Table, texts: Names, labels: Names, missing: str, na_values: NaValues = ()
-) -> RawTexts:
+    table: Table,
+    texts: Names,
+    labels: Names,
+    missing: str,
+    na_values: NaValues = (),
+    input: type[Input] = Texts,
+) -> Examples:
     """Reads the whole of a table into memory.
 
     Raises:
@@ -74,6 +81,7 @@ def read_table_texts(
         label_columns=labels,
         class_names=table.class_names(labels),
         na_values=na_values,
+        input=input,
     )
 
 
@@ -123,7 +131,7 @@ class DatasetTable(Table):
         wanted = [*texts, *labels]
         select = getattr(self.dataset, "select_columns", None)
         # As plain lists, whatever format the data set was given.
-        data = self.dataset if select is None else select(wanted).with_format(None)
+        data = self.dataset if select is None else _undecoded(select(wanted).with_format(None))
         for start in range(0, max(len(data), 1), AT_ONCE):
             rows = data[start : start + AT_ONCE]
             part = pd.DataFrame(
@@ -157,6 +165,14 @@ class DatasetTable(Table):
 
     def _feature(self, column: Name) -> Any:
         return (getattr(self.dataset, "features", None) or {}).get(column)
+
+
+def _undecoded(dataset: Any) -> Any:
+    """Returns a data set whose images and sounds come as they are stored, not as arrays."""
+    for name, feature in dataset.features.items():
+        if getattr(feature, "decode", False):
+            dataset = dataset.cast_column(name, replace(feature, decode=False))
+    return dataset
 
 
 def _class_names(feature: Any) -> tuple[str, ...]:
@@ -197,9 +213,9 @@ def _place(source: str, start: int) -> Callable[[int], str]:
     return lambda row: f"row {start + row} of {source}"
 
 
-def as_block(frame: pd.DataFrame, texts: Names, labels: Names) -> Block:
-    """Returns some columns of a frame as a block."""
-    return Block(frame[list(texts)], frame[list(labels)] if labels else None)
+def as_block(frame: pd.DataFrame, texts: Names, labels: Names, base: Path | None = None) -> Block:
+    """Returns some columns of a frame as a block; `base` is the folder of the frame's file."""
+    return Block(frame[list(texts)], frame[list(labels)] if labels else None, base=base)
 
 
 def is_tabular(data: Any) -> bool:

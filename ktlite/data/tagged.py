@@ -1,4 +1,4 @@
-"""Tagged words from data frames, arrays and files, as `RawTexts`."""
+"""Tagged words from data frames, arrays and files, as `Examples`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ktlite._logging import logger
-from ktlite.data.decoding import decode
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.packed import read_bytes
 from ktlite.errors import DataError, Problems, did_you_mean, listing, plural
+from ktlite.inputs.decoding import decode
 from ktlite.inputs.words import Words, as_words
 from ktlite.tasks.entities import OUTSIDE, first_mixed, has_prefix
 
@@ -34,7 +34,7 @@ def read_columns(
     tag_column: int = -1,
     *,
     encoding: str | None = None,
-) -> RawTexts:
+) -> Examples:
     """Reads a file with a word a line, and an empty line between sentences (CoNLL, WNUT).
 
     Columns are separated by tabs, or else by spaces. Lines that start with `-DOCSTART-` count
@@ -55,7 +55,7 @@ def read_columns(
 
     Example:
         >>> raw = read_columns("conll2003/train.txt")
-        >>> raw.texts[0].words[:3], raw.labels[0][:3]
+        >>> raw.items[0].words[:3], raw.labels[0][:3]
         (['EU', 'rejects', 'German'], ['B-ORG', 'O', 'B-MISC'])
     """
 
@@ -92,7 +92,7 @@ def read_columns(
 
 def read_conllu(
     path: str | os.PathLike[str], tag_column: str = "UPOS", *, encoding: str | None = None
-) -> RawTexts:
+) -> Examples:
     """Reads a CoNLL-U file (https://universaldependencies.org/format.html).
 
     Multiword tokens (`1-2`) and empty nodes (`1.1`) are skipped; their words are read.
@@ -137,7 +137,7 @@ def read_tag_table(
     *,
     sep: str = ",",
     encoding: str | None = None,
-) -> RawTexts:
+) -> Examples:
     """Reads a CSV file with a word a row, such as the GMB corpus has.
 
     Args:
@@ -171,7 +171,7 @@ def read_tag_frame(
     sentence_column: Any = None,
     *,
     source: str = "DataFrame",
-) -> RawTexts:
+) -> Examples:
     """Takes tagged words from a DataFrame: a word a row, or lists of words and tags a row.
 
     Args:
@@ -196,7 +196,7 @@ def read_tag_frame(
     return _raw(_grouped(range(len(frame)), words, tags, numbers), source, "row")
 
 
-def read_tag_arrays(x: Any, y: Any = None, *, source: str = "array") -> RawTexts:
+def read_tag_arrays(x: Any, y: Any = None, *, source: str = "array") -> Examples:
     """Takes tagged words from lists.
 
     Args:
@@ -220,7 +220,7 @@ def read_tag_arrays(x: Any, y: Any = None, *, source: str = "array") -> RawTexts
             break
     problems.raise_if_any()
     if y is None:
-        return RawTexts(texts, None, source=source, rows=np.arange(len(texts)))
+        return Examples(texts, None, source=source, rows=np.arange(len(texts)))
     labels = [tags if isinstance(tags, str) else list(tags) for tags in y]
     problems.add_unless(
         len(labels) == len(texts),
@@ -239,8 +239,8 @@ def tagged(
     labels: Sequence[Sequence[Any]],
     source: str,
     place: Callable[[int, int], str],
-) -> RawTexts:
-    """Checks tags and makes them RawTexts.
+) -> Examples:
+    """Checks tags and makes them Examples.
 
     Args:
         texts: The sentences.
@@ -273,14 +273,14 @@ def tagged(
             "does, and B- only after an entity of the same type)."
         )
     rows = np.fromiter((list(tags) for tags in labels), object, len(labels))
-    return RawTexts(list(texts), rows, source=source, rows=np.arange(len(texts)))
+    return Examples(list(texts), rows, source=source, rows=np.arange(len(texts)))
 
 
 def _read_file(
     path: str | os.PathLike[str],
     encoding: str | None,
     parse: Callable[[list[str], Problems], Iterable[list[Token]]],
-) -> RawTexts:
+) -> Examples:
     name, text = file_content(path, encoding)
     problems = Problems(name, DataError)
     # Not splitlines: it would cut at characters that may be words.
@@ -306,7 +306,7 @@ def file_content(path: str | os.PathLike[str], encoding: str | None) -> tuple[st
     return file.name, text
 
 
-def _raw(sentences: Iterable[list[Token]], source: str, noun: str) -> RawTexts:
+def _raw(sentences: Iterable[list[Token]], source: str, noun: str) -> Examples:
     full = [sentence for sentence in sentences if sentence]
     return tagged(
         [Words.of([word for _, word, _ in sentence]) for sentence in full],

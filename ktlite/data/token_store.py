@@ -20,11 +20,11 @@ import numpy as np
 from ktlite._logging import logger
 from ktlite._progress import progress
 from ktlite.data.array_files import ArrayFiles, map_arrays
-from ktlite.data.examples import NaValues, RawTexts, Sieve
+from ktlite.data.examples import Examples, NaValues, Sieve
 from ktlite.data.labels import joined_labels
 from ktlite.data.stored_texts import StoredTexts
 from ktlite.data.table import Names, Table, check_columns
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import DataError
 from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.storage import atomic_folder, sha256
@@ -70,7 +70,7 @@ class TokenStore:
 
     def read(
         self, table: Table, texts: Names, labels: Names, missing: str, na_values: NaValues = ()
-    ) -> RawTexts:
+    ) -> Examples:
         """Returns all texts of a table that can be used, with their tokens.
 
         Args:
@@ -140,8 +140,8 @@ class TokenStore:
                     types = encodings.type_ids
                     any_type |= types is not None
                     files.add("types", np.zeros(len(encodings.ids)) if types is None else types)
-                    if encodings.text_of is not None:
-                        files.add("text_of", before + encodings.text_of)
+                    if encodings.example_of is not None:
+                        files.add("text_of", before + encodings.example_of)
                     parts = [p.encode() for t in kept for p in ((t,) if len(texts) == 1 else t)]
                     files.add("content", np.frombuffer(b"".join(parts), "uint8"))
                     ends = size + np.cumsum([len(part) for part in parts])
@@ -165,7 +165,7 @@ class TokenStore:
         np.save(folder / "labels.npy", found, allow_pickle=False)
         return facts
 
-    def _encode(self, texts: list[Any], source: str, rows: np.ndarray) -> Encodings:
+    def _encode(self, texts: list[Any], source: str, rows: np.ndarray) -> TokenEncodings:
         try:
             return self.tokenizer.encode(texts)
         except DataError as error:
@@ -182,7 +182,7 @@ class TokenStore:
     def _ids_kind(self) -> str:
         return "uint16" if self.tokenizer.vocab_size <= 1 << 16 else "int32"
 
-    def _open(self, place: Path, table: Table, labels: Names) -> RawTexts:
+    def _open(self, place: Path, table: Table, labels: Names) -> Examples:
         facts = _facts(place)
         arrays = map_arrays(place, {**_KINDS, "ids": self._ids_kind})
         values = None
@@ -190,15 +190,15 @@ class TokenStore:
             values = np.load(place / "labels.npy", allow_pickle=False)
         if "classes" in facts:
             values = ragged(facts["classes"])[values]
-        encodings = Encodings(
+        encodings = TokenEncodings(
             ids=arrays["ids"],
             offsets=arrays["offsets"],
             type_ids=arrays["types"] if len(arrays["types"]) else None,
             max_length=self.tokenizer.maxlen,
             pad_id=self.tokenizer.pad_id,
-            text_of=None if self.tokenizer.stride is None else np.asarray(arrays["text_of"]),
+            example_of=None if self.tokenizer.stride is None else np.asarray(arrays["text_of"]),
         )
-        return RawTexts(
+        return Examples(
             StoredTexts(arrays["content"], arrays["ends"], facts["size"]),
             values,
             labels if values is None or values.ndim == 1 or values.shape[1] == len(labels) else (),
@@ -233,7 +233,7 @@ class _Labels:
         self._frames.append(pd.DataFrame(columns).set_axis(frame.columns, axis=1))
 
     def joined(self, sieve: Sieve) -> tuple[np.ndarray | None, bool]:
-        """Returns the labels of all texts, and whether they are as written; see `RawTexts`."""
+        """Returns the labels of all texts, and whether they are as written; see `Examples`."""
         if not self._frames:
             return None, False
         return joined_labels(self._frames, self._written, sieve.problems)

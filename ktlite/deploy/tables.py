@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ktlite.data.csv_table import read_rows, split_header, split_records
-from ktlite.data.decoding import encoding_of
 from ktlite.data.json_rows import json_rows
 from ktlite.data.packed import is_packed, opened_bytes, refusal
 from ktlite.deploy.formats import format_of
 from ktlite.errors import ArgumentError, DataError, Problems
+from ktlite.inputs.decoding import encoding_of
 
 TEXT = "text"  # the column of a file with a text a line
 _SEPARATORS = {"csv": ",", "tsv": "\t"}

@@ -1,19 +1,23 @@
-"""Ragged encodings, and batches of like length in few shapes."""
+"""Tokens of texts: ragged ids, padded to batches of few shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from ktlite.encodings.encodings import Encodings, Seed
+from ktlite.encodings.field import Field
+from ktlite.encodings.plan import padded_length
 from ktlite.errors import ArgumentError
+
+NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @dataclass(frozen=True, eq=False)
-class Encodings:
+class TokenEncodings(Encodings):
     """Token ids of many texts, end to end, without padding.
 
     A row is what the model takes at once: a text, or a window of one that is too long.
@@ -27,7 +31,7 @@ class Encodings:
         words: int32 [tokens], the number of the word in its text that a token is of; -1 for
             special tokens, and for words that a window has for context only: each word is in
             one row alone. None where words do not matter.
-        text_of: int64 [rows], the text that a row is of, ascending. None: row `i` is text `i`.
+        example_of: int64 [rows], the text that a row is of, ascending. None: row `i` is text `i`.
         starts: int64 [rows], where each row starts in `ids`. None: one after the other.
     """
 
@@ -37,7 +41,7 @@ class Encodings:
     max_length: int
     pad_id: int = 0
     words: np.ndarray | None = None
-    text_of: np.ndarray | None = None
+    example_of: np.ndarray | None = None
     starts: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -48,29 +52,31 @@ class Encodings:
         """int64 [rows]: the number of tokens of each row."""
         return np.diff(self.offsets)
 
-    def take(self, texts: np.ndarray) -> Encodings:
-        """Returns the rows of some texts, in their order; the tokens stay where they are.
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What a batch holds: int32 arrays [batch, length]."""
+        fills = (self.pad_id, 0, 0)
+        return tuple(
+            Field(name, "int32", (None,), fill) for name, fill in zip(NAMES, fills, strict=True)
+        )
 
-        Args:
-            texts: int [picked], their numbers.
-        """
-        rows, text_of = texts, None
-        if self.text_of is not None:
-            first, end = (np.searchsorted(self.text_of, texts, side) for side in ("left", "right"))
+    def take(self, examples: np.ndarray) -> TokenEncodings:
+        """Returns the rows of some texts, in their order; the tokens stay where they are."""
+        rows, example_of = examples, None
+        if self.example_of is not None:
+            first, end = (
+                np.searchsorted(self.example_of, examples, side) for side in ("left", "right")
+            )
             counts = end - first
-            text_of = np.repeat(np.arange(len(texts)), counts)
-            rows = np.arange(counts.sum()) + (first - np.cumsum(counts) + counts)[text_of]
+            example_of = np.repeat(np.arange(len(examples)), counts)
+            rows = np.arange(counts.sum()) + (first - np.cumsum(counts) + counts)[example_of]
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         return replace(
             self,
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
             starts=(self.offsets if self.starts is None else self.starts)[rows],
-            text_of=text_of,
+            example_of=example_of,
         )
-
-    def example(self, row: int) -> int:
-        """Returns the number of the text that a row is of."""
-        return int(row if self.text_of is None else self.text_of[row])
 
     def words_in(self, row: int) -> np.ndarray:
         """Returns int32 [length], the numbers of a row's words."""
@@ -80,15 +86,16 @@ class Encodings:
         return self.words[start : start + self.offsets[row + 1] - self.offsets[row]]
 
     def width(self, rows: np.ndarray) -> int:
-        """Returns the length that `pad` gives to some rows."""
+        """Returns the length that `batch` gives to some rows."""
         longest = (self.offsets[rows + 1] - self.offsets[rows]).max()
         return padded_length(int(longest), self.max_length)
 
-    def pad(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def batch(self, rows: np.ndarray, seed: Seed | None = None) -> dict[str, np.ndarray]:
         """Returns a batch: some rows, padded to a common length from a short list of lengths.
 
         Args:
             rows: int [batch], which rows, in which order.
+            seed: Nothing is drawn by it.
 
         Returns:
             `input_ids`, `attention_mask` and `token_type_ids`, each int32 [batch, length].
@@ -110,7 +117,7 @@ class Encodings:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ContextEncodings(Encodings):
+class ContextEncodings(TokenEncodings):
     """Tokens of questions, each beside its context, or beside a window of one that is too long.
 
     Args:
@@ -125,147 +132,35 @@ class ContextEncodings(Encodings):
     spans: Sequence[np.ndarray]
     windows: np.ndarray
 
-    def take(self, texts: np.ndarray) -> ContextEncodings:
-        text_of = np.arange(len(self)) if self.text_of is None else self.text_of
-        rows = [np.flatnonzero(text_of == text) for text in texts]
-        taken: Any = super().take(texts)
+    def take(self, examples: np.ndarray) -> ContextEncodings:
+        example_of = np.arange(len(self)) if self.example_of is None else self.example_of
+        rows = [np.flatnonzero(example_of == text) for text in examples]
+        taken: Any = super().take(examples)
         found: ContextEncodings = replace(
             taken,
-            contexts=[self.contexts[text] for text in texts],
-            spans=[self.spans[text] for text in texts],
+            contexts=[self.contexts[text] for text in examples],
+            spans=[self.spans[text] for text in examples],
             windows=self.windows[np.concatenate([np.zeros(0, "int64"), *rows])],
         )
         return found
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class GroupedEncodings(Encodings):
-    """Tokens of rows that have several texts each, to be compared with each other.
-
-    `offsets` are those of the texts, a row's texts one after the other.
-
-    Args:
-        size: Texts a row.
-    """
-
-    size: int
-
-    def __len__(self) -> int:
-        return super().__len__() // self.size
-
-    def take(self, texts: np.ndarray) -> Encodings:
-        return super().take((texts[:, None] * self.size + np.arange(self.size)).reshape(-1))
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """int64 [rows]: the number of tokens of each row's longest text."""
-        return super().lengths.reshape(-1, self.size).max(axis=1, initial=0)
-
-    def pad(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns what `Encodings.pad` does, each int32 [batch, size, length]."""
-        texts = (rows[:, None] * self.size + np.arange(self.size)).reshape(-1)
-        return {
-            name: array.reshape(len(rows), self.size, -1)
-            for name, array in super().pad(texts).items()
-        }
-
-
-def padded_length(length: int, limit: int) -> int:
-    """Returns the length to pad to: at most 1/8 longer, from a list of few lengths.
-
-    Up to 32 tokens the lengths are multiples of 2, up to 64 of 4, up to 128 of 8 and
-    so on, and `limit`: below 50 in all for 512 tokens.
-
-    Example:
-        >>> padded_length(37, 128), padded_length(100, 512), padded_length(127, 128)
-        (40, 104, 128)
-    """
-    step = max(2, 1 << max(0, (length - 1).bit_length() - 4))
-    return min(-(-length // step) * step, limit)
-
-
-def plan_batches(
-    lengths: np.ndarray,
-    batch_size: int,
-    *,
-    max_tokens: int | None = None,
-    seed: Sequence[int] | None = None,
-) -> list[np.ndarray]:
-    """Groups texts of like length into batches; each text is in exactly one.
+def random_tokens(
+    vocab_size: int, pad_id: int, lengths: np.ndarray, random: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Returns a batch of random tokens, as `TokenEncodings.batch` does, of two types.
 
     Args:
-        lengths: int [texts], tokens of each text.
-        batch_size: Texts in a batch, at most.
-        max_tokens: Tokens in a batch, at most, its padding counted: long texts go in
-            smaller batches. Every seed makes the same number of batches.
-        seed: Numbers that determine the shuffle, such as `(seed, epoch)`: texts meet others
-            that are padded to the same length, and the batches are shuffled. None: no
-            shuffle, from long to short, so that too large a batch shows at once.
-
-    Returns:
-        For each batch, an int64 array of text numbers.
-
-    Raises:
-        ArgumentError: If `batch_size` is not a whole number above 0, or the longest text is
-            over `max_tokens`.
-
-    Example:
-        >>> plan_batches(np.array([3, 9, 4]), 2)
-        [array([1, 2]), array([0])]
-        >>> plan_batches(np.array([3, 9, 4, 10]), 4, max_tokens=20)
-        [array([1, 3]), array([0, 2])]
+        vocab_size: Ids are below it.
+        pad_id: What padding is filled with.
+        lengths: int [batch], tokens of each row.
+        random: What to draw with.
     """
-    if not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ArgumentError(f"batch_size={batch_size!r}; expected a whole number > 0.")
-    widths = _padded_lengths(lengths)
-    longest = widths.max(initial=1)
-    if max_tokens is not None and longest > max_tokens:
-        raise ArgumentError(
-            f"batch_tokens={max_tokens}: the longest text needs {longest} tokens, its padding "
-            "counted. Give at least so many, or a smaller maxlen."
-        )
-
-    def size(width: int) -> int:
-        return batch_size if max_tokens is None else min(batch_size, max_tokens // width)
-
-    if seed is None:
-        return list(_from_long_to_short(lengths, widths, size))
-    random = np.random.default_rng(list(seed))
-    batches = _of_one_width(widths, size, random)
-    return [batches[i] for i in random.permutation(len(batches))]
-
-
-def _from_long_to_short(
-    lengths: np.ndarray, widths: np.ndarray, size: Callable[[int], int]
-) -> Iterator[np.ndarray]:
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        end = start + size(widths[order[start]])
-        yield order[start:end]
-        start = end
-
-
-def _of_one_width(
-    widths: np.ndarray, size: Callable[[int], int], random: np.random.Generator
-) -> list[np.ndarray]:
-    """Returns random batches of texts that are padded to one width.
-
-    What is left of a width goes with the next one, so that one batch in all is short, and the
-    number of batches depends on the lengths alone.
-    """
-    batches: list[np.ndarray] = []
-    left = np.zeros(0, "int64")
-    for width in np.unique(widths):
-        rows = np.concatenate([left, random.permutation(np.flatnonzero(widths == width))])
-        whole = len(rows) - len(rows) % size(width)
-        batches += list(rows[:whole].reshape(-1, size(width)))
-        left = rows[whole:]
-    return [*batches, left] if len(left) else batches
-
-
-def _padded_lengths(lengths: np.ndarray) -> np.ndarray:
-    """Returns `padded_length` of each, whatever the limit."""
-    different, where = np.unique(lengths, return_inverse=True)
-    padded = [padded_length(int(length), 2 * int(length) + 2) for length in different]
-    return np.maximum(np.array(padded, "int64"), 1)[where]
+    position = np.arange(lengths.max())
+    inside = position < lengths[:, None]
+    ids = random.integers(0, vocab_size, inside.shape)
+    return {
+        "input_ids": np.where(inside, ids, pad_id).astype("int32"),
+        "attention_mask": inside.astype("int32"),
+        "token_type_ids": (inside & (position > lengths.max() // 2)).astype("int32"),
+    }

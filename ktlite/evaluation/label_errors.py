@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ktlite.encodings.indexed import items_of, source_rows_of
 from ktlite.errors import ArgumentError
 from ktlite.evaluation.outputs import Outputs
 from ktlite.tasks import Classification
@@ -41,8 +42,8 @@ def label_errors(outputs: Outputs) -> pd.DataFrame:
         )
     probabilities = task.probabilities(outputs.logits)
     wrong = _candidates(targets.astype(int), probabilities)
-    texts = getattr(outputs.data, "texts", None)
-    rows = getattr(outputs.data, "rows", None)
+    texts = items_of(outputs.data)
+    rows = source_rows_of(outputs.data)
     columns = {
         "row": wrong if rows is None else np.asarray(rows)[wrong],
         "text": [None if texts is None else texts[i] for i in wrong],

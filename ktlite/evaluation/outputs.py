@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from ktlite._logging import results
+from ktlite.encodings.indexed import items_of, source_rows_of
 from ktlite.errors import ArgumentError, plural
-from ktlite.inference.runner import Forward, in_order
+from ktlite.inference.answers import data_answers
+from ktlite.inference.runner import Forward
 from ktlite.tasks import Task
 from ktlite.training.distribution import predict_batch
-from ktlite.training.feed import FIXED, ArrayData, Feed
+from ktlite.training.feed import ArrayData, Feed
 from ktlite.training.generic import read_model
 from ktlite.training.stream import Stream
 
@@ -97,7 +99,7 @@ def run_model(
     else:
         if task is None:
             raise ArgumentError("the data does not say what its targets mean; pass task=.")
-        outputs, targets = _reduced(forward, data, task, batch_size, verbose)
+        outputs, targets = data_answers(forward, data, task, batch_size=batch_size, verbose=verbose)
     if task is not None:
         return Outputs(task, outputs, targets, data)
     reading = read_model(model, outputs.shape[-1])
@@ -107,29 +109,6 @@ def run_model(
         None if targets is None else reading.targets(targets),
         data,
     )
-
-
-def _reduced(
-    forward: Forward, data: Any, task: Task, batch_size: int, verbose: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns what the task makes of outputs and targets, in the order of the data."""
-
-    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray, Any]:
-        inputs, targets = data.examples(rows, (*FIXED, number))
-        return task.reduce(forward(inputs), targets, inputs)
-
-    outputs, targets = in_order(
-        run,
-        data.lengths,
-        batch_size,
-        what="Validating",
-        verbose=verbose,
-        at_once=forward.devices,
-    )
-    encodings = getattr(data, "encodings", None)
-    if encodings is not None:
-        return task.join(outputs, encodings), data.targets
-    return outputs, targets
 
 
 def _joined(outputs: Sequence[Any]) -> np.ndarray:
@@ -153,10 +132,10 @@ def show_top_losses(
         outputs: Where they come from.
         explanations: Of their predictions, to be shown below them.
     """
-    texts = getattr(outputs.data, "texts", None)
-    rows = getattr(outputs.data, "rows", None)
+    texts = items_of(outputs.data)
+    rows = source_rows_of(outputs.data)
     for place, (number, loss, true, predicted) in enumerate(losses):
-        example = () if texts is None else texts[number]
+        example = () if texts is None else outputs.data.preproc.input.shown(texts[number])
         summary, lines = outputs.task.describe(example, true, predicted)
         summary = f"row {number} | loss {loss:.3f} | {summary}"
         if rows is not None:

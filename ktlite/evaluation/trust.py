@@ -8,6 +8,7 @@ import numpy as np
 
 from ktlite._logging import logger, results
 from ktlite.cards.facts import fingerprint
+from ktlite.encodings.indexed import items_of
 from ktlite.errors import plural
 from ktlite.evaluation.outputs import Outputs
 from ktlite.tasks import Task
@@ -45,13 +46,14 @@ def calibration_error(outputs: Outputs) -> dict[str, float]:
 
 def shared(data: Any, other: Any) -> float:
     """Returns the share of `data` that is in `other` too; of data without texts, 0 or 1."""
-    texts, others = (getattr(each, "texts", None) for each in (data, other))
+    texts, others = items_of(data), items_of(other)
     if texts is None or others is None:
         digest = fingerprint(data).get("sha256")
         same = digest is not None and digest == fingerprint(other).get("sha256")
         return float(data is other or same)
-    known = set(map(repr, others))
-    return sum(repr(text) in known for text in texts) / max(len(texts), 1)
+    key = data.preproc.input.key
+    known = set(map(key, others))
+    return sum(key(text) in known for text in texts) / max(len(texts), 1)
 
 
 def warn_if_constant(outputs: Outputs) -> None:

@@ -47,7 +47,7 @@ class PathGradients:
             points: How many gradients are taken: those of Gauss-Legendre quadrature.
         """
         check_process()
-        inputs = subject.encodings.pad(np.array([row]))
+        inputs = subject.encodings.batch(np.array([row]))
         length, width = len(subject.parts.word_of[row]), inputs["input_ids"].shape[1]
         nothing = np.zeros((1, len(subject.parts)), bool)
         base = inputs["input_ids"].copy()

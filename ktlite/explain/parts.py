@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.encodings.tokens import ContextEncodings, Encodings
+from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
 from ktlite.errors import ArgumentError
 from ktlite.inputs.contexts import trimmed
 from ktlite.inputs.words import Words, as_words, split_words
@@ -49,7 +49,7 @@ class Parts:
         return seen
 
 
-def parts_of(example: Any, encodings: Encodings, tokenizer: Any) -> Parts:
+def parts_of(example: Any, encodings: TokenEncodings, tokenizer: Any) -> Parts:
     """Finds the words in the rows of an example.
 
     Args:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import CheckpointError
 from ktlite.explain.parts import Parts, parts_of
+from ktlite.inference.answers import row_answers
 from ktlite.tasks.aims import Aim
 
 
@@ -22,14 +23,14 @@ class Subject:
     Args:
         example: What a caller of `predict` gives.
         preproc: The preprocessor.
-        forward: Runs the model: `over(encodings, batch_size=, keep=)`.
+        forward: Runs the model.
         batch_size: Rows a batch.
     """
 
     def __init__(self, example: Any, preproc: Any, forward: Any, batch_size: int) -> None:
         self.example, self.task, self.forward = example, preproc.task, forward
         self.batch_size = batch_size
-        self.encodings: Encodings = preproc.encode([example])
+        self.encodings: TokenEncodings = preproc.encode([example])
         self.parts: Parts = parts_of(example, self.encodings, preproc.tokenizer)
         self.filler = _filler(preproc.tokenizer)
 
@@ -70,12 +71,12 @@ class Subject:
             values += [float((np.asarray(one, "float64") * weights).sum()) for one in outputs]
         return values
 
-    def _variants(self, row: int, kept: np.ndarray) -> Encodings:
+    def _variants(self, row: int, kept: np.ndarray) -> TokenEncodings:
         ids = self.without(row, kept)
         count, length = ids.shape
         start, end = self.encodings.offsets[row : row + 2]
         types = self.encodings.type_ids
-        return Encodings(
+        return TokenEncodings(
             ids.reshape(-1),
             np.arange(count + 1) * length,
             None if types is None else np.tile(types[start:end], count),
@@ -83,13 +84,8 @@ class Subject:
             self.encodings.pad_id,
         )
 
-    def _outputs(self, encodings: Encodings) -> np.ndarray:
-        found: np.ndarray = self.forward.over(
-            encodings,
-            batch_size=self.batch_size,
-            keep=lambda outputs, inputs: self.task.reduce(outputs, None, inputs)[0],
-        )
-        return found
+    def _outputs(self, encodings: TokenEncodings) -> np.ndarray:
+        return row_answers(self.forward, encodings, self.task, batch_size=self.batch_size)
 
 
 def _filler(tokenizer: Any) -> int:

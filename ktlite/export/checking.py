@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import ExportError
 from ktlite.export.exported import CHOICE
 from ktlite.inference.runner import Runner
@@ -32,36 +31,25 @@ class Difference(NamedTuple):
 
 
 def inputs_to_compare(model: Any, texts: Encodings | None, longest: int) -> list[dict[str, Any]]:
-    """Returns batches: texts together and each alone, then random tokens of several lengths.
+    """Returns batches: examples together and each alone, then random ones of several lengths.
 
     Args:
         model: The model.
-        texts: Of texts; None: there are only random tokens.
-        longest: Tokens of the longest text that the model is for.
+        texts: Of examples; None: there are only random ones.
+        longest: Length of the longest example that the model is for, such as its tokens.
     """
     batches = []
     if texts is not None:
         rows = np.arange(len(texts))
-        batches = [texts.pad(rows), *(texts.pad(rows[i : i + 1]) for i in rows)]
-    pad_id = 0 if texts is None else texts.pad_id
-    drawn = list(_random_batches(longest, model.config["vocab_size"], pad_id))
+        batches = [texts.batch(rows), *(texts.batch(rows[i : i + 1]) for i in rows)]
+    random = np.random.default_rng(0)
+    drawn = [
+        model.drawn(np.array([length, *random.integers(1, length + 1, size - 1)]), random)
+        for size, length in ((1, 3), (1, min(16, longest)), (2, max(longest // 2, 1)), (3, longest))
+    ]
     if model.task_name == CHOICE:
         drawn = [{name: np.stack([x, x[:, ::-1]], 1) for name, x in b.items()} for b in drawn]
     return [*batches, *drawn]
-
-
-def _random_batches(longest: int, words: int, pad_id: int) -> Iterator[dict[str, Any]]:
-    random = np.random.default_rng(0)
-    for size, length in ((1, 3), (1, min(16, longest)), (2, max(longest // 2, 1)), (3, longest)):
-        lengths = np.array([length, *random.integers(1, length + 1, size - 1)])
-        position = np.arange(length)
-        inside = position < lengths[:, None]
-        ids = random.integers(0, words, inside.shape)
-        yield {
-            "input_ids": np.where(inside, ids, pad_id).astype("int32"),
-            "attention_mask": inside.astype("int32"),
-            "token_type_ids": (inside & (position > length // 2)).astype("int32"),
-        }
 
 
 def compare(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.inference.answers import answers
 from ktlite.inference.runner import Runner
 
 
@@ -16,7 +17,7 @@ def costs(runner: Runner, data: Any, batch_size: int) -> dict[str, float]:
 
     Args:
         runner: Runs the model.
-        data: A `TextDataset` with labels.
+        data: A `Dataset` with labels.
         batch_size: Texts a batch.
 
     Returns:
@@ -24,23 +25,18 @@ def costs(runner: Runner, data: Any, batch_size: int) -> dict[str, float]:
         a text of middle length; `texts_per_s`, of all texts in batches.
     """
     task = data.preproc.task
-    middle = data.encodings.pad(np.argsort(data.lengths)[len(data) // 2 :][:1])
+    middle = data.encodings.batch(np.argsort(data.lengths)[len(data) // 2 :][:1])
     runner(middle)  # the first run readies it
     start = time.perf_counter()
-    rows = runner.over(
-        data.encodings,
-        batch_size=batch_size,
-        keep=lambda outputs, inputs: task.reduce(outputs, None, inputs)[0],
-    )
+    logits = answers(runner, data.encodings, task, batch_size=batch_size)
     seconds = time.perf_counter() - start
     times = []
     for _ in range(30):
         begun = time.perf_counter()
         runner(middle)
         times.append(time.perf_counter() - begun)
-    logits = task.join(rows, data.encodings)
     return {
         **task.report(logits, data.targets).metrics,
         "one_text_ms": 1e3 * statistics.median(times),
-        "texts_per_s": len(data.texts) / seconds,
+        "texts_per_s": len(data.items) / seconds,
     }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ktlite.encodings.field import Field
 from ktlite.errors import ArgumentError
 from ktlite.inference.runner import Runner
 
@@ -27,6 +28,17 @@ def output_names(head: str | None) -> list[str]:
     return [START, END] if head == SPAN else [OUTPUTS.get(head, "logits")]
 
 
+def as_field(name: str, dtype: str, shape: Sequence[Any]) -> Field:
+    """Returns an input as a runtime describes it: with the batch, and -1 or a name for what varies.
+
+    Example:
+        >>> as_field("input_ids", "int64", ["batch", "length"])
+        Field(name='input_ids', dtype='int64', shape=(None,), fill=0, optional=False)
+    """
+    sides = [side if isinstance(side, int) and side > 0 else None for side in shape[1:]]
+    return Field(name, dtype, tuple(sides))
+
+
 class ExportedModel(Runner):
     """Runs an exported model with the inputs and outputs of the Keras model.
 
@@ -36,8 +48,8 @@ class ExportedModel(Runner):
         facts: Of the manifest: `head`, `quantize`, and where texts become vectors `embedding`.
     """
 
-    #: The inputs that the model reads.
-    names: list[str]
+    #: The inputs that the model reads, as the runtime takes them.
+    fields: tuple[Field, ...]
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self.model = self
@@ -54,13 +66,18 @@ class ExportedModel(Runner):
 
     @abc.abstractmethod
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the outputs by name, for arrays of the inputs in `names`."""
+        """Returns the outputs by name, for arrays of the inputs in `fields`, of their types."""
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> Any:
-        shape = inputs["input_ids"].shape
-        rank = 3 if self.head == CHOICE else 2
-        outer = shape[: len(shape) - rank + 1]  # (batch,), or (batch, texts) to be compared
-        given = {name: inputs[name].reshape(-1, *shape[-rank + 1 :]) for name in self.names}
+        first = self.fields[0]
+        # (batch,), or (batch, texts) to be compared.
+        outer = inputs[first.name].shape[: inputs[first.name].ndim - len(first.shape)]
+        given = {
+            field.name: inputs[field.name]
+            .reshape(-1, *inputs[field.name].shape[len(outer) :])
+            .astype(field.dtype)
+            for field in self.fields
+        }
         outputs = {
             name: output.reshape(*outer, *output.shape[1:])
             for name, output in self.run(given).items()

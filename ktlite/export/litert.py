@@ -14,7 +14,7 @@ import numpy as np
 
 from ktlite._extras import needs_extra
 from ktlite.errors import ExportError, listing
-from ktlite.export.exported import ExportedModel
+from ktlite.export.exported import ExportedModel, as_field
 from ktlite.export.quiet import quiet
 from ktlite.export.saved_model import SIGNATURE, write_saved_model
 
@@ -79,10 +79,12 @@ class LiteRTModel(ExportedModel):
         except (ValueError, RuntimeError) as error:
             raise ExportError(f"LiteRT cannot open {file}: {error}") from error
         self._lock = threading.Lock()
-        self.names = list(self._runner.get_input_details())
+        self.fields = tuple(
+            as_field(name, np.dtype(facts["dtype"]).name, facts["shape_signature"].tolist())
+            for name, facts in self._runner.get_input_details().items()
+        )
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        whole = {name: array.astype("int32") for name, array in inputs.items()}
         with self._lock:
-            outputs = self._runner(**whole)
+            outputs = self._runner(**inputs)
             return {name: np.array(output) for name, output in outputs.items()}

@@ -11,11 +11,12 @@ import numpy as np
 
 from ktlite._extras import needs_extra
 from ktlite.errors import ExportError, Problems, listing
-from ktlite.export.exported import ExportedModel
+from ktlite.export.exported import ExportedModel, as_field
 from ktlite.export.quiet import quiet
 
 FILE = "model.onnx"
 OPSET = 17
+_TYPES = {"tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(float)": "float32"}
 _LIMIT = 2**31  # bytes of a protocol buffer, which an ONNX file is
 
 
@@ -78,12 +79,14 @@ def write_onnx(
 
 def _name_dimensions(graph: Any) -> None:
     """Calls what may vary "batch", "choices" and "length", in inputs and outputs alike."""
-    dims = {2: ("batch", "length"), 3: ("batch", "choices", "length")}
-    names = dims[len(graph.input[0].type.tensor_type.shape.dim)]
+
+    def free(value: Any) -> list[Any]:
+        return [dim for dim in value.type.tensor_type.shape.dim if not dim.HasField("dim_value")]
+
+    choices = ("choices",) if len(free(graph.input[0])) == 3 else ()
     for value in (*graph.input, *graph.output):
-        for dim, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
-            if not dim.HasField("dim_value"):
-                dim.dim_param = name
+        for dim, name in zip(free(value), ("batch", *choices, "length"), strict=False):
+            dim.dim_param = name
 
 
 def _quantize(file: Path) -> None:
@@ -124,12 +127,13 @@ class OnnxModel(ExportedModel):
     def __init__(self, folder: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
         super().__init__(facts)
         self.session = create_session(Path(folder) / FILE)
-        self.names = [item.name for item in self.session.get_inputs()]
+        self.fields = tuple(
+            as_field(item.name, _TYPES[item.type], item.shape) for item in self.session.get_inputs()
+        )
         self._outputs = [item.name for item in self.session.get_outputs()]
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        whole = {name: array.astype("int64") for name, array in inputs.items()}
-        return dict(zip(self._outputs, self.session.run(None, whole), strict=True))
+        return dict(zip(self._outputs, self.session.run(None, inputs), strict=True))
 
 
 def create_session(file: str | os.PathLike[str], provider: str | None = None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.export.exported import ExportedModel
+from ktlite.export.exported import ExportedModel, as_field
 from ktlite.export.quiet import quiet
 
 SIGNATURE = "serving_default"
@@ -51,10 +51,13 @@ class SavedModel(ExportedModel):
         super().__init__(facts)
         self._module = tf.saved_model.load(os.fspath(folder))  # its weights live as long as it
         self._function = self._module.signatures[SIGNATURE]
-        self.names = list(self._function.structured_input_signature[1])
+        self.fields = tuple(
+            as_field(name, spec.dtype.name, spec.shape.as_list())
+            for name, spec in self._function.structured_input_signature[1].items()
+        )
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         import tensorflow as tf
 
-        tensors = {name: tf.constant(array, "int32") for name, array in inputs.items()}
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
         return {name: output.numpy() for name, output in self._function(**tensors).items()}

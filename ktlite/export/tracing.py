@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ktlite._process import check_process
+from ktlite.encodings.field import Field
 from ktlite.export.exported import CHOICE, output_names
 from ktlite.models.adapters import has_adapters
-
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def traced(model: Any, dtype: str = "int32") -> Any:
@@ -17,18 +16,18 @@ def traced(model: Any, dtype: str = "int32") -> Any:
 
     Args:
         model: A model of ktlite.models. It computes as in prediction: no dropout, no XLA.
-        dtype: Of the inputs.
+        dtype: Of the inputs that are whole numbers.
 
     Returns:
-        A function of tensors [batch, length], named and in the order of `INPUTS`, which returns
-        a dict of named tensors.
+        A function of tensors [batch, ...], named and in the order of the model's fields, which
+        returns a dict of named tensors.
     """
     model = _plain(model)
     check_process()
-    whole = _function(model, INPUTS, "int32").get_concrete_function()
+    whole = _function(model, model.fields, "int32").get_concrete_function()
     read = [
-        name
-        for name, tensor in zip(INPUTS, whole.inputs, strict=False)  # then come the weights
+        field
+        for field, tensor in zip(model.fields, whole.inputs, strict=False)  # then come the weights
         if tensor.consumers()
     ]
     return _function(model, read, dtype)
@@ -59,18 +58,24 @@ def _plain(model: Any) -> Any:
     return twin
 
 
-def _function(model: Any, names: Any, dtype: str) -> Any:
+def _function(model: Any, fields: Sequence[Field], whole: str) -> Any:
     import tensorflow as tf
 
     def run(*tensors: Any) -> dict[str, Any]:
         inputs = {
-            name: tf.cast(tensor, "int32") for name, tensor in zip(names, tensors, strict=True)
+            field.name: tf.cast(tensor, field.dtype)
+            for field, tensor in zip(fields, tensors, strict=True)
         }
         outputs = _named(model(inputs, training=False), model.task_name)
         return {name: tf.identity(output, name=name) for name, output in outputs.items()}
 
-    dims = (None,) * (3 if model.task_name == CHOICE else 2)
-    signature = [tf.TensorSpec(dims, dtype, name=name) for name in names]
+    outer = (None,) * (2 if model.task_name == CHOICE else 1)
+    signature = [
+        tf.TensorSpec(
+            (*outer, *field.shape), whole if field.dtype == "int32" else field.dtype, field.name
+        )
+        for field in fields
+    ]
     return tf.function(run, input_signature=signature, autograph=False)
 
 

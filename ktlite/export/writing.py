@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ktlite._logging import logger, results
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import ArgumentError, ExportError
 from ktlite.export.checking import compare, inputs_to_compare
 from ktlite.export.formats import FORMATS, find_format, model_facts, require_packages

@@ -15,7 +15,8 @@ import numpy as np
 
 from ktlite._process import check_process
 from ktlite._progress import progress
-from ktlite.encodings.tokens import plan_batches
+from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.plan import plan_batches
 from ktlite.errors import ArgumentError
 
 # Texts of more tokens go in smaller batches, so that these take as much memory as others.
@@ -43,7 +44,8 @@ class Runner(abc.ABC):
         """Returns the model's outputs, an array or a dict of them, for a batch.
 
         Args:
-            inputs: int32 arrays [batch, length], or [batch, texts, length].
+            inputs: Arrays by the names of the model's inputs: of texts int32 [batch, length], or
+                [batch, texts, length].
         """
 
     @abc.abstractmethod
@@ -64,32 +66,31 @@ class Runner(abc.ABC):
 
     def over(
         self,
-        data: Any,
+        encodings: Encodings,
         *,
         batch_size: int,
         verbose: int = 0,
         keep: Callable[[Any, dict[str, np.ndarray]], np.ndarray] = lambda outputs, inputs: outputs,
     ) -> np.ndarray:
-        """Returns the outputs for all of `data`, in its order.
+        """Returns the outputs of a model without a task, for all rows in their order.
 
         Args:
-            data: Has `lengths`, int [n], and either `inputs(rows)` or `pad(rows)`: a
-                `TextDataset` or `Encodings`.
+            encodings: The rows.
             batch_size: Rows a batch.
             verbose: 1 shows a progress bar.
             keep: Takes a batch's (outputs, inputs), returns what to keep: an item a row.
 
         Returns:
-            What was kept, [n, ...].
+            What was kept, [rows, ...].
         """
-        batch_of = getattr(data, "inputs", None) or data.pad
 
         def run(number: int, rows: np.ndarray) -> tuple[np.ndarray]:
-            inputs = batch_of(rows)
+            inputs = encodings.batch(rows)
             return (keep(self(inputs), inputs),)
 
+        lengths = encodings.lengths
         kept = in_order(
-            run, data.lengths, batch_size, what="Predicting", verbose=verbose, at_once=self.devices
+            run, lengths, batch_size, what="Predicting", verbose=verbose, at_once=self.devices
         )
         return kept[0] if kept else np.zeros((0,), "float32")
 
@@ -103,8 +104,7 @@ class Forward(Runner):
     same time get different ones.
 
     Args:
-        model: A Keras model that takes a dict of int32 arrays [batch, length], or [batch, texts,
-            length], and returns an array, or a dict of them.
+        model: A Keras model that takes a dict of arrays, and returns an array, or a dict of them.
         strategy: What the weights are on several devices by. Default: the model's own.
         call: What of the model to run, as `call(inputs, training=False)`; for Keras' TensorFlow
             backend. Default: all of it.
@@ -148,27 +148,31 @@ class Forward(Runner):
         check_process()
         import tensorflow as tf
 
-        ranks = tuple((name, array.ndim) for name, array in inputs.items())
+        kinds = tuple((name, str(array.dtype), array.ndim) for name, array in inputs.items())
         with self._lock:
             device = min(self._busy, key=self._busy.__getitem__)
-            if (device, ranks) not in self._traced:
-                self._traced[device, ranks] = self._trace(device, dict(ranks))
+            if (device, kinds) not in self._traced:
+                self._traced[device, kinds] = self._trace(device, kinds)
             self._busy[device] += 1
         try:
             with _on(device, self.strategy):
                 tensors = {name: tf.constant(array) for name, array in inputs.items()}
-                outputs = self._traced[device, ranks](**tensors)
+                outputs = self._traced[device, kinds](**tensors)
                 return keras.tree.map_structure(lambda output: output.numpy(), outputs)
         finally:
             with self._lock:
                 self._busy[device] -= 1
 
-    def _trace(self, device: str | None, ranks: dict[str, int]) -> Any:
+    def _trace(self, device: str | None, kinds: tuple[tuple[str, str, int], ...]) -> Any:
         import tensorflow as tf
 
-        signature = {
-            name: tf.TensorSpec((None,) * rank, tf.int32, name=name) for name, rank in ranks.items()
-        }
+        # What the model says of the last axes; the batch, and groups of what it reads, vary.
+        known = {field.name: field.shape for field in getattr(self.model, "fields", ())}
+        signature = {}
+        for name, kind, rank in kinds:
+            sides = known.get(name, ())
+            shape = (*[None] * (rank - len(sides)), *sides)
+            signature[name] = tf.TensorSpec(shape, kind, name)
         # A partial, not a lambda: TensorFlow counts the traces of one piece of code over all
         # predictors of a process, and would warn at the fifth.
         forward = functools.partial(_forward, self._call, device, self.strategy)

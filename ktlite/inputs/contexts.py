@@ -33,7 +33,7 @@ def encode_contexts(
     frame = tokenizer.frame(2)
     ids_of, types_of = [np.zeros(0, "int32")], [np.zeros(0, "int8")]
     windows: list[tuple[int, int, int]] = []
-    text_of: list[int] = []
+    example_of: list[int] = []
     questions = _tokenised(tokenizer, [question for question, _ in pairs])
     for number, ((question, asked, _), context) in enumerate(zip(questions, contexts, strict=True)):
         room = tokenizer.maxlen - frame.size - len(asked)
@@ -51,7 +51,7 @@ def encode_contexts(
             ids_of.append(around.astype("int32"))
             types_of.append(types.astype("int8"))
             windows.append((first, last, place))
-            text_of.append(number)
+            example_of.append(number)
         bar.update(1)
     bar.close()
     type_ids = np.concatenate(types_of)
@@ -61,7 +61,7 @@ def encode_contexts(
         type_ids=type_ids if type_ids.any() else None,
         max_length=tokenizer.maxlen,
         pad_id=tokenizer.pad_id,
-        text_of=np.array(text_of, "int64"),
+        example_of=np.array(example_of, "int64"),
         contexts=contexts,
         spans=[known[context][1] for context in contexts],
         windows=np.array(windows, "int64").reshape(-1, 3),

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.field import Field
 from ktlite.errors import DataError
 from ktlite.inputs.image_augmentation import ImageAugmentation
 from ktlite.inputs.image_processor import ImageProcessor
@@ -44,7 +46,7 @@ class KeptPixels:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageEncodings:
+class ImageEncodings(Encodings):
     """Pictures, each decoded and resized when a batch has it; a row is a picture.
 
     Args:
@@ -63,16 +65,12 @@ class ImageEncodings:
     kept: KeptPixels | None = None
     augmentation: ImageAugmentation | None = None
 
-    example_of = None  # row `i` is example `i`
-
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def fields(self) -> tuple[Any, ...]:
+    def fields(self) -> tuple[Field, ...]:
         """What a batch holds: `pixel_values`, float32 [batch, height, width, 3]."""
-        from ktlite.models.core.spec import Field
-
         return (Field("pixel_values", "float32", (*self.processor.size, 3)),)
 
     @property
@@ -143,10 +141,6 @@ class ImageEncodings:
             examples: int [picked], their numbers.
         """
         return replace(self, rows=self.rows[examples])
-
-    def example(self, row: int) -> int:
-        """Returns the number of the example that a row is of."""
-        return int(row)
 
     def content(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Returns what tells some rows from others, for hashes, without decoding them.

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ktlite._arguments import at_least_one
 from ktlite.errors import DataError, Problems, plural
 from ktlite.inputs.image_encodings import ImageEncodings, KeptPixels
 from ktlite.inputs.image_processor import ImageProcessor, Size
+from ktlite.inputs.input import Input, register
 from ktlite.inputs.pictures import (
     EXPECTED,
     content_key,
@@ -54,7 +56,8 @@ def _golden() -> tuple[np.ndarray, ...]:
     return slopes.astype("uint8"), board.astype("uint8"), stripes.astype("uint8")
 
 
-class Images:
+@register
+class Images(Input):
     """The pictures of a checkpoint's model: resized and standardised as the checkpoint says.
 
     An item is the path of a file, its bytes, a Pillow image or a uint8 array: [height, width, 3],
@@ -75,12 +78,11 @@ class Images:
         (2, 224, 224, 3)
     """
 
-    kind: ClassVar[str] = "image"
-    unit: ClassVar[str] = ""
-    expected: ClassVar[str] = EXPECTED
-    has_pairs: ClassVar[bool] = False
-    options: ClassVar[tuple[str, ...]] = ("size",)
-    golden: ClassVar[Sequence[Any] | None] = _golden()
+    kind = "image"
+    expected = EXPECTED
+    options = ("size",)
+    heads = MappingProxyType({"text-classification": "image-classification"})
+    golden = _golden()
 
     def __init__(
         self, processor: ImageProcessor, *, workers: int | None = None, keep: int = KEEP
@@ -224,7 +226,12 @@ class Images:
 
     @classmethod
     def of_checkpoint(
-        cls, folder: str | os.PathLike[str], spec: Any = None, *, size: int | Size | None = None
+        cls,
+        folder: str | os.PathLike[str],
+        spec: Any = None,
+        *,
+        size: int | Size | None = None,
+        **options: Any,
     ) -> Images:
         """Returns the images of a checkpoint's model.
 
@@ -233,6 +240,7 @@ class Images:
             spec: Of its model; unused, since the folder says all.
             size: Height and width of what the model reads, or one number for both, in place of
                 the checkpoint's.
+            **options: Those of other inputs, which make no difference.
 
         Raises:
             CheckpointError: If the checkpoint's settings are damaged or not understood.

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ktlite._progress import progress
-from ktlite.encodings.tokens import ContextEncodings, Encodings
+from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
 from ktlite.errors import CheckpointError, DataError
 from ktlite.inputs.contexts import encode_contexts
 from ktlite.inputs.frame import Frame
+from ktlite.inputs.input import register
 from ktlite.inputs.long_texts import encode_read
+from ktlite.inputs.texts import Texts, check_texts, lengths
 from ktlite.inputs.tokenizer_files import FILE, FILES, SETTINGS, name
 from ktlite.inputs.tokenizer_reading import (
     Reading,
@@ -27,8 +29,9 @@ from ktlite.inputs.tokenizer_reading import (
     with_all_offsets,
 )
 from ktlite.inputs.windows import cut, fill_gaps
+from ktlite.models.sentence_files import read_sentence_files
 
-__all__ = ["FILE", "FILES", "SETTINGS", "Text", "Tokenizer", "check_texts"]
+__all__ = ["FILE", "FILES", "SETTINGS", "Text", "Tokenizer"]
 
 Text = str | tuple[str, str]
 
@@ -37,7 +40,8 @@ Text = str | tuple[str, str]
 _CHUNK = 2_000
 
 
-class Tokenizer:
+@register
+class Tokenizer(Texts):
     """A checkpoint's tokenizer with a maximum length.
 
     It is the Rust tokenizer of `tokenizer.json`, with what the files beside it say; a folder
@@ -87,6 +91,37 @@ class Tokenizer:
         made._take(read_saved(Path(folder), truncation_side), maxlen, stride)
         return made
 
+    @classmethod
+    def of_checkpoint(cls, folder: Path, spec: Any, **options: Any) -> Tokenizer:
+        """Returns the tokenizer of a checkpoint.
+
+        Args:
+            folder: The checkpoint's.
+            spec: Of its model.
+            **options: `maxlen` or `window`, with `stride`, as for `get_learner`; `name`, that of
+                the checkpoint for messages; `embeds`, whether its model is to give vectors of
+                texts, which sentence-transformers may lower-case first.
+
+        Raises:
+            ArgumentError: If the lengths do not fit the model.
+            CheckpointError: If the tokenizer is missing, or another model's.
+        """
+        lowercase = options.get("embeds", False) and read_sentence_files(folder).lowercase
+        made = cls(folder, *lengths(spec.tokens, folder, options), lowercase=lowercase)
+        if made.vocab_size > spec.tokens.vocab_size:
+            raise CheckpointError(
+                f"{folder}: the tokenizer has ids up to {made.vocab_size - 1}, but config.json's "
+                f"vocab_size is {spec.tokens.vocab_size}: the tokenizer belongs to another "
+                "checkpoint."
+            )
+        return made
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> Tokenizer:
+        # As it was when it was saved, also by a ktlite that passed over the files beside it.
+        side = config.get("truncation_side", "right")
+        return cls.saved(folder, config["maxlen"], config.get("stride"), truncation_side=side)
+
     def _take(self, reading: Reading, maxlen: int, stride: int | None) -> None:
         self.maxlen = maxlen
         self.stride = stride
@@ -106,7 +141,7 @@ class Tokenizer:
         """One more than the largest token id."""
         return max(self._rust.get_vocab(with_added_tokens=True).values()) + 1
 
-    def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> Encodings:
+    def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> TokenEncodings:
         """Tokenises texts.
 
         Args:
@@ -141,13 +176,15 @@ class Tokenizer:
             bar.update(len(encoded))
         bar.close()
         offsets = np.concatenate([[0], np.cumsum(np.concatenate([[], *lengths]))]).astype("int64")
-        return Encodings(
+        return TokenEncodings(
             ids=np.concatenate(ids) if ids else np.zeros(0, "int32"),
             offsets=offsets,
             type_ids=np.concatenate(types) if any(part.any() for part in types) else None,
             max_length=self.maxlen,
             pad_id=self.pad_id,
-            text_of=np.repeat(np.arange(len(texts)), np.concatenate(windows)) if windows else None,
+            example_of=np.repeat(np.arange(len(texts)), np.concatenate(windows))
+            if windows
+            else None,
         )
 
     def located(self, texts: Sequence[Text]) -> list[Any]:
@@ -156,7 +193,7 @@ class Tokenizer:
         found = self._rust.encode_batch(list(texts))
         return [row for e in found for row in ((e, *e.overflowing) if windows else (e,))]
 
-    def encode_words(self, texts: Sequence[Sequence[str]], *, verbose: int = 0) -> Encodings:
+    def encode_words(self, texts: Sequence[Sequence[str]], *, verbose: int = 0) -> TokenEncodings:
         """Tokenises texts that are words already; cuts what is too long into windows.
 
         A word that the tokenizer knows nothing of (a control character) becomes the unknown
@@ -167,7 +204,7 @@ class Tokenizer:
             verbose: 1 shows a progress bar for many texts.
 
         Returns:
-            The encodings, one row a text or window, with `words` and `text_of`.
+            The encodings, one row a text or window, with `words` and `example_of`.
 
         Raises:
             DataError: If a text is not Unicode.
@@ -179,7 +216,7 @@ class Tokenizer:
         room = self.maxlen - frame.size
         rows: list[tuple[np.ndarray, np.ndarray]] = []
         numbers: list[np.ndarray] = []
-        text_of: list[int] = []
+        example_of: list[int] = []
         bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
         for start in range(0, len(texts), _CHUNK):
             chunk = [list(words) for words in texts[start : start + _CHUNK]]
@@ -196,19 +233,19 @@ class Tokenizer:
                     of_word[first : first + len(ids)] = inside
                     rows.append((around, types))
                     numbers.append(of_word)
-                    text_of.append(number)
+                    example_of.append(number)
             bar.update(len(chunk))
         bar.close()
         lengths = [len(of_word) for of_word in numbers]
         type_ids = np.concatenate([[], *(types for _, types in rows)]).astype("int8")
-        return Encodings(
+        return TokenEncodings(
             ids=np.concatenate([[], *(ids for ids, _ in rows)]).astype("int32"),
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype("int64"),
             type_ids=type_ids if type_ids.any() else None,
             max_length=self.maxlen,
             pad_id=self.pad_id,
             words=np.concatenate([[], *numbers]).astype("int32"),
-            text_of=np.array(text_of, "int64"),
+            example_of=np.array(example_of, "int64"),
         )
 
     def encode_contexts(
@@ -331,7 +368,7 @@ class Tokenizer:
             found += f", as in {self._framed_by}: the checkpoint's {FILE} has none"
         return found, ""
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path) -> dict[str, Any]:
         """Writes `tokenizer.json` and what `transformers` wants beside it."""
         for file, content in self._files.items():
             (folder / file).write_bytes(content)
@@ -341,26 +378,8 @@ class Tokenizer:
             if pad is not None:
                 settings["pad_token"] = pad
             (folder / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
-
-
-def check_texts(texts: Sequence[Any]) -> None:
-    """Raises DataError unless every text is a string or a pair of strings, in Unicode."""
-    for row, text in enumerate(texts):
-        parts = text if isinstance(text, tuple) and len(text) == 2 else (text,)
-        if not all(isinstance(part, str) for part in parts):
-            raise DataError(
-                f"text {row} is {text!r:.60} of type {type(text).__name__}; expected a string, or "
-                "a tuple of two strings for a pair."
-            )
-        try:
-            for part in parts:
-                part.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"text {row} is not Unicode: character {error.start} is half of a surrogate pair "
-                "(an emoji that was cut in two?). Mend it with "
-                "text.encode('utf-8', 'replace').decode()."
-            ) from error
+        side = self.truncation_side
+        return {"maxlen": self.maxlen, "stride": self.stride, "truncation_side": side}
 
 
 def _untruncated(content: bytes) -> Any:

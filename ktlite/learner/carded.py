@@ -9,13 +9,14 @@ from typing import Any
 from ktlite.cards import RunCard, environment, fingerprint
 from ktlite.cards.run_card import EPOCH, ON
 from ktlite.data.dataset import joined
+from ktlite.encodings.indexed import items_of
 from ktlite.errors import listing, plural
 from ktlite.evaluation.measured import called, on
 from ktlite.learner.state import State
 
 TRAINING, VALIDATION, OTHER = "training data", "validation data", "new data"
 # What the types on a card are called, of data that has no name.
-_KINDS = {"None": "", "TextDataset": "", "tuple": ""}
+_KINDS = {"None": "", "Dataset": "", "tuple": ""}
 
 
 class Carded(State):
@@ -127,7 +128,7 @@ class Carded(State):
 
 def _count(data: Any) -> int | None:
     """Returns the examples of a data set; None of batches."""
-    texts = getattr(data, "texts", None)
+    texts = items_of(data)
     if texts is None and not hasattr(data, "examples"):
         return None
     return len(data if texts is None else texts)

@@ -13,9 +13,11 @@ import numpy as np
 
 from ktlite._interrupts import Interrupts
 from ktlite._logging import logger
-from ktlite.data.dataset import TextDataset
-from ktlite.encodings.tokens import Encodings
-from ktlite.errors import TrainingError
+from ktlite.data.dataset import Dataset
+from ktlite.encodings.encodings import Seed
+from ktlite.encodings.field import Field
+from ktlite.encodings.tokens import TokenEncodings
+from ktlite.errors import TrainingError, plural
 from ktlite.inference.runner import Forward, in_order
 from ktlite.models.pooling import pool
 from ktlite.training.feed import FIXED, Feed
@@ -27,8 +29,8 @@ LARGEST = 2**31  # bytes of vectors that are kept
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EncodedDataset(TextDataset):
-    """Texts that have been through the encoder.
+class EncodedDataset(Dataset):
+    """Examples that have been through the encoder.
 
     Args:
         places: In place of each row's tokens, the numbers of its vectors.
@@ -36,16 +38,31 @@ class EncodedDataset(TextDataset):
             one a token.
     """
 
-    places: Encodings
+    places: TokenEncodings
     vectors: np.ndarray
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What stands in for the encoder's output."""
+        width = self.vectors.shape[1]
+        return (
+            Field("attention_mask", "int32", (None,)),
+            Field("hidden_states", "float32", (None, width)),
+        )
 
     def inputs(self, rows: np.ndarray) -> dict[str, Any]:
         """Returns what stands in for the encoder's output."""
-        padded = self.places.pad(rows)
+        padded = self.places.batch(rows)
         return {
             "attention_mask": padded["attention_mask"],
             "hidden_states": self.vectors[padded["input_ids"]],
         }
+
+    def examples(self, rows: np.ndarray, seed: Seed) -> tuple[dict[str, Any], Any]:
+        targets = self.targets
+        if targets is not None:
+            targets = self.preproc.task.align(targets, self.encodings, rows)
+        return self.inputs(rows), targets
 
 
 class KeptFeatures:
@@ -95,9 +112,9 @@ class KeptFeatures:
         new = [feed for name, feed in self._new(feeds).items() if name in encode]
         if new:
             logger.info(
-                "the encoder is frozen: it encodes %s texts once, without dropout, and the head "
+                "the encoder is frozen: it encodes %s once, without dropout, and the head "
                 "trains on their vectors",
-                f"{sum(len(feed.data) for feed in new):,}",
+                plural(sum(len(feed.data) for feed in new), new[0].data.preproc.input.noun),
             )
         for feed in new:
             encoded = self._encoded(feed.data, batch_size, verbose)
@@ -114,8 +131,8 @@ class KeptFeatures:
             self._encoder(inputs)  # traces it
             started = time.monotonic()
             self._encoder(inputs)
-            each = (time.monotonic() - started) / lengths[rows].sum()
-            total += each * lengths.sum() / self._encoder.devices
+            each = (time.monotonic() - started) / (lengths[rows].sum() or len(rows))
+            total += each * (lengths.sum() or len(lengths)) / self._encoder.devices
         return total
 
     def _new(self, feeds: Mapping[str, Feed | Stream | None]) -> dict[str, Feed]:
@@ -127,15 +144,14 @@ class KeptFeatures:
         texts = {
             name: feed
             for name, feed in feeds.items()
-            if isinstance(feed, Feed) and type(feed.data) is TextDataset
+            if isinstance(feed, Feed) and type(feed.data) is Dataset
         }
-        data = [feed.data for feed in texts.values()]
-        counts = [len(one) if model.head.pools else one.lengths.sum() for one in data]
-        size = 4 * int(sum(counts)) * model.spec.width
+        data: list[Any] = [feed.data for feed in texts.values()]
+        size = 4 * sum(int(_counts(model, one).sum()) for one in data) * model.spec.width
         if size > LARGEST:
             logger.info(
-                "the vectors of %s texts would take %.1f GB, so every epoch encodes the texts anew",
-                f"{sum(map(len, data)):,}",
+                "the vectors of %s would take %.1f GB, so every epoch encodes them anew",
+                plural(sum(map(len, data)), data[0].preproc.input.noun),
                 size / 1e9,
             )
             self.release()
@@ -169,19 +185,29 @@ class KeptFeatures:
         return pool(hidden, mask, head.spec.pooling)[:, None] if head.pools else hidden
 
 
+def _counts(model: Any, data: Dataset) -> np.ndarray:
+    """Returns the number of vectors that the head takes of each row, int64 [rows]."""
+    lengths = data.lengths
+    if model.head.pools:
+        return np.ones(len(lengths), "int64")
+    return lengths if lengths.any() else np.full(len(lengths), model.spec.max_positions)
+
+
 def _encoded(
     data: Any, encoder: Forward, batch_size: int, verbose: int, interrupts: Interrupts
 ) -> EncodedDataset:
-    tokens, model = data.encodings, encoder.model
-    offsets, longest = tokens.offsets, tokens.max_length
-    if model.head.pools:
-        offsets, longest = np.arange(len(data) + 1), 1
-    places = Encodings(np.arange(offsets[-1], dtype="int32"), offsets, None, longest)
+    model = encoder.model
+    counts = _counts(model, data)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    # Padded as the tokens are, with the same longest row.
+    ragged = isinstance(data.encodings, TokenEncodings) and not model.head.pools
+    longest = data.encodings.max_length if ragged else int(counts.max(initial=1))
+    places = TokenEncodings(np.arange(offsets[-1], dtype="int32"), offsets, None, longest)
     vectors = np.empty((len(places.ids), model.spec.width), "float32")
 
     def run(number: int, rows: np.ndarray) -> tuple[()]:
         interrupts.raise_if_any()
-        padded = places.pad(rows)
+        padded = places.batch(rows)
         there = padded["attention_mask"] == 1
         vectors[padded["input_ids"][there]] = encoder(data.inputs(rows))[there]
         return ()
@@ -190,5 +216,5 @@ def _encoded(
         run, data.lengths, batch_size, what="Encoding", verbose=verbose, at_once=encoder.devices
     )
     interrupts.raise_if_any()
-    held = {field.name: getattr(data, field.name) for field in fields(TextDataset)}
+    held = {field.name: getattr(data, field.name) for field in fields(Dataset)}
     return EncodedDataset(**held, places=places, vectors=vectors)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked
 from ktlite._logging import results
+from ktlite.encodings.indexed import items_of
 from ktlite.errors import ArgumentError, Problems
 from ktlite.evaluation import (
     Outputs,
@@ -183,7 +184,7 @@ class Judging(Trusting):
         losses, outputs = self._top_losses("view_top_losses", n, val_data)
         explanations = None
         if explain:
-            texts, known = getattr(outputs.data, "texts", None), preproc or self.preproc
+            texts, known = items_of(outputs.data), preproc or self.preproc
             if texts is None or known is None:
                 raise ArgumentError("view_top_losses: explain=True needs texts, not arrays.")
             predictor = self.get_predictor(known)

@@ -16,7 +16,7 @@ def with_labels_of(data: Any, task: Task | None, name: str) -> Any:
     """Returns data whose targets number the labels as a learner's task does.
 
     Args:
-        data: What a learner is given; only a `TextDataset` says what its targets mean.
+        data: What a learner is given; only a `Dataset` says what its targets mean.
         task: The learner's.
         name: What to call the data in messages.
 

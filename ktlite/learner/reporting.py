@@ -13,6 +13,7 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked
 from ktlite._logging import logger
 from ktlite._places import writable_file
+from ktlite.encodings.indexed import items_of, source_rows_of
 from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.evaluation import Outputs, confidence_intervals
 from ktlite.learner.rate_finding import RateFinding
@@ -188,7 +189,7 @@ class Reporting(Recording, RateFinding):
 
     def _example_sections(self, outputs: Outputs, n: int, explain: bool) -> list[Section]:
         data = outputs.data
-        texts, rows = getattr(data, "texts", None), getattr(data, "rows", None)
+        texts, rows = items_of(data), source_rows_of(data)
         examples = []
         for number, loss, true, predicted in outputs.top_losses(n):
             known = {"true": true, "predicted": _readable(predicted), "loss": float(loss)}

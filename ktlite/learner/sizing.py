@@ -8,11 +8,14 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked, positive
 from ktlite._logging import logger
-from ktlite.encodings.tokens import padded_length
+from ktlite.encodings.encodings import Seed
+from ktlite.encodings.field import Field
+from ktlite.encodings.indexed import IndexedData
+from ktlite.encodings.plan import padded_length
 from ktlite.errors import ArgumentError, TrainingError
 from ktlite.learner.state import State
 from ktlite.training import run
-from ktlite.training.feed import Feed, IndexedData, Seed
+from ktlite.training.feed import Feed
 from ktlite.training.memory import PeakMemory, is_out_of_memory
 from ktlite.training.snapshot import Snapshot
 from ktlite.training.step_clock import StepClock
@@ -60,7 +63,7 @@ class Sizing(State):
         feed: Any = self._train
         problems.add_unless(
             isinstance(feed, Feed) and bool(feed.data.lengths.any()),
-            "the training data comes in batches of its own, or has no texts.",
+            "the training data comes in batches of its own, or all rows are of one size.",
         )
         problems.add_unless(
             bool(problems.found) or largest >= start,
@@ -107,7 +110,7 @@ class Sizing(State):
         return clock.seconds_each()
 
 
-class Longest:
+class Longest(IndexedData):
     """The longest rows of some data, again and again where there are not enough of them.
 
     Args:
@@ -118,12 +121,21 @@ class Longest:
     def __init__(self, data: IndexedData, count: int) -> None:
         order = np.argsort(-data.lengths, kind="stable")
         self._data = data
+        self.task = data.task
         self._rows = np.resize(order, count)
         longest = int(data.lengths[order[0]])
         self.longest = padded_length(longest, longest)
         self.targets = None if data.targets is None else data.targets[:0]
         # All alike, for batches in this order.
-        self.lengths = np.full(count, longest)
+        self._lengths = np.full(count, longest)
+
+    @property
+    def fields(self) -> tuple[Field, ...] | None:
+        return self._data.fields
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self._lengths
 
     def __len__(self) -> int:
         return len(self._rows)

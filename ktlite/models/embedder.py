@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from ktlite.encodings.field import Field
 from ktlite.errors import ArgumentError, Problems
 from ktlite.models.heads import EMBEDDING
 from ktlite.models.model import TransformerModel
@@ -48,6 +49,11 @@ class Embedder(keras.Model):
         problems = Problems("embed")
         problems.choice("pooling", self.pooling, POOLINGS)
         problems.raise_if_any()
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What it reads."""
+        return self.model.fields
 
     def call(self, inputs: Inputs, training: Any = None) -> Any:
         first_only = self.pooling == "first"

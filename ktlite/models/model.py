@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from ktlite._labels import label_fields, label_names
 from ktlite._process import check_process
+from ktlite.encodings.field import Field
 from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
 from ktlite.models import transfer
 from ktlite.models.adapters import has_adapters
@@ -218,6 +220,19 @@ class TransformerModel(Decoding, keras.Model):
     def towers(self) -> list[Tower]:
         """What the model is made of below its head, in the order of computing."""
         return towers_of(self)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What it reads, by name, type and shape."""
+        return self.spec.fields
+
+    def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Returns random inputs, of given lengths where these differ."""
+        return {
+            tower.prefix + name: array
+            for tower in self.spec.towers.values()
+            for name, array in tower.front.drawn(lengths, random).items()
+        }
 
     def layer_groups(self) -> list[tuple[str, list[Any]]]:
         """Returns (name, layers) from input to output: embeddings, each block, the head's parts.

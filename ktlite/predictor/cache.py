@@ -6,7 +6,6 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -59,12 +58,3 @@ class LogitsCache:
     def clear(self) -> None:
         with self._lock:
             self._rows.clear()
-
-
-def key_of(example: Any) -> Hashable:
-    """Returns what an example is known by: equal for equal examples of one kind alone."""
-    if isinstance(example, Mapping):
-        return (dict, *example.items())
-    if isinstance(example, (list, tuple)):
-        return (type(example), *example)
-    return example

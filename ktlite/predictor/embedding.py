@@ -70,8 +70,8 @@ class Embedding(Predicting):
         encodings = self.preproc.tokenizer.encode(many, verbose=verbose)
         size = self.batch_size if batch_size is None else batch_size
         vectors = forward.over(encodings, batch_size=size, verbose=verbose)
-        if encodings.text_of is not None:  # read in windows
-            vectors = mean_of_rows(vectors, encodings.text_of)
+        if encodings.example_of is not None:  # read in windows
+            vectors = mean_of_rows(vectors, encodings.example_of)
             if forward.model.normalize:
                 lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
                 vectors = vectors / np.maximum(lengths, 1e-12)

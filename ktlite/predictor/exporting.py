@@ -11,7 +11,7 @@ from typing import Any
 from ktlite._arguments import checked, not_a_string
 from ktlite._extras import needs_extra
 from ktlite._logging import logger, results, without_results
-from ktlite.data.dataset import TextDataset, joined
+from ktlite.data.dataset import Dataset, joined
 from ktlite.errors import DataError, Problems
 from ktlite.export import Export, export_model, open_model
 from ktlite.export.costs import costs
@@ -217,7 +217,7 @@ class Exporting(Saving):
         for _, format, quantize in wanted:
             require_packages(find_format(format, quantize))
         data = joined(texts if y is None else (texts, y))
-        if not isinstance(data, TextDataset):
+        if not isinstance(data, Dataset):
             data = self.preproc.preprocess_test(texts, y, verbose=0)
         if data.targets is None:
             raise DataError("compare_exports needs labels to compare with: pass y.")

@@ -15,10 +15,11 @@ from ktlite._labels import label_names, matched
 from ktlite.cards import RunCard
 from ktlite.data.pairs import check_no_table
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
+from ktlite.inference.answers import answers
 from ktlite.inference.runner import Forward, Runner
-from ktlite.predictor.cache import LogitsCache, key_of
+from ktlite.predictor.cache import LogitsCache
 
 
 def _check_order(model: Any, preproc: Preprocessor) -> None:
@@ -63,7 +64,7 @@ class Predicting:
     def __repr__(self) -> str:
         count = getattr(self.model, "count_params", None)
         size = type(self.model).__name__ if count is None else plural(count(), "parameter")
-        parts = [repr(self.preproc.task), size, f"maxlen {self.preproc.maxlen}"]
+        parts = [repr(self.preproc.task), size, self.preproc.shape]
         lines = [f"{type(self).__name__}: {', '.join(parts)}"]
         if self.card is not None:
             lines += self.card.summary()
@@ -122,8 +123,9 @@ class Predicting:
         def run(examples: Sequence[Any]) -> np.ndarray:
             return self.logits(examples, batch_size, verbose)
 
-        examples = self.preproc.given(texts)
-        return self.preproc.task.predict(examples, run, return_proba, **options)
+        examples, single = self.preproc.given(texts)
+        predicted = self.preproc.task.predict(examples, run, return_proba, **options)
+        return predicted[0] if single else predicted
 
     def _sets(
         self,
@@ -213,7 +215,7 @@ class Predicting:
         if not self._cache.size or not len(texts):
             return self.fresh_logits(texts, batch_size, verbose)
         examples = list(texts)
-        keys = [key_of(example) for example in examples]
+        keys = [self.preproc.input.key(example) for example in examples]
         try:
             found = self._cache.find(keys)
             missing = {k: e for k, e in zip(keys, examples, strict=True) if k not in found}
@@ -243,11 +245,6 @@ class Predicting:
     ) -> np.ndarray:
         """Returns what `logits` does, for texts that are tokens already."""
         size = self.batch_size if batch_size is None else batch_size
-        task = self.preproc.task
-        rows = self._forward.over(
-            encodings,
-            batch_size=size,
-            verbose=verbose,
-            keep=lambda outputs, inputs: task.reduce(outputs, None, inputs)[0],
+        return answers(
+            self._forward, encodings, self.preproc.task, batch_size=size, verbose=verbose
         )
-        return task.join(rows, encodings)

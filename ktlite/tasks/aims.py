@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.encodings.tokens import ContextEncodings, Encodings
+from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
 from ktlite.errors import ArgumentError, did_you_mean, listing
 from ktlite.inputs.words import Words, as_words
 from ktlite.tasks.answers import Answer, answer_places
@@ -93,6 +94,7 @@ def entity_aims(
         encodings: Of this example alone.
         target: The number of a word, or words as they stand in the text.
     """
+    assert isinstance(encodings, TokenEncodings)
     words = as_words(example)
     if not len(words):
         raise ArgumentError("there are no words to explain.")

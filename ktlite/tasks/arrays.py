@@ -14,14 +14,14 @@ def unpadded(outputs: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarra
     return ragged([row[:length] for row, length in zip(outputs, lengths, strict=True)])
 
 
-def mean_of_rows(outputs: np.ndarray, text_of: np.ndarray) -> np.ndarray:
+def mean_of_rows(outputs: np.ndarray, example_of: np.ndarray) -> np.ndarray:
     """Returns the mean output of each text, [texts, ...], from those of its rows.
 
     Args:
         outputs: float [rows, ...].
-        text_of: int [rows], the text of each row, ascending.
+        example_of: int [rows], the text of each row, ascending.
     """
-    _, first, counts = np.unique(text_of, return_index=True, return_counts=True)
+    _, first, counts = np.unique(example_of, return_index=True, return_counts=True)
     shape = (-1,) + (1,) * (outputs.ndim - 1)
     return np.add.reduceat(outputs, first, axis=0) / counts.astype("float32").reshape(shape)
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, checked
-from ktlite.encodings.tokens import ContextEncodings, Encodings
+from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.tokens import ContextEncodings
 from ktlite.errors import ArgumentError, DataError, Problems
 from ktlite.tasks.aims import Aim, answer_aims
 from ktlite.tasks.answers import NOTHING, Answer, AnswerLogits, Guess, answer_places
@@ -168,7 +169,7 @@ class QuestionAnswering(Task):
         """Returns float32 [texts], the probability of the answer that `decode` gives."""
         return np.array([self.guesses(item)[0][1] for item in logits], "float32")
 
-    def answer(self, logits: AnswerLogits) -> Guess:
+    def chosen(self, logits: AnswerLogits) -> Guess:
         """Returns the answer to one example; `NOTHING` where there is none."""
         return self._decided(logits, logits.best(self.max_answer_length))
 
@@ -178,7 +179,7 @@ class QuestionAnswering(Task):
 
     def decode(self, logits: np.ndarray) -> list[Any]:
         """Returns the answer to each question, "" where there is none."""
-        return [self.answer(item).text for item in logits]
+        return [self.chosen(item).text for item in logits]
 
     def decode_targets(self, targets: np.ndarray) -> list[Any]:
         """Returns the right answers to each question, none where there is none."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import positive
-from ktlite.encodings.tokens import GroupedEncodings
+from ktlite.encodings.grouped import GroupedEncodings
 from ktlite.errors import ArgumentError, DataError, Problems
 from ktlite.tasks.arrays import in_digits
 from ktlite.tasks.spelling import spelled_numbers
@@ -197,9 +197,10 @@ class Similarity(Task):
     def hf_config(self) -> dict[str, Any]:
         return {}
 
-    def write_files(self, folder: Path, maxlen: int) -> None:
+    def write_files(self, folder: Path, maxlen: int | None) -> None:
         from ktlite.models.sentence_files import write_max_length
 
+        assert maxlen is not None
         write_max_length(folder, maxlen)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ktlite._arguments import checked
 from ktlite._labels import label_fields
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings, Seed
 from ktlite.errors import ArgumentError, DataError, listing
 from ktlite.tasks.aims import Aim, output_aims
 from ktlite.tasks.arrays import mean_of_rows
@@ -147,11 +147,12 @@ class Task(Certainty, abc.ABC):
         """Returns new Keras metrics over the head's logits."""
 
     def tokenize(self, examples: Sequence[Any], tokenizer: Any, verbose: int = 0) -> Encodings:
-        """Turns examples into tokens.
+        """Turns examples into what a model is given: mostly tokens.
 
         Args:
             examples: What a reader or a caller of `predict` gives.
-            tokenizer: A `ktlite.inputs.tokenizer.Tokenizer`.
+            tokenizer: A `ktlite.inputs.tokenizer.Tokenizer`; of data that is no texts, its
+                `ktlite.inputs.input.Input`.
             verbose: 1 shows a progress bar for many.
 
         Raises:
@@ -168,7 +169,41 @@ class Task(Certainty, abc.ABC):
             encodings: Of all examples.
             rows: int [batch].
         """
-        return targets[rows if encodings.text_of is None else encodings.text_of[rows]]
+        return targets[rows if encodings.example_of is None else encodings.example_of[rows]]
+
+    def batch(
+        self, encodings: Encodings, targets: Any, rows: np.ndarray, seed: Seed
+    ) -> tuple[dict[str, np.ndarray], Any]:
+        """Returns (inputs, targets) of some rows, to train on or to validate.
+
+        By default the encodings' batch and its aligned targets. A task whose inputs are made of
+        its targets, or whose targets are drawn, overrides it.
+
+        Args:
+            encodings: Of all examples.
+            targets: Of all examples, as `encode` returns them; None without labels.
+            rows: int [batch].
+            seed: Numbers that determine what is drawn, if anything is.
+        """
+        inputs = encodings.batch(rows, seed)
+        return inputs, None if targets is None else self.align(targets, encodings, rows)
+
+    def answer(
+        self,
+        run: Callable[[dict[str, np.ndarray]], Any],
+        inputs: dict[str, np.ndarray],
+        targets: Any = None,
+    ) -> tuple[np.ndarray, Any]:
+        """Returns what a model says of a batch, as `reduce` keeps it.
+
+        A task whose prediction takes more than one pass through the model overrides it.
+
+        Args:
+            run: Runs the model: a `ktlite.inference.runner.Runner`.
+            inputs: What the model is given.
+            targets: The loss's targets; None without labels.
+        """
+        return self.reduce(run(inputs), targets, inputs)
 
     def reduce(
         self, outputs: Any, targets: Any, inputs: Mapping[str, np.ndarray]
@@ -194,9 +229,9 @@ class Task(Certainty, abc.ABC):
 
         By default the mean of an example's rows, of which it mostly has one.
         """
-        if encodings.text_of is None:
+        if encodings.example_of is None:
             return outputs
-        return mean_of_rows(outputs, encodings.text_of)
+        return mean_of_rows(outputs, encodings.example_of)
 
     @checked
     def predict(
@@ -354,12 +389,12 @@ class Task(Certainty, abc.ABC):
     def __repr__(self) -> str:
         return f"{self.name} ({listing(self.classes, _SHOWN)})" if self.classes else self.name
 
-    def write_files(self, folder: Path, maxlen: int) -> None:
+    def write_files(self, folder: Path, maxlen: int | None) -> None:
         """Writes what other libraries want to know of the task, beside a saved checkpoint.
 
         Args:
             folder: Of the checkpoint.
-            maxlen: Longest text in tokens.
+            maxlen: Longest text in tokens; None where there are none.
         """
 
 

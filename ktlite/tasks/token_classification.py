@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import checked
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import DataError, did_you_mean, listing
 from ktlite.inputs.words import Words, as_words
 from ktlite.tasks.aims import Aim, entity_aims
@@ -142,6 +143,7 @@ class TokenClassification(Task):
 
     def align(self, targets: np.ndarray, encodings: Encodings, rows: np.ndarray) -> np.ndarray:
         """Returns int32 [batch, length]: the word's target at its first sub-word, else `IGNORE`."""
+        assert isinstance(encodings, TokenEncodings)
         filled = np.full((len(rows), encodings.width(rows)), IGNORE, "int32")
         for row, line in zip(rows, filled, strict=True):
             words = encodings.words_in(row)
@@ -157,6 +159,7 @@ class TokenClassification(Task):
 
     def join(self, outputs: np.ndarray, encodings: Encodings) -> np.ndarray:
         """Returns ragged logits, [words, tags] for each text, its windows put together."""
+        assert isinstance(encodings, TokenEncodings)
         parts: dict[int, list[np.ndarray]] = {}
         for row, logits in enumerate(outputs):
             first = _first(encodings.words_in(row))

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from ktlite._hints import missing
-from ktlite.data.dataset import TextDataset
+from ktlite.data.dataset import Dataset as TextDataset
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.text.loaders import (
     texts_from_array,

@@ -10,18 +10,18 @@ from typing import Any
 
 from ktlite._arguments import between_0_and_1, check_paths, checked
 from ktlite._extras import needs_extra
-from ktlite.data.dataset import TextDataset
+from ktlite.data.dataset import Dataset
 from ktlite.data.examples import NaValues
 from ktlite.data.preparing import prepare
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.data.readers import RawTexts, read_arrays, read_csv, read_folder, read_frame
+from ktlite.data.readers import Examples, read_arrays, read_csv, read_folder, read_frame
 from ktlite.data.reading import as_given
 from ktlite.errors import ArgumentError, Problems
 from ktlite.text.checkpoint_names import in_language
 from ktlite.text.standard import StandardPreprocessor
 from ktlite.text.transformer import Transformer
 
-Loaded = tuple[TextDataset, TextDataset, Any]
+Loaded = tuple[Dataset, Dataset, Any]
 
 DEFAULT_SEED = 42
 STANDARD = "standard"
@@ -78,7 +78,7 @@ def texts_from_csv(
         na_values: As for `get_learner`.
 
     Returns:
-        (train, val, preproc): two `TextDataset`s and what made them, a `Transformer` or a
+        (train, val, preproc): two `Dataset`s and what made them, a `Transformer` or a
         `StandardPreprocessor`.
 
     Raises:
@@ -91,7 +91,7 @@ def texts_from_csv(
     """
     check_paths("texts_from_csv", train_filepath=train_filepath, val_filepath=val_filepath)
 
-    def read(path: Any) -> RawTexts:
+    def read(path: Any) -> Examples:
         return read_csv(
             path,
             text_column,
@@ -142,7 +142,7 @@ def texts_from_df(
 ) -> Loaded:
     """Loads texts and labels from data frames; arguments as `texts_from_csv`."""
 
-    def read(frame: Any, source: str) -> RawTexts:
+    def read(frame: Any, source: str) -> Examples:
         return read_frame(frame, text_column, label_columns, missing=missing, source=source)
 
     return _load(
@@ -192,7 +192,7 @@ def texts_from_folder(
     train_name, *rest = train_test_names
     root = Path(datadir)
 
-    def read(name: str) -> RawTexts:
+    def read(name: str) -> Examples:
         return read_folder(
             root / name, classes, encoding=encoding, missing=missing, verbose=verbose
         )
@@ -244,7 +244,7 @@ def texts_from_array(
     if (x_test is None) != (y_test is None):
         raise ArgumentError("texts_from_array: x_test and y_test go together; got one of them.")
 
-    def read(x: Any, y: Any, source: str) -> RawTexts:
+    def read(x: Any, y: Any, source: str) -> Examples:
         return read_arrays(x, y, missing=missing, source=source)
 
     return _load(
@@ -281,8 +281,8 @@ def _regression(is_regression: bool, task: str | None) -> str | None:
 
 
 def _load(
-    read_train: Callable[[], RawTexts],
-    read_val: Callable[[], RawTexts] | None,
+    read_train: Callable[[], Examples],
+    read_val: Callable[[], Examples] | None,
     mode: str | os.PathLike[str],
     *,
     lang: str | None,
@@ -320,8 +320,8 @@ def _load(
 @needs_extra("train", "loading texts")
 def load(
     problems: Problems,
-    read_train: Callable[[], RawTexts],
-    read_val: Callable[[], RawTexts] | None,
+    read_train: Callable[[], Examples],
+    read_val: Callable[[], Examples] | None,
     make: Callable[[Sequence[Any]], Preprocessor],
     *,
     val_pct: float,
@@ -345,7 +345,7 @@ def load(
         between_0_and_1(problems, val_pct=val_pct)
     problems.raise_if_any()
     train, val = read_train(), None if read_val is None else read_val()
-    preproc = make(train.texts)  # not before the data is read: it may take a download
+    preproc = make(train.items)  # not before the data is read: it may take a download
     preproc.reading = dict(reading or {})
     seed = DEFAULT_SEED if random_state is None else random_state
     datasets = prepare(train, val, preproc, val_pct=val_pct, seed=seed, verbose=verbose)

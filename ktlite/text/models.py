@@ -12,9 +12,9 @@ import numpy as np
 
 from ktlite._arguments import checked
 from ktlite._logging import logger, results
-from ktlite.data.dataset import TextDataset, joined
+from ktlite.data.dataset import Dataset, joined
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.encodings.tokens import plan_batches
+from ktlite.encodings.plan import plan_batches
 from ktlite.errors import DataError, Problems, did_you_mean, listing
 from ktlite.tasks import MultiLabel, Regression
 from ktlite.text.checkpoint_names import names_checkpoint
@@ -151,7 +151,7 @@ def show_names(what: str, lines: Mapping[str, str]) -> None:
 @checked
 def text_classifier(
     name: str | os.PathLike[str],
-    train_data: TextDataset,
+    train_data: Dataset,
     preproc: Any = None,
     multilabel: bool | None = None,
     metrics: Sequence[Any] | None = None,
@@ -215,7 +215,7 @@ def text_classifier(
 @checked
 def text_regression_model(
     name: str | os.PathLike[str],
-    train_data: TextDataset,
+    train_data: Dataset,
     preproc: Any = None,
     metrics: Sequence[Any] | None = None,
     verbose: int = 1,
@@ -247,12 +247,12 @@ def text_regression_model(
     return found.get_regression_model(None, metrics, **options)
 
 
-def _texts(where: str, train_data: Any) -> TextDataset:
+def _texts(where: str, train_data: Any) -> Dataset:
     """Returns the training data as a loader made it; it may have been unpacked into (x, y)."""
     data = joined(train_data)
     problems = Problems(where)
     problems.add_unless(
-        isinstance(data, TextDataset),
+        isinstance(data, Dataset),
         f"train_data is of type {type(data).__name__}; expected what a loader such as "
         "texts_from_csv returned, or (x, y) of it.",
     )
@@ -284,7 +284,7 @@ def _from_scratch(
     problems: Problems,
     known: Mapping[str, str],
     name: str | os.PathLike[str],
-    train_data: TextDataset,
+    train_data: Dataset,
     preproc: StandardPreprocessor,
     metrics: Sequence[Any] | None,
     embeddings: str | os.PathLike[str] | None,
@@ -337,7 +337,7 @@ def _from_scratch(
     return runs.build(make, task, metrics, loss, label_smoothing)
 
 
-def _labelled(data: TextDataset, outputs: int) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+def _labelled(data: Dataset, outputs: int) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Yields (inputs, labels [texts, outputs]) of all texts; labels of classes are 0 or 1."""
     targets = np.asarray(data.targets)
     numbered = targets.dtype.kind in "iu" and targets.ndim == 1

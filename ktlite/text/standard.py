@@ -9,9 +9,10 @@ from typing import Any
 
 from ktlite._arguments import at_least_one, checked
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.data.readers import RawTexts
+from ktlite.data.readers import Examples
 from ktlite.errors import Problems
-from ktlite.inputs.tokenizer import Tokenizer, check_texts
+from ktlite.inputs.texts import check_texts
+from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.tasks import Task
 from ktlite.text.tokenizer_training import SPECIAL_TOKENS, train_tokenizer
 
@@ -61,9 +62,10 @@ class StandardPreprocessor(Preprocessor):
         self.max_features = int(max_features)
         self.ngram_range = int(ngram_range)
 
-    def learn_texts(self, raw: RawTexts) -> None:
-        check_texts(raw.texts)
-        texts: Any = raw.texts
+    def learn_texts(self, raw: Examples) -> None:
+        check_texts(raw.items)
+        assert self.maxlen is not None
+        texts: Any = raw.items
         words = [part for text in texts for part in ([text] if isinstance(text, str) else text)]
         with tempfile.TemporaryDirectory(prefix="ktlite-") as folder:
             path = train_tokenizer(
@@ -76,4 +78,4 @@ class StandardPreprocessor(Preprocessor):
                 maxlen=self.maxlen,
                 verbose=0,
             )
-            self._tokenizer = Tokenizer(path, self.maxlen)
+            self._input = Tokenizer(path, self.maxlen)

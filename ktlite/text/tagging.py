@@ -8,7 +8,7 @@ from typing import Any
 
 from ktlite._arguments import check_paths, checked
 from ktlite._logging import logger
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.reading import as_given
 from ktlite.data.spans import read_spans
 from ktlite.data.tagged import (
@@ -80,7 +80,7 @@ def entities_from_txt(
         random_state: Seed of the split. Default: 42.
 
     Returns:
-        (train, val, preproc): two `TextDataset`s and the `Transformer` that made them.
+        (train, val, preproc): two `Dataset`s and the `Transformer` that made them.
 
     Raises:
         DataError: If the files cannot be used; the message names the line.
@@ -97,7 +97,7 @@ def entities_from_txt(
     problems.raise_if_any()
     check_paths("entities_from_txt", train_filepath=train_filepath, val_filepath=val_filepath)
 
-    def read(path: Path_) -> RawTexts:
+    def read(path: Path_) -> Examples:
         if data_format == "jsonl":
             return read_spans(path, encoding=encoding)
         if data_format == "conllu":
@@ -189,7 +189,7 @@ def entities_from_df(
     Other arguments as `entities_from_txt`.
     """
 
-    def read(frame: Any, source: str) -> RawTexts:
+    def read(frame: Any, source: str) -> Examples:
         return read_tag_frame(frame, word_column, tag_column, sentence_column, source=source)
 
     return _load(
@@ -317,8 +317,8 @@ def sequence_tagger(
 
 
 def _load(
-    read_train: Callable[[], RawTexts],
-    read_val: Callable[[], RawTexts] | None,
+    read_train: Callable[[], Examples],
+    read_val: Callable[[], Examples] | None,
     mode: Path_ | None,
     *,
     maxlen: int,

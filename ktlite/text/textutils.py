@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from ktlite.data.decoding import decode
 from ktlite.errors import DataError
+from ktlite.inputs.decoding import decode
 
 # Control characters and halves of surrogate pairs: what no text has but by accident.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")

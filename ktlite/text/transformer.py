@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from numbers import Integral
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ktlite._arguments import checked
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.errors import CheckpointError, Problems
+from ktlite.errors import Problems
+from ktlite.inputs.input import Input, find_input
 from ktlite.tasks import TASKS, MultiLabel, Regression, Task
 
-SHORTEST = 4  # two special tokens and something to look at
+MAXLEN = 128
 
 
 class Transformer(Preprocessor):
-    """A Hugging Face checkpoint, ready to preprocess texts and to be fine-tuned.
+    """A Hugging Face checkpoint, ready to preprocess what it reads and to be fine-tuned.
 
     Args:
         model_name: Checkpoint folder, or Hub name.
-        maxlen: Longest text in tokens, at most what the checkpoint has positions for.
+        maxlen: Longest text in tokens, at most what the checkpoint has positions for. (`maxlen`,
+            `window` and `stride` are of texts.)
         class_names: Names for integer labels 0, 1, 2, ..., or for label columns.
         classes: ktrain's older name of `class_names`.
         batch_size: Accepted for ktrain's sake; `get_learner` takes the batch size.
@@ -49,7 +49,7 @@ class Transformer(Preprocessor):
     def __init__(
         self,
         model_name: str | os.PathLike[str],
-        maxlen: int = 128,
+        maxlen: int = MAXLEN,
         class_names: Sequence[Any] = (),
         classes: Sequence[Any] = (),
         batch_size: int | None = None,
@@ -61,48 +61,29 @@ class Transformer(Preprocessor):
         window: int | None = None,
         stride: int | None = None,
     ) -> None:
-        from ktlite.models.auto import read_text_spec
+        from ktlite.models.auto import read_spec
         from ktlite.models.checkpoint import find_checkpoint
 
         self.revision = revision
         self.folder = find_checkpoint(model_name, revision=revision)
         self.model_name = os.fspath(model_name)
         self.ignore_config_fields = tuple(ignore_config_fields)
-        spec = read_text_spec(self.folder, self.ignore_config_fields)
-        longest = spec.tokens.max_positions
-        problems = Problems("Transformer")
-        name, length = ("maxlen", maxlen) if window is None else ("window", window)
-        fits = isinstance(length, Integral) and SHORTEST <= length <= longest
-        problems.add_unless(
-            fits,
-            f"{name}={length!r}; expected a whole number from {SHORTEST} to {longest}, the "
-            f"positions that {self.model_name} has.",
-        )
-        if stride is not None:
-            problems.add_unless(window is not None, f"stride={stride!r} goes with window=.")
-            problems.add_unless(
-                not fits or (isinstance(stride, Integral) and 0 <= stride <= length // 2),
-                f"stride={stride!r}; expected a whole number from 0 to {length // 2 if fits else 0}"
-                ", half of the window.",
-            )
-        problems.raise_if_any()
-        if window is not None and stride is None:
-            stride = window // 4
-        names = list(class_names) or list(classes)
+        spec = read_spec(self.folder, self.ignore_config_fields)
+        kind = find_input(spec.input)
+        given: dict[str, Any] = {"maxlen": maxlen, "window": window, "stride": stride}
+        _check_options("Transformer", kind, given)
+        taken = {name: given[name] for name in kind.options} | {
+            "name": self.model_name,
+            "embeds": _embeds(task),
+        }
+        input = kind.of_checkpoint(self.folder, spec, **taken)
         super().__init__(
-            self.folder,
-            int(length),
-            class_names=names,
+            None,
+            getattr(input, "maxlen", None),
+            class_names=list(class_names) or list(classes),
             task_name=task,
-            stride=stride,
-            lowercase=_lowercase(self.folder, task),
+            input=input,
         )
-        if self.tokenizer.vocab_size > spec.tokens.vocab_size:
-            raise CheckpointError(
-                f"{self.folder}: the tokenizer has ids up to {self.tokenizer.vocab_size - 1}, but "
-                f"config.json's vocab_size is {spec.tokens.vocab_size}: the tokenizer belongs "
-                "to another checkpoint."
-            )
 
     @checked
     def get_classifier(
@@ -188,7 +169,7 @@ class Transformer(Preprocessor):
         def make(policy: str | None) -> Any:
             return from_pretrained(
                 fpath or self.folder,
-                self.task.head,
+                self.head,
                 num_labels=self.task.outputs or None,  # 0: the head has none
                 labels=self.task.output_names or None,
                 seed=seed,
@@ -201,10 +182,21 @@ class Transformer(Preprocessor):
         )
 
 
-def _lowercase(folder: Path, task: str | Task | None) -> bool:
-    """Says whether sentence-transformers lower-cases the texts that this checkpoint embeds."""
+def _check_options(where: str, kind: type[Input], given: Mapping[str, Any]) -> None:
+    """Raises for arguments that this kind of input does not take, unless they are as usual."""
+    usual = {"maxlen": MAXLEN}
+    problems = Problems(where)
+    for name, value in given.items():
+        problems.add_unless(
+            name in kind.options or value == usual.get(name),
+            f"{name}={value!r} goes with texts; this checkpoint reads {kind.kind}s.",
+        )
+    problems.raise_if_any()
+
+
+def _embeds(task: str | Task | None) -> bool:
+    """Says whether the model is to give vectors of texts."""
     from ktlite.models.heads import EMBEDDING
-    from ktlite.models.sentence_files import read_sentence_files
 
     known = TASKS.get(task) if isinstance(task, str) else task
-    return getattr(known, "head", None) == EMBEDDING and read_sentence_files(folder).lowercase
+    return getattr(known, "head", None) == EMBEDDING

@@ -80,9 +80,9 @@ def out_of_memory(train: Feed | Stream) -> TrainingError:
 
 def source_rows(data: Any, rows: np.ndarray) -> list[int]:
     """Returns the numbers in the source of some rows of a data set, each once."""
-    text_of = getattr(data, "text_of", None)
-    texts = rows if text_of is None else text_of[rows]
-    numbers = getattr(data, "rows", None)
+    example_of = data.example_of
+    texts = rows if example_of is None else example_of[rows]
+    numbers = data.rows
     return np.unique(texts if numbers is None else np.asarray(numbers)[texts]).tolist()
 
 

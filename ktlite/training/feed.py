@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 
-from ktlite.encodings.tokens import plan_batches
+from ktlite.encodings.field import Field
+from ktlite.encodings.indexed import IndexedData
+from ktlite.encodings.plan import plan_batches
 from ktlite.errors import ArgumentError, DataError
 from ktlite.training.distribution import shares
 from ktlite.training.stream import Stream, without_autotune
@@ -22,25 +24,7 @@ Seed = tuple[int, ...]
 FIXED: Seed = (0,)
 
 
-class IndexedData(Protocol):
-    """Data whose rows can be fetched by number, such as a `TextDataset`.
-
-    Attributes:
-        targets: Of all rows; None without labels, or where `examples` makes them.
-        lengths: int [rows], tokens of each row.
-    """
-
-    @property
-    def targets(self) -> Any: ...
-    @property
-    def lengths(self) -> np.ndarray: ...
-    def __len__(self) -> int: ...
-    def examples(self, rows: np.ndarray, seed: Seed) -> tuple[Any, Any]:
-        """Returns (inputs, targets) of some rows; data that draws at random draws by `seed`."""
-        ...
-
-
-class ArrayData:
+class ArrayData(IndexedData):
     """Arrays in memory: inputs (one array, or a list, tuple or dict of them) and targets.
 
     Raises:
@@ -68,13 +52,17 @@ class ArrayData:
         return self._size
 
     @property
+    def fields(self) -> None:
+        """None: all batches are of one shape."""
+
+    @property
     def lengths(self) -> np.ndarray:
         return np.zeros(self._size, "int64")
 
     def inputs(self, rows: np.ndarray) -> Any:
         return keras.tree.map_structure(lambda a: a[rows], self.x)
 
-    def examples(self, rows: np.ndarray, seed: Seed) -> tuple[Any, Any]:
+    def examples(self, rows: np.ndarray, seed: Sequence[int]) -> tuple[Any, Any]:
         return self.inputs(rows), None if self.targets is None else self.targets[rows]
 
 
@@ -113,7 +101,13 @@ class Feed:
         seed = None if epoch is None else (self.seed, epoch)
         tokens = self.batch_tokens
         if tokens is not None:
-            tokens //= math.prod(keras.tree.flatten(self.example())[0].shape[1:-1])  # texts a row
+            if not self._ragged:
+                raise ArgumentError(
+                    f"batch_tokens={tokens}: rows of this data are all of one size, so there are "
+                    "no tokens to count; leave it out, and choose batch_size."
+                )
+            sides = next(iter(self._ragged.values())).shape
+            tokens //= math.prod(sides[: sides.index(None)])  # type: ignore[arg-type]  # texts a row
         return plan_batches(self.data.lengths, self.batch_size, max_tokens=tokens, seed=seed)
 
     @property
@@ -166,7 +160,7 @@ class Feed:
             rows = plan(epoch)[position]
             filled = np.resize(rows, len(rows) + -len(rows) % replicas)
             columns = self._batch(filled, weights, (self.seed, epoch, position))
-            self.widths.add(columns[0].shape[-1])
+            self.widths |= self._width(columns)
             if replicas == 1:
                 return columns
             return self._evened(columns, len(rows), shares(len(filled), replicas))
@@ -228,12 +222,12 @@ class Feed:
         return parts + [cut for cut in cuts if cut[1] < cut[2]]
 
     def _weights(self, class_weight: dict[int, float] | None) -> np.ndarray | None:
-        weights = getattr(self.data, "sample_weight", None)
+        weights = self.data.sample_weight
         if class_weight is None:
             return weights
-        rows, text_of = class_numbers(self.data.targets), getattr(self.data, "text_of", None)
-        if text_of is not None:
-            rows = rows[text_of]
+        rows, example_of = class_numbers(self.data.targets), self.data.example_of
+        if example_of is not None:
+            rows = rows[example_of]
         by_class = np.array([class_weight[i] for i in sorted(class_weight)], "float32")
         return by_class[rows] if weights is None else by_class[rows] * weights
 
@@ -261,11 +255,26 @@ class Feed:
         """The number of arrays of targets, each of which has weights."""
         return len(keras.tree.flatten(self.data.examples(np.zeros(1, "int64"), FIXED)[1]))
 
+    @functools.cached_property
+    def _ragged(self) -> dict[int, Field]:
+        """The inputs that differ in size from batch to batch, by their places in a batch."""
+        fields = {field.name: field for field in self.data.fields or ()}
+        names = sorted(self.example()) if fields else ()  # as keras.tree.flatten has them
+        # One that the fields do not name is made with each batch.
+        found = {i: fields.get(n, Field(n, "", (None,))) for i, n in enumerate(names)}
+        return {i: field for i, field in found.items() if field.is_ragged}
+
+    def _width(self, columns: list[np.ndarray]) -> set[int]:
+        """Returns the padded length of a batch, in a set; an empty one where there is none."""
+        for place, field in self._ragged.items():
+            return {columns[place].shape[1 + field.shape.index(None)]}
+        return set()
+
     @property
     def _counted(self) -> bool:
         """Whether the loss is a mean over targets that count, not over rows."""
-        task = getattr(getattr(self.data, "preproc", None), "task", None)
-        return task is not None and task.counts_targets
+        task = self.data.task
+        return task is not None and bool(task.counts_targets)
 
     def _dataset(self, fetch: Any, weights: np.ndarray | None, strategy: Any) -> Any:
         """Returns the batches that `fetch` gives for 0, 1, 2, ... as a data set."""
@@ -298,12 +307,15 @@ class Feed:
         inputs, count = (len(keras.tree.flatten(part)) for part in (example[0], example))
         # Token matrices differ in length from batch to batch, and so do targets that are made
         # of them; one trace must take them all.
-        ragged = bool(self.data.lengths.any())
         # Targets that are objects have a number a word, and `examples` pads them.
         made = self.data.targets is None or self.data.targets.dtype == object
-        free = 0 if not ragged else count if made else inputs
+        free = count if made and self._ragged else inputs
         shapes = [
-            _free_shape(column) if i < free and column.ndim > 1 else (None, *column.shape[1:])
+            (None, *self._ragged[i].shape)
+            if i in self._ragged
+            else _free_shape(column)
+            if inputs <= i < free and column.ndim > 1
+            else (None, *column.shape[1:])
             for i, column in enumerate(columns)
         ]
 
@@ -324,7 +336,7 @@ class Feed:
 
 
 def _free_shape(column: np.ndarray) -> tuple[int | None, ...]:
-    """Returns the shape of batches of any length: of ids, [..., length], or of vectors of them."""
+    """Returns the shape of targets of any length: of ids, [..., length], or of vectors of them."""
     if column.dtype.kind == "f":
         return (*[None] * (column.ndim - 1), column.shape[-1])
     return (None, *column.shape[1:-1], None)
@@ -347,19 +359,19 @@ def as_feed(
     """Wraps whatever a user passes as training or validation data.
 
     Args:
-        data: A `TextDataset`, `(x, y)` or `(x, y, sample_weight)` arrays, a batched
+        data: A `Dataset`, `(x, y)` or `(x, y, sample_weight)` arrays, a batched
             `tf.data.Dataset`, a `PyDataset`, or None.
         batch_size: Rows a batch; not for data that comes in batches.
         seed: Of the shuffling.
         what: The argument's name, for messages.
-        batch_tokens: Tokens a batch, at most; for a `TextDataset`.
+        batch_tokens: Tokens a batch, at most; for a `Dataset`.
 
     Raises:
         ArgumentError: If the data is of another kind, or has no tokens to count.
     """
     if data is None:
         return None
-    if hasattr(data, "examples"):
+    if isinstance(data, IndexedData):
         return Feed(data, batch_size, seed, batch_tokens)
     if batch_tokens is not None:
         raise ArgumentError(

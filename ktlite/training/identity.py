@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from ktlite.errors import plural
-from ktlite.training.feed import FIXED, Feed
+from ktlite.training.feed import Feed
 from ktlite.training.stream import Stream
 
 # Rows whose content is looked at; of more, as many at equal distances. Lengths: of all.
@@ -62,8 +62,8 @@ def describe(feed: Feed | Stream | None) -> str:
     rows = np.unique(np.linspace(0, len(data) - 1, min(len(data), _ROWS)).astype("int64"))
     digest.update(np.ascontiguousarray(data.lengths).tobytes())
     for part in np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
-        weights = getattr(data, "sample_weight", None)
-        columns = [data.examples(part, FIXED), None if weights is None else weights[part]]
+        weights = data.sample_weight
+        columns = [data.content(part), None if weights is None else weights[part]]
         for column in keras.tree.flatten(columns):
             if column is not None:
                 digest.update(np.ascontiguousarray(column).tobytes())

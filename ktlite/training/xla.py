@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from ktlite._logging import logger
-from ktlite.encodings.tokens import padded_length
+from ktlite.encodings.plan import padded_length
 from ktlite.errors import Problems, plural
 from ktlite.models.towers import Tower, towers_of
 from ktlite.training.distribution import replicas_of, seed_states

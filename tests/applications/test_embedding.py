@@ -37,7 +37,7 @@ def test_one_text_gives_one_vector_and_none_give_none(embedder: Any) -> None:
 
 def test_mean_is_over_the_tokens_of_the_encoder(embedder: Any, tiny_checkpoint: Path) -> None:
     encoder = from_pretrained(tiny_checkpoint)
-    row = embedder.preproc.tokenizer.encode(["good film"]).pad(np.array([0]))
+    row = embedder.preproc.tokenizer.encode(["good film"]).batch(np.array([0]))
     hidden = np.asarray(encoder(row))[0]
     inside = row["attention_mask"][0].astype(bool)
     np.testing.assert_allclose(embedder.embed("good film"), hidden[inside].mean(0), atol=1e-5)

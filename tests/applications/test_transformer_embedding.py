@@ -21,7 +21,7 @@ def states(tiny_checkpoint: Path) -> Any:
     from ktlite.inputs.tokenizer import Tokenizer
 
     encodings = Tokenizer(tiny_checkpoint, 40).encode_words([WORDS])
-    inputs = encodings.pad(np.array([0]))
+    inputs = encodings.batch(np.array([0]))
     length = len(encodings.ids)
     blocks = [from_pretrained(tiny_checkpoint, layers=n)(inputs) for n in (1, 2)]
     return [np.asarray(block)[0, :length] for block in blocks], encodings.words_in(0)

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from ktlite.data.csv_table import split_records
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.files import open_table
 from ktlite.data.sources import read_any
 from ktlite.errors import ArgumentError, DataError
@@ -44,7 +44,7 @@ class Slices:
         return {name: values[rows] for name, values in self.columns_.items()}
 
 
-def read(data: Any, **options: Any) -> RawTexts:
+def read(data: Any, **options: Any) -> Examples:
     options = {"sep": None, "encoding": None, "names": None, "missing": "drop", **options}
     columns = {"text_column": "text", "label_columns": "label"}
     return read_any(data, **{**columns, **options}, source="train_data")
@@ -112,7 +112,7 @@ KINDS = {
 def test_texts_and_labels_are_those_that_were_written(tmp_path: Path, kind: str) -> None:
     raw = read(KINDS[kind](tmp_path))
     times = len(raw) // 4
-    assert list(raw.texts) == TEXTS * times
+    assert list(raw.items) == TEXTS * times
     assert raw.labels.tolist() == LABELS * times
     assert raw.rows.tolist() == list(range(4 * times))
     assert raw.label_columns == ("label",)
@@ -126,7 +126,7 @@ def test_packed_files_and_arrays_in_parts_are_the_same(
     monkeypatch.setattr("ktlite.data.files._PART", part)
     raw = in_parts(KINDS[kind](tmp_path), ("text",), ("label",))
     times = len(raw) // 4
-    assert list(raw.texts) == TEXTS * times
+    assert list(raw.items) == TEXTS * times
     assert raw.labels.tolist() == LABELS * times
 
 
@@ -206,7 +206,7 @@ def test_pairs_and_several_labels(tmp_path: Path) -> None:
     rows = [{"q": "a", "p": "b", "x": 1, "y": 0}, {"q": "c", "p": "d", "x": 1, "y": 1}]
     for data in (json_lines(tmp_path / "x.jsonl", rows), csv_file(tmp_path / "x.csv", rows)):
         raw = read(data, text_column=["q", "p"], label_columns=["x", "y"])
-        assert list(raw.texts) == [("a", "b"), ("c", "d")]
+        assert list(raw.items) == [("a", "b"), ("c", "d")]
         assert raw.labels.tolist() == [[1, 0], [1, 1]]
 
 
@@ -295,7 +295,7 @@ def test_a_real_data_set_is_read() -> None:
     assert read(lists).labels.tolist() == [["pos"], ["neg", "pos"], [], ["neg"]]
     for made in (data, data.with_format("numpy"), data.with_format("pandas")):
         raw = read(made)
-        assert list(raw.texts) == TEXTS[:3]
+        assert list(raw.items) == TEXTS[:3]
         assert raw.labels.tolist() == [1, 1, 0]
         assert raw.class_names == ("neg", "pos")
 
@@ -308,7 +308,7 @@ def small_parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("ktlite.data.files._PART", request.param)
 
 
-def in_parts(path: Path, texts: Any, labels: Any, **options: Any) -> RawTexts:
+def in_parts(path: Path, texts: Any, labels: Any, **options: Any) -> Examples:
     """Reads a file part by part into memory."""
     from ktlite.data.table import read_table_texts
 
@@ -335,7 +335,7 @@ def test_parts_make_the_same_rows_as_the_whole(tmp_path: Path, name: str, encodi
     path.write_bytes(CONTENTS[name].encode(encoding))
     whole = read(path)
     parts = in_parts(path, ("text",), ("label",))
-    assert list(parts.texts) == list(whole.texts)
+    assert list(parts.items) == list(whole.items)
     assert parts.labels.tolist() == whole.labels.tolist()
     assert parts.labels.dtype == whole.labels.dtype
     assert parts.rows.tolist() == whole.rows.tolist()
@@ -345,7 +345,7 @@ def test_parts_make_the_same_rows_as_the_whole(tmp_path: Path, name: str, encodi
 def test_json_lines_in_parts_are_the_same(tmp_path: Path) -> None:
     path = json_lines(tmp_path / "x.jsonl", ROWS * 10)
     parts = in_parts(path, ("text",), ("label",))
-    assert list(parts.texts) == TEXTS * 10
+    assert list(parts.items) == TEXTS * 10
     assert parts.labels.tolist() == LABELS * 10
 
 

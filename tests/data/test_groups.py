@@ -25,7 +25,7 @@ def read(data: Any, texts: Any = None, scores: Any = None) -> Any:
 
 def test_equal_texts_have_equal_numbers() -> None:
     raw = read(PAIRS)
-    assert raw.texts == PAIRS
+    assert raw.items == PAIRS
     assert raw.labels.tolist() == [[0, 1], [2, 1], [0, 3]]
     assert raw.labels.dtype == np.int64
 
@@ -36,11 +36,11 @@ def test_scores_are_the_labels(data: Any) -> None:
 
 
 def test_two_pairs_are_no_pairs_with_scores() -> None:
-    assert read(PAIRS[:2]).texts == PAIRS[:2]
+    assert read(PAIRS[:2]).items == PAIRS[:2]
 
 
 def test_frame_has_columns_of_the_usual_names() -> None:
-    assert read(FRAME).texts == [("a", "b", "x"), ("c", "d", "b")]
+    assert read(FRAME).items == [("a", "b", "x"), ("c", "d", "b")]
     assert read(FRAME).labels.tolist() == [[0, 1, 2], [3, 4, 1]]
     assert read(FRAME, ["anchor", "negative"], "score").labels.tolist() == [0.5, 1]
 
@@ -48,14 +48,14 @@ def test_frame_has_columns_of_the_usual_names() -> None:
 def test_file(tmp_path: Path) -> None:
     FRAME.to_csv(tmp_path / "pairs.csv", index=False)
     path = tmp_path / "pairs.csv"
-    assert read(path).texts == [("a", "b"), ("c", "d")]
-    assert read(path, ("anchor", "positive", "negative")).texts[1] == ("c", "d", "b")
+    assert read(path).items == [("a", "b"), ("c", "d")]
+    assert read(path, ("anchor", "positive", "negative")).items[1] == ("c", "d", "b")
     assert read(str(path), ["positive", "anchor"], "score").labels.tolist() == [0.5, 1]
 
 
 def test_rows_without_a_text_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     raw = read_group_arrays([("a", "b"), ("c", " "), ("d", "e")], [1, 0, 0.5])
-    assert raw.texts == [("a", "b"), ("d", "e")]
+    assert raw.items == [("a", "b"), ("d", "e")]
     assert raw.rows.tolist() == [0, 2]
     assert "left out 1 of 3 rows" in caplog.text
 

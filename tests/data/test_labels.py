@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ktlite import text
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.labels import as_written, settled
 from ktlite.data.readers import read_arrays, read_csv, read_frame
 from ktlite.data.reading import read_for
@@ -28,11 +28,11 @@ def file(folder: Path, labels: list[str], name: str = "x.csv", column: str = "la
     return folder / name
 
 
-def written(folder: Path, labels: list[str], name: str = "x.csv") -> RawTexts:
+def written(folder: Path, labels: list[str], name: str = "x.csv") -> Examples:
     return read_csv(file(folder, labels, name), "text", "label")
 
 
-def typed(labels: list[Any]) -> RawTexts:
+def typed(labels: list[Any]) -> Examples:
     return read_arrays(["t"] * len(labels), labels)
 
 

@@ -38,7 +38,7 @@ def test_texts_and_labels_become_a_dataset(preproc: Preprocessor, texts: Any) ->
     assert data.targets.tolist() == [1, 1, 0]
     assert data.y is data.targets
     assert data.preproc is preproc
-    assert list(data.texts) == TEXTS
+    assert list(data.items) == TEXTS
     assert data.rows.tolist() == [0, 1, 2]
     assert preproc.get_classes() == ["neg", "pos"]
     assert tokens(data, 1) == preproc.encode([TEXTS[1]]).ids.tolist()
@@ -86,7 +86,7 @@ def test_pairs_have_types(preproc: Preprocessor) -> None:
     batch = data.inputs(np.array([0]))
     used = int(batch["attention_mask"].sum())
     assert batch["token_type_ids"][0, :used].tolist() == [0, 0, 0, 1, 1]
-    assert data.texts[0] == ("good", "film")
+    assert data.items[0] == ("good", "film")
 
 
 @pytest.mark.parametrize("names", [["bad", "good"], np.array(["bad", "good"])])
@@ -145,7 +145,7 @@ def test_rows_without_text_or_label_are_left_out_and_counted(
     data = preproc.preprocess_train(
         ["good", None, "bad", " ", "film"], ["p", "p", None, "n", "n"], verbose=0
     )
-    assert data.texts == ["good", "film"]
+    assert data.items == ["good", "film"]
     assert data.targets is not None
     assert data.targets.tolist() == [1, 0]
     assert data.rows.tolist() == [0, 4]

@@ -19,7 +19,7 @@ pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.files import CsvFile
 from ktlite.data.labels import settled
 from ktlite.data.readers import read_arrays, read_csv, read_frame
@@ -79,7 +79,7 @@ def written(rows: list[tuple[Any, ...]], quoting: Any = csv.QUOTE_MINIMAL, **opt
     return buffer.getvalue()
 
 
-def both_ways(path: Path, sep: str, encoding: str | None, part: int) -> list[RawTexts]:
+def both_ways(path: Path, sep: str, encoding: str | None, part: int) -> list[Examples]:
     """Reads a file whole, and part by part."""
     whole = read_csv(path, "text", "label", sep=sep, encoding=encoding)
     with pytest.MonkeyPatch.context() as patch:
@@ -114,7 +114,7 @@ def test_texts_of_any_csv_dialect_come_back(
     path = tmp_path / "x.csv"
     path.write_bytes(content.encode("utf-8-sig" if mark else "utf-8"))
     for raw in both_ways(path, sep, None, part):
-        assert list(raw.texts) == texts
+        assert list(raw.items) == texts
         assert raw.labels.tolist() == labels
 
 
@@ -138,7 +138,7 @@ def test_texts_of_any_named_encoding_come_back(
     path = tmp_path / "x.csv"
     path.write_bytes(written([(text, "k") for text in texts]).encode(encoding))
     for raw in both_ways(path, ",", encoding, part):
-        assert list(raw.texts) == texts
+        assert list(raw.items) == texts
 
 
 @given(
@@ -154,7 +154,7 @@ def test_chinese_in_an_encoding_that_nobody_named_comes_back(
     path = tmp_path / "x.csv"
     path.write_bytes(f"text,label\n{chinese},好\n".encode(encoding))
     for raw in both_ways(path, ",", None, 50):
-        assert list(raw.texts) == [chinese]
+        assert list(raw.items) == [chinese]
         assert raw.labels.tolist() == ["好"]
 
 
@@ -207,12 +207,12 @@ def test_columns_of_files_are_what_the_csv_module_reads(
         stored = read_any(paths, "text", "label", store=store, **options)
     shutil.rmtree(store.folder)
     for raws in ([whole], [stored], list(settled("classification", (), *halves))):
-        found = [pair for raw in raws for pair in zip(raw.texts, raw.labels, strict=True)]
+        found = [pair for raw in raws for pair in zip(raw.items, raw.labels, strict=True)]
         assert [[text, str(label)] for text, label in found] == expected
         assert len({raw.labels.dtype for raw in raws}) == 1
 
 
-def round_trip(raw: RawTexts, task: str | None = None) -> list[Any]:
+def round_trip(raw: Examples, task: str | None = None) -> list[Any]:
     """Returns labels as a task learns and gives them back."""
     learned: Task = infer_task(raw.labels, task)
     return learned.decode_targets(learned.encode(raw.labels))
@@ -317,7 +317,7 @@ def test_only_rows_with_text_and_label_are_kept(
                 read()
             continue
         raw = read()
-        found = list(zip(raw.rows.tolist(), raw.texts, raw.labels.tolist(), strict=True))
+        found = list(zip(raw.rows.tolist(), raw.items, raw.labels.tolist(), strict=True))
         assert found == whole
 
 
@@ -335,4 +335,4 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
                 raw = read_table_texts(table, ("text",), ("label",), "drop")
             except DataError:
                 continue
-            assert all(isinstance(text, str) for text in raw.texts)
+            assert all(isinstance(text, str) for text in raw.items)

@@ -1,4 +1,4 @@
-"""Files, folders, frames and arrays become the same RawTexts, and no row is lost in silence."""
+"""Files, folders, frames and arrays become the same Examples, and no row is lost in silence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ktlite.data.readers import (
-    RawTexts,
+    Examples,
     detect_encoding,
     read_arrays,
     read_csv,
@@ -43,7 +43,7 @@ def infos(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
 
 
-def assert_labels(raw: RawTexts, expected: Any, dtype: Any) -> None:
+def assert_labels(raw: Examples, expected: Any, dtype: Any) -> None:
     assert raw.labels is not None
     assert raw.labels.dtype == dtype
     assert raw.labels.tolist() == expected
@@ -58,7 +58,7 @@ def test_csv_texts_stand_as_they_are(tmp_path: Path) -> None:
     texts = ["NA", "null", "007", "1.50", "True", " padded ", 'say ""hi""', "a, b", "two\r\nlines"]
     rows = "".join(f'"{text}",1\n' for text in texts)
     raw = read_csv(write(tmp_path, f"text,label\n{rows}"), "text", "label")
-    assert raw.texts == [text.replace('""', '"') for text in texts]
+    assert raw.items == [text.replace('""', '"') for text in texts]
     assert raw.rows.tolist() == list(range(9))
     assert raw.rows.dtype == np.int64
     assert raw.label_columns == ("label",)
@@ -111,7 +111,7 @@ def test_csv_labels_are_numbers_where_these_write_back_as_they_stood(
 def test_csv_pairs_and_several_labels(tmp_path: Path) -> None:
     file = write(tmp_path, "no;b;a;x;y\n1;who?;me;0;1\n2;why?;so;1;1\n")
     raw = read_csv(file, ("a", "b"), ["x", "y"], sep=";")
-    assert raw.texts == [("me", "who?"), ("so", "why?")]
+    assert raw.items == [("me", "who?"), ("so", "why?")]
     assert_labels(raw, [[0, 1], [1, 1]], np.int64)
     assert raw.label_columns == ("x", "y")
 
@@ -123,21 +123,21 @@ def test_csv_of_one_label_in_a_list_is_one_column(tmp_path: Path) -> None:
 
 def test_csv_without_labels(tmp_path: Path) -> None:
     raw = read_csv(write(tmp_path, "text\nGood.\n\nBad.\n"), "text")
-    assert raw.texts == ["Good.", "Bad."]
+    assert raw.items == ["Good.", "Bad."]
     assert raw.labels is None
 
 
 def test_csv_without_header_takes_names(tmp_path: Path) -> None:
     file = write(tmp_path, '"quoted" film\t1\nplain\t0\n')
     raw = read_csv(file, "text", "label", sep="\t", names=["text", "label"])
-    assert raw.texts == ['"quoted" film', "plain"]
+    assert raw.items == ['"quoted" film', "plain"]
     assert_labels(raw, [1, 0], np.int64)
 
 
 def test_text_may_be_longer_than_the_csv_module_allows(tmp_path: Path) -> None:
     text = "word, " * 30_000
     file = write(tmp_path, f'"{text}",1\n')
-    assert read_csv(file, "text", "label", names=["text", "label"]).texts == [text]
+    assert read_csv(file, "text", "label", names=["text", "label"]).items == [text]
 
 
 def test_csv_rows_count_as_pandas_counts_them(tmp_path: Path) -> None:
@@ -145,13 +145,13 @@ def test_csv_rows_count_as_pandas_counts_them(tmp_path: Path) -> None:
     raw = read_csv(file, "text", "label")
     frame = pd.read_csv(file)
     assert raw.rows.tolist() == [0, 1, 3]
-    assert frame["text"].iloc[raw.rows].tolist() == raw.texts == ["a", "b\nc", "d"]
+    assert frame["text"].iloc[raw.rows].tolist() == raw.items == ["a", "b\nc", "d"]
 
 
 def test_csv_header_may_be_quoted(tmp_path: Path) -> None:
     file = write(tmp_path, '"the ""text"", as\r\nit is",,"label"\r\na,x,1\r\n')
     raw = read_csv(file, 'the "text", as\r\nit is', "label")
-    assert raw.texts == ["a"]
+    assert raw.items == ["a"]
     assert_labels(raw, [1], np.int64)
 
 
@@ -165,7 +165,7 @@ def test_csv_stray_quote_joins_no_lines(
     lines = ['"open', "plain", 'the "best" one', '"closed" early', 'ends here"', '"fair"', "last"]
     file = write(tmp_path, "".join(f"{line}{sep}{i}\n" for i, line in enumerate(lines)))
     raw = read_csv(file, "text", "label", sep=sep, names=["text", "label"])
-    assert raw.texts == [line if line != '"fair"' else "fair" for line in lines]
+    assert raw.items == [line if line != '"fair"' else "fair" for line in lines]
     assert_labels(raw, list(range(7)), np.int64)
     assert infos(caplog) == ["data.csv: quotes do not pair in 2 lines; read as they stand."]
 
@@ -174,7 +174,7 @@ def test_tab_separated_lines_are_rows_even_if_quotes_pair_across_them(tmp_path: 
     file = write(tmp_path, 'text\tlabel\n"one\t1\ntwo"\t0\nthree\t1\n')
     assert len(pd.read_csv(file, sep="\t")) == 2  # what happens without care
     raw = read_csv(file, "text", "label", sep="\t")
-    assert raw.texts == ['"one', 'two"', "three"]
+    assert raw.items == ['"one', 'two"', "three"]
     assert_labels(raw, [1, 0, 1], np.int64)
 
 
@@ -182,7 +182,7 @@ def test_one_bad_quote_spoils_no_multi_line_field(tmp_path: Path) -> None:
     sound = [f"line {i}\nstill {i}, really" for i in range(5)]
     rows = "".join(f'"{text}",1\n' for text in sound)
     raw = read_csv(write(tmp_path, f'text,label\n{rows}"open,0\n{rows}'), "text", "label")
-    assert raw.texts == [*sound, '"open', *sound]
+    assert raw.items == [*sound, '"open', *sound]
 
 
 def test_csv_as_written_by_python_is_read_back_whole(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_csv_as_written_by_python_is_read_back_whole(tmp_path: Path) -> None:
     file = tmp_path / "data.csv"
     with file.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([("text", "label"), *((text, 1) for text in texts)])
-    assert read_csv(file, "text", "label", missing="error").texts == texts
+    assert read_csv(file, "text", "label", missing="error").items == texts
 
 
 def test_line_with_too_many_fields_is_counted_and_named(
@@ -200,7 +200,7 @@ def test_line_with_too_many_fields_is_counted_and_named(
 ) -> None:
     file = write(tmp_path, 'text|label\n"a\nb"|1\n\n:-|| ok|0\nc|0\n |1\nd\n')
     raw = read_csv(file, "text", "label", sep="|")
-    assert raw.texts == ["a\nb", "c"]
+    assert raw.items == ["a\nb", "c"]
     assert_labels(raw, [1, 0], np.int64)  # the words in the label column of line 5 do not count
     assert warnings(caplog) == [
         "data.csv: left out 3 of 5 rows: 1 with more than 2 fields, first on line 5 (row 1), "
@@ -213,7 +213,7 @@ def test_line_with_too_many_fields_is_counted_and_named(
 
 def test_trailing_separators_are_no_bad_lines(tmp_path: Path) -> None:
     raw = read_csv(write(tmp_path, "text,label\na,1,\nb,0\n"), "text", "label")
-    assert raw.texts == ["a", "b"]
+    assert raw.items == ["a", "b"]
 
 
 # CSV: errors
@@ -315,14 +315,14 @@ def test_csv_in_any_encoding(
 ) -> None:
     file = write(tmp_path, f"text,label\n{CHINESE},1\n".encode(encoding))
     raw = read_csv(file, "text", "label", encoding=encoding if given else None)
-    assert raw.texts == [CHINESE]
+    assert raw.items == [CHINESE]
     said = [] if given or encoding == "utf-8-sig" else [f"data.csv: read as {encoding}."]
     assert infos(caplog) == said
 
 
 def test_byte_order_mark_is_no_part_of_the_first_column_name(tmp_path: Path) -> None:
     file = write(tmp_path, "text,label\na,1\n".encode("utf-8-sig"))
-    assert read_csv(file, "text", encoding="utf-8").texts == ["a"]
+    assert read_csv(file, "text", encoding="utf-8").items == ["a"]
 
 
 def test_wrong_encoding_names_the_offset_and_the_right_one(tmp_path: Path) -> None:
@@ -367,7 +367,7 @@ def test_frame_rows_without_text_are_left_out(
     frame = pd.DataFrame({"text": texts, "label": [0, 1, 1, 1, 1, 1, 1, None, 1]})
     frame.index = pd.Index([7] * 9)  # plays no part
     raw = read_frame(frame, "text", "label", source="my frame")
-    assert raw.texts == ["a", "b"]
+    assert raw.items == ["a", "b"]
     assert raw.rows.tolist() == [0, 8]
     assert_labels(raw, [0, 1], np.int64)
     assert warnings(caplog) == [
@@ -381,13 +381,13 @@ def test_missing_value_stays_missing_after_astype_str() -> None:
     if not column.isna().any():
         pytest.skip("pandas before 3 makes the word 'nan' of it")
     raw = read_frame(pd.DataFrame({"text": column, "label": column}), "text", "label")
-    assert raw.texts == ["a", "b"]
+    assert raw.items == ["a", "b"]
     assert_labels(raw, ["a", "b"], object)
 
 
 def test_pair_with_a_missing_part_is_left_out() -> None:
     frame = pd.DataFrame({"a": ["x", None, "y"], "b": ["1", "2", " "]})
-    assert read_frame(frame, ["a", "b"]).texts == [("x", "1")]
+    assert read_frame(frame, ["a", "b"]).items == [("x", "1")]
 
 
 def test_several_label_columns_of_flags_become_numbers() -> None:
@@ -450,7 +450,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_folder_names_are_the_labels(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     raw = read_folder(folder)
-    assert raw.texts == [" bad\n", CHINESE, "good"]
+    assert raw.items == [" bad\n", CHINESE, "good"]
     assert_labels(raw, ["neg", "pos", "pos"], object)
     assert raw.class_names == ("neg", "pos")
     assert raw.rows.tolist() == [1, 2, 3]
@@ -475,7 +475,7 @@ def test_folder_errors_come_together(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_folder(folder, ["poss", "empty"])
     assert "no class folder 'poss'. Did you mean 'pos'?" in str(caught.value)
-    assert "the class folder 'empty' holds no files" in str(caught.value)
+    assert "the class folder 'empty' holds no text files" in str(caught.value)
     with pytest.raises(DataError, match="pos/1.txt: byte 0xb7 at offset 0"):
         read_folder(folder, ["neg", "pos"], encoding="utf-8")
     with pytest.raises(DataError, match="no class folders; expected one folder"):
@@ -523,8 +523,8 @@ def test_array_labels(labels: Any, expected: Any, dtype: Any) -> None:
 )
 def test_array_texts_are_plain_str(texts: Any) -> None:
     raw = read_arrays(texts, [3, 4, 5])
-    assert raw.texts == ["a", "b"]
-    assert {type(text) for text in raw.texts} == {str}
+    assert raw.items == ["a", "b"]
+    assert {type(text) for text in raw.items} == {str}
     assert_labels(raw, [3, 5], np.int64)
 
 
@@ -538,7 +538,7 @@ def test_array_texts_are_plain_str(texts: Any) -> None:
     ],
 )
 def test_array_of_tuples_is_pairs(texts: Any) -> None:
-    assert read_arrays(texts).texts == [("a", "1"), ("b", "2")]
+    assert read_arrays(texts).items == [("a", "1"), ("b", "2")]
 
 
 @pytest.mark.parametrize(
@@ -563,7 +563,7 @@ def test_array_error_says_what_is_wrong(texts: Any, labels: Any, message: str) -
         read_arrays(texts, labels)
 
 
-# RawTexts
+# Examples
 
 
 def test_labels_beyond_64_bits_are_refused() -> None:
@@ -584,7 +584,7 @@ def test_take_keeps_texts_labels_and_rows_together(index: Any, expected: list[in
     raw = read_arrays(["", "a", "b", "c"], [[9, 9], [0, 1], [1, 0], [1, 1]])
     taken = raw.take(index)
     assert len(taken) == len(expected)
-    assert taken.texts == [raw.texts[i] for i in expected]
+    assert taken.items == [raw.items[i] for i in expected]
     assert taken.labels is not None and raw.labels is not None
     assert taken.labels.tolist() == [raw.labels[i].tolist() for i in expected]
     assert taken.rows.tolist() == [i + 1 for i in expected]

@@ -85,7 +85,7 @@ DATA: dict[str, Callable[[Path], Any]] = {
 def test_every_kind_of_data_is_read(preproc: Preprocessor, tmp_path: Path, kind: str) -> None:
     data = read_for(preproc, DATA[kind](tmp_path))
     assert data.targets is not None
-    found = dict(zip(data.texts, data.targets.tolist(), strict=True))
+    found = dict(zip(data.items, data.targets.tolist(), strict=True))
     assert found == {"a fine film": 1, "dull, really": 0, "fine fine": 1}
     assert data.preproc is preproc
     assert read_for(preproc, data) is data
@@ -95,11 +95,11 @@ def test_what_is_given_goes_before_what_is_known(preproc: Preprocessor, tmp_path
     preproc.reading = {"text_column": "words", "sep": "|"}
     given = read_for(preproc, csv(tmp_path, sep=";"), sep=";", **COLUMNS)
     known = read_for(preproc, csv(tmp_path, sep="|"), **COLUMNS)
-    assert list(given.texts) == list(known.texts) == TEXTS
+    assert list(given.items) == list(known.items) == TEXTS
     file = tmp_path / "bare.csv"
     file.write_text("pos;a fine film\nneg;dull, really\n")
     bare = read_for(preproc, file, sep=";", names=["verdict", "review"], **COLUMNS)
-    assert list(bare.texts) == TEXTS[:2]
+    assert list(bare.items) == TEXTS[:2]
 
 
 def test_what_cannot_be_read_is_refused(preproc: Preprocessor, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_learner_and_its_predictor_know_the_columns(
     for known in (learner.preproc, loaded.preproc):
         assert known.reading == columns
         data = read_for(known, test)
-        assert len(data.texts) == 1
+        assert len(data.items) == 1
         assert data.targets is not None
 
 
@@ -182,7 +182,7 @@ def test_ktrains_loaders_remember_how_they_read(tiny_checkpoint: Path, tmp_path:
         text.texts_from_csv(file, "review", "verdict", file, sep=";", **mode),
         text.texts_from_df(FRAME, "review", "verdict", FRAME, **mode),
     ):
-        assert list(read_for(made[2], file, sep=";").texts) == TEXTS
+        assert list(read_for(made[2], file, sep=";").items) == TEXTS
 
 
 def test_names_that_json_does_not_keep_are_not_kept(tiny_checkpoint: Path, tmp_path: Path) -> None:

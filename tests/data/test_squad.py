@@ -51,12 +51,12 @@ ROWS = [{"question": q, "context": c, "answers": a}
 
 def test_squad_file(write: Callable[[str, Any], Path]) -> None:
     raw = read_squad(write("dev.json", squad(QAS)))
-    assert raw.texts == PAIRS
+    assert raw.items == PAIRS
     assert raw.labels is not None
     assert raw.labels.tolist() == LABELS
     assert raw.source == "dev.json"
     assert raw.rows.tolist() == [0, 1]
-    assert raw.take([1]).texts == PAIRS[1:]
+    assert raw.take([1]).items == PAIRS[1:]
 
 
 def test_impossible_questions_have_no_answers_whatever_the_file_says(
@@ -78,7 +78,7 @@ def test_rows_are_read_from_all_their_forms(kind: str, write: Callable[[str, Any
         "arrays": lambda: (PAIRS, LABELS),
     }[kind]()
     raw = read(data)
-    assert raw.texts == PAIRS
+    assert raw.items == PAIRS
     assert raw.labels.tolist() == LABELS
 
 
@@ -134,13 +134,13 @@ def test_columns_of_a_frame(columns: dict[str, Any], given: dict[str, Any]) -> N
     raw = read(frame, **given)
     assert raw.labels.tolist() == [[Answer("Rome", 54)], []]
     raw = read(frame.rename(columns={"question": "q", "context": "c"}), ("q", "c"), **given)
-    assert raw.texts[0] == ("Where?", CONTEXT)
+    assert raw.items[0] == ("Where?", CONTEXT)
 
 
 def test_without_answers_there_are_no_labels() -> None:
     raw = read_question_arrays(PAIRS)
     assert raw.labels is None
-    assert raw.texts == PAIRS
+    assert raw.items == PAIRS
 
 
 @pytest.mark.parametrize(

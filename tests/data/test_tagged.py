@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.sources import read_any_tagged
 from ktlite.data.spans import read_spans, tag_spans
 from ktlite.data.tagged import (
@@ -49,11 +49,11 @@ Sentence: 2,",",\",\",O
 """
 
 
-def content(raw: RawTexts) -> list[tuple[list[str], list[str]]]:
+def content(raw: Examples) -> list[tuple[list[str], list[str]]]:
     assert raw.labels is not None
     assert raw.labels.dtype == object
     assert raw.rows.tolist() == list(range(len(raw)))
-    return [(t.words, tags) for t, tags in zip(raw.texts, raw.labels, strict=True)]  # type: ignore[union-attr]
+    return [(t.words, tags) for t, tags in zip(raw.items, raw.labels, strict=True)]  # type: ignore[union-attr]
 
 
 def write(tmp_path: Path, name: str, text: str) -> Path:
@@ -62,7 +62,7 @@ def write(tmp_path: Path, name: str, text: str) -> Path:
     return path
 
 
-def read(path: Any, text_column: Any = None, label_columns: Any = None) -> RawTexts:
+def read(path: Any, text_column: Any = None, label_columns: Any = None) -> Examples:
     return read_any_tagged(
         path, text_column, label_columns, source="train_data", sep=",", encoding=None
     )
@@ -126,7 +126,7 @@ def test_arrays() -> None:
     assert content(read((words, tags))) == SENTENCES
     unlabelled = read_tag_arrays(["John's here.", ["a", "b"]])
     assert unlabelled.labels is None
-    assert [text.words for text in unlabelled.texts] == [["John", "'s", "here", "."], ["a", "b"]]  # type: ignore[union-attr]
+    assert [text.words for text in unlabelled.items] == [["John", "'s", "here", "."], ["a", "b"]]  # type: ignore[union-attr]
 
 
 def test_take_keeps_words_with_their_tags() -> None:
@@ -134,7 +134,7 @@ def test_take_keeps_words_with_their_tags() -> None:
     part = raw.take(np.array([2, 1]))
     assert part.labels is not None
     assert part.labels.tolist() == [["Y"], ["O", "X"]]
-    assert part.texts[1].words == ["b", "c"]  # type: ignore[union-attr]
+    assert part.items[1].words == ["b", "c"]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import ktlite
-from ktlite.data.examples import RawTexts
+from ktlite.data.examples import Examples
 from ktlite.data.files import open_table
 from ktlite.data.stored_texts import StoredTexts
 from ktlite.data.table import FrameTable, read_table_texts
@@ -62,7 +62,7 @@ def tokenizer(tiny_checkpoint: Path) -> Tokenizer:
     return Tokenizer(tiny_checkpoint, 24)
 
 
-def stored(data: Any, folder: Path, tokenizer: Tokenizer, **options: Any) -> RawTexts:
+def stored(data: Any, folder: Path, tokenizer: Tokenizer, **options: Any) -> Examples:
     columns = options.pop("texts", ("text",)), options.pop("labels", ("label",))
     missing = options.pop("missing", "drop")
     table = open_table(data, "data", whole=False, **options)
@@ -100,7 +100,7 @@ def test_a_learner_from_disk_is_the_one_from_memory(
 ) -> None:
     plain, disk = make(data, **options), make(data, cache_folder=tmp_path / "t", **options)
     for one, other in ((plain.train_data, disk.train_data), (plain.val_data, disk.val_data)):
-        assert list(other.texts) == list(one.texts)
+        assert list(other.items) == list(one.items)
         np.testing.assert_array_equal(other.rows, one.rows)
         np.testing.assert_array_equal(other.targets, one.targets)
         np.testing.assert_array_equal(other.lengths, one.lengths)
@@ -127,7 +127,7 @@ def test_the_whole_workflow_runs_from_disk(
     np.testing.assert_array_equal(plain.validate(), disk.validate())
     disk.view_top_losses(n=1)
     number = disk.top_losses(n=1)[0][0]
-    assert disk.val_data.texts[number] in caplog.text
+    assert disk.val_data.items[number] in caplog.text
     assert disk.get_predictor().predict(["m n o"]) == plain.get_predictor().predict(["m n o"])
 
 
@@ -143,7 +143,7 @@ def test_every_table_gives_its_texts_and_labels(
     else:
         frame.to_csv(path, index=False, encoding="gb18030" if kind == "gb18030" else "utf-8")
     raw = stored(frame if kind == "frame" else path, tmp_path / "t", tokenizer)
-    assert list(raw.texts) == texts
+    assert list(raw.items) == texts
     assert raw.labels.tolist() == LABELS
     assert raw.encodings is not None
     expected = tokenizer.encode(texts)
@@ -192,7 +192,7 @@ def test_a_file_read_in_parts_has_the_labels_of_the_whole_one(
     path.write_text("\n".join(rows))
     whole = read_table_texts(open_table(path, "data"), ("text",), ("label",), "drop")
     raw = stored(path, tmp_path / "t", tokenizer)
-    assert list(raw.texts) == list(whole.texts)
+    assert list(raw.items) == list(whole.items)
     assert raw.labels.tolist() == whole.labels.tolist()
     assert list(map(type, raw.labels.tolist())) == list(map(type, whole.labels.tolist()))
 
@@ -262,7 +262,7 @@ def test_what_has_changed_is_made_anew(
     raw = stored(data, tmp_path / "t", tokenizer, **options)
     assert sum(counts) == 48 + (change == "names")
     if change == "content":
-        assert set(raw.texts) == {"another"}
+        assert set(raw.items) == {"another"}
         assert len(list((tmp_path / "t").iterdir())) == 1  # in place of the old
 
 
@@ -287,8 +287,8 @@ def test_a_frame_that_has_changed_is_seen(tmp_path: Path, tokenizer: Tokenizer) 
     stored(FRAME, tmp_path / "t", tokenizer)
     changed = FRAME.copy()
     changed.loc[3, "text"] = "b"
-    assert stored(changed, tmp_path / "t", tokenizer).texts[3] == "b"
-    assert stored(FRAME, tmp_path / "t", tokenizer).texts[3] == TEXTS[3]
+    assert stored(changed, tmp_path / "t", tokenizer).items[3] == "b"
+    assert stored(FRAME, tmp_path / "t", tokenizer).items[3] == TEXTS[3]
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_an_interrupted_preparation_leaves_nothing(
     assert list((tmp_path / "t").iterdir()) == []
     if expected is DataError:
         assert "GiB are free" in str(caught.value)
-    assert list(stored(data, tmp_path / "t", tokenizer).texts) == TEXTS
+    assert list(stored(data, tmp_path / "t", tokenizer).items) == TEXTS
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")

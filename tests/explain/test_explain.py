@@ -16,7 +16,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import ktlite
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import ArgumentError, DataError
 from ktlite.explain import METHODS
 from ktlite.explain.gradients import TOLERANCE
@@ -423,7 +423,7 @@ def test_what_cannot_be_explained_is_said(
 def test_outputs_without_names_are_refused() -> None:
     task = SimpleNamespace(name="ordinal", outputs=3, classes=[])
     with pytest.raises(ArgumentError, match="the 3 outputs of the task 'ordinal' have no names"):
-        output_aims(task, np.zeros((1, 3)), Encodings(np.zeros(1), np.array([0, 1]), None, 1))
+        output_aims(task, np.zeros((1, 3)), TokenEncodings(np.zeros(1), np.array([0, 1]), None, 1))
 
 
 def test_examples_of_another_kind_are_refused(predictor_of: MakePredictor) -> None:

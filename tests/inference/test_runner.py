@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import ArgumentError
 from ktlite.inference.runner import Forward, in_order
 from ktlite.models import from_pretrained
@@ -37,7 +38,7 @@ def random_encodings(lengths: list[int], seed: int = 0, limit: int = 40) -> Enco
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("int64")
     ids = random.integers(5, 97, offsets[-1]).astype("int32")
     types = random.integers(0, 2, offsets[-1]).astype("int8")
-    return Encodings(ids, offsets, types, max_length=limit)
+    return TokenEncodings(ids, offsets, types, max_length=limit)
 
 
 def expected_sums(data: Encodings) -> np.ndarray:
@@ -83,7 +84,7 @@ def test_batches_give_what_texts_give_one_by_one(tiny_checkpoint: Path, batch_si
     together = forward.over(data, batch_size=batch_size)
     assert together.shape == (40, 3)
     for row in range(40):
-        alone = forward(data.pad(np.array([row])))
+        alone = forward(data.batch(np.array([row])))
         np.testing.assert_allclose(together[row], alone[0], atol=1e-5)
 
 
@@ -93,22 +94,6 @@ def test_forward_follows_the_weights_of_its_model(tiny_checkpoint: Path) -> None
     before = forward.over(data, batch_size=2)
     model.head.classifier.bias.assign(model.head.classifier.bias + 1.0)
     np.testing.assert_allclose(forward.over(data, batch_size=2), before + 1.0, atol=1e-5)
-
-
-def test_data_with_inputs_of_its_own_is_asked_for_them() -> None:
-    encodings = random_encodings([3, 1, 2])
-
-    class Data:
-        lengths = encodings.lengths
-
-        def __len__(self) -> int:
-            return 3
-
-        def inputs(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-            return {name: value * 2 for name, value in encodings.pad(rows).items()}
-
-    outputs = Forward(Sums()).over(Data(), batch_size=2)
-    assert outputs[:, 1].tolist() == [6, 2, 4]
 
 
 def test_one_text_and_no_text() -> None:

@@ -56,8 +56,8 @@ def test_tokens_and_windows_are_those_of_transformers(
     encodings = Tokenizer(folder, maxlen).encode_contexts(PAIRS, stride=stride)
     rows = [ids.tolist() for ids in np.split(encodings.ids, encodings.offsets[1:-1])]
     assert rows == expected["input_ids"]
-    assert encodings.text_of is not None
-    assert encodings.text_of.tolist() == expected["overflow_to_sample_mapping"]
+    assert encodings.example_of is not None
+    assert encodings.example_of.tolist() == expected["overflow_to_sample_mapping"]
     for row, (first, last, place) in enumerate(encodings.windows.tolist()):
         inside = np.flatnonzero([s == 1 for s in expected.sequence_ids(row)])
         assert last - first == len(inside)

@@ -13,7 +13,7 @@ import transformers
 from tokenizers import Tokenizer as RustTokenizer
 from transformers import AutoTokenizer
 
-from ktlite.encodings.tokens import Encodings
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import CheckpointError, DataError
 from ktlite.inputs import tokenizer as module
 from ktlite.inputs.tokenizer import Tokenizer

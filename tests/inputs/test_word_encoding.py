@@ -76,7 +76,7 @@ def test_long_texts_are_windows_that_hold_every_word_once(
     for row in range(len(encodings)):
         words = encodings.words_in(row)
         found[encodings.example(row)] += sorted(set(words[words >= 0].tolist()))
-        batch = encodings.pad(np.array([row]))
+        batch = encodings.batch(np.array([row]))
         inside = batch["input_ids"][batch["attention_mask"] == 1]
         assert (inside[0], inside[-1]) == (2, 3)  # [CLS] and [SEP]
     assert found == {i: list(range(len(words))) for i, words in enumerate(texts)}

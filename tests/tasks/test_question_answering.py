@@ -114,7 +114,7 @@ def test_targets_mark_start_and_end_and_leave_padding_out() -> None:
         offsets=np.array([0, 9, 14, 20]),
         type_ids=None,
         max_length=16,
-        text_of=np.array([0, 0, 1]),
+        example_of=np.array([0, 0, 1]),
         contexts=[CONTEXT, "Bob?"],
         spans=[spans_of(CONTEXT), spans_of("Bob?")],
         windows=np.array([[0, 5, 3], [4, 6, 2], [0, 2, 3]]),
@@ -204,7 +204,7 @@ def test_the_threshold_decides_whether_there_is_an_answer(
     task = QuestionAnswering(threshold)
     logits = ragged([item({"Bob": 2}, none=7)])  # the odds are 7 - 4
     assert task.decode(logits) == [expected]
-    assert task.answer(logits[0]).text == expected
+    assert task.chosen(logits[0]).text == expected
     assert task.predict(("?", CONTEXT), lambda examples: logits) == expected
 
 

@@ -12,7 +12,7 @@ import pytest
 from scipy.special import log_softmax
 
 import ktlite
-from ktlite.encodings.tokens import GroupedEncodings
+from ktlite.encodings.grouped import GroupedEncodings
 from ktlite.errors import ArgumentError, DataError
 from ktlite.tasks import Similarity
 
@@ -186,7 +186,7 @@ def test_rows_of_several_texts_are_padded_to_their_longest() -> None:
     )
     assert len(encodings) == 3
     assert encodings.lengths.tolist() == [3, 6, 2]
-    batch = encodings.pad(np.array([2, 0]))
+    batch = encodings.batch(np.array([2, 0]))
     assert batch["input_ids"].tolist() == [
         [[13, 14, 0, 0], [15, 0, 0, 0]],
         [[1, 2, 0, 0], [3, 4, 5, 0]],

@@ -93,7 +93,7 @@ def test_the_first_sub_word_has_the_label(tiny_checkpoint: Path, all_subwords: b
     rest = 1 if all_subwords else IGNORE
     aligned = task.align(targets, encodings, np.array([1, 0]))
     assert aligned.dtype == np.int32
-    assert aligned.shape == encodings.pad(np.array([1, 0]))["input_ids"].shape
+    assert aligned.shape == encodings.batch(np.array([1, 0]))["input_ids"].shape
     assert aligned[0].tolist() == [IGNORE, 3, *[IGNORE] * (aligned.shape[1] - 2)]
     # [CLS] the x ##y ##z good [SEP]
     assert aligned[1, :7].tolist() == [IGNORE, 0, 1, rest, rest, 2, IGNORE]
@@ -104,7 +104,7 @@ def test_outputs_of_windows_become_those_of_words(tiny_checkpoint: Path, maxlen:
     words = [["good", "xyz", "the"] * 7, [], ["bad"], ["a\u200b", "\u200b"]]
     encodings = TASK.tokenize(words, Tokenizer(tiny_checkpoint, maxlen))
     rows = np.arange(len(encodings))
-    inputs = encodings.pad(rows)
+    inputs = encodings.batch(rows)
     # The "logits" of a token are the numbers of its row, of its place and of its id.
     ids = inputs["input_ids"]
     places = np.arange(ids.shape[1])

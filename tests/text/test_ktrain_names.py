@@ -178,10 +178,10 @@ def test_x_and_y_are_the_data_that_they_are_of_wherever_figures_are_made(
     ]
     assert losses[0] == pytest.approx(losses[1])
     np.testing.assert_allclose(learner.predict(x), learner.predict(val), rtol=1e-6)
-    assert repr(x[:2]) == "TextInputs: the tokens of 2 texts"
-    with pytest.raises(DataError, match="got TextDataset"):  # not: text 0 is of type TextInputs
+    assert repr(x[:2]) == "Inputs: the tokens of 2 texts"
+    with pytest.raises(DataError, match="got Dataset"):  # not: text 0 is of type Inputs
         predictor.predict(val)
-    with pytest.raises(DataError, match="got TextDataset"):
+    with pytest.raises(DataError, match="got Dataset"):
         preproc.preprocess_test(val)
 
 

@@ -351,10 +351,10 @@ def test_any_data_is_read_by_its_kind(tmp_path: Path) -> None:
     options = {"sep": ",", "encoding": None, "names": None, "missing": "drop", "source": "train"}
     columns = {"text_column": "text", "label_columns": "label"}
     for data in (tmp_path / "data.csv", str(tmp_path / "data.csv"), frame(TEXTS, LABELS)):
-        assert read_any(data, **columns, **options).texts == TEXTS
+        assert read_any(data, **columns, **options).items == TEXTS
     for data in ((TEXTS, LABELS), [TEXTS, LABELS]):
-        assert read_any(data, None, None, **options).texts == TEXTS
-    assert sorted(read_any(tmp_path / "folder", None, None, **options).texts) == sorted(TEXTS)
+        assert read_any(data, None, None, **options).items == TEXTS
+    assert sorted(read_any(tmp_path / "folder", None, None, **options).items) == sorted(TEXTS)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from safetensors.numpy import load_file
 from ktlite._labels import label_fields, label_names
 from ktlite._logging import logger
 from ktlite._process import check_process
+from ktlite.encodings.field import Field
+from ktlite.encodings.tokens import random_tokens
 from ktlite.errors import CheckpointError, Problems, listing
 from ktlite.models.checkpoint import WEIGHTS
 from ktlite.models.config import ConfigReader, label_count, read_config
@@ -85,6 +87,18 @@ class Baseline(keras.Model):
             init: Draws seeds.
         """
         raise NotImplementedError
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What it reads, by name, type and shape."""
+        return (
+            Field("input_ids", "int32", (None,), PAD_ID),
+            Field("attention_mask", "int32", (None,), optional=True),
+        )
+
+    def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Returns random inputs of given lengths."""
+        return random_tokens(self.config["vocab_size"], PAD_ID, lengths, random)
 
     def layer_groups(self) -> list[tuple[str, list[Any]]]:
         """Returns (name, layers) from input to output, which `Learner.freeze` counts in."""

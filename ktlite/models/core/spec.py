@@ -9,23 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
+import numpy as np
+
+from ktlite.encodings.field import Field
+from ktlite.encodings.tokens import random_tokens
 from ktlite.errors import CheckpointError
-
-
-@dataclass(frozen=True)
-class Field:
-    """One input of a model, or what data gives for it.
-
-    Args:
-        name: Such as `"input_ids"`.
-        dtype: Such as `"int32"`.
-        shape: Without the batch; None: differs from batch to batch.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -56,12 +46,18 @@ class TokensSpec:
     project_to: int | None = None  # a dense layer after the normalisation, to this width
     masked: bool = False  # vectors of padding are zero
 
+    input: ClassVar[str] = "text"  # the kind of `ktlite.inputs`
+
     @property
     def fields(self) -> tuple[Field, ...]:
         """What the model reads: int32 inputs of shape [batch, length]."""
-        types = ("token_type_ids",) if self.type_vocab_size > 1 else ()
-        names = ("input_ids", "attention_mask", *types)
-        return tuple(Field(name, "int32", (None,)) for name in names)
+        ids, mask = (Field(n, "int32", (None,)) for n in ("input_ids", "attention_mask"))
+        types = Field("token_type_ids", "int32", (None,), optional=True)
+        return (ids, mask, types) if self.type_vocab_size > 1 else (ids, mask)
+
+    def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Returns inputs of random tokens, of given lengths: what any model of the kind takes."""
+        return random_tokens(self.vocab_size, max(self.pad_id, 0), lengths, random)
 
 
 @dataclass(frozen=True)
@@ -75,6 +71,8 @@ class PatchesSpec:
     distillation: bool = False  # a second token of its own follows the first (DeiT)
     zero_start: bool = False  # new tokens and positions are zero, not drawn
     dropout: float = 0.0
+
+    input: ClassVar[str] = "image"
 
     @property
     def first_tokens(self) -> int:
@@ -91,6 +89,11 @@ class PatchesSpec:
     def fields(self) -> tuple[Field, ...]:
         """What the model reads."""
         return (Field("pixel_values", "float32", (*self.size, self.channels)),)
+
+    def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Returns random images, as many as there are lengths."""
+        shape = (len(lengths), *self.size, self.channels)
+        return {"pixel_values": random.standard_normal(shape).astype("float32")}
 
 
 @dataclass(frozen=True)
@@ -288,6 +291,11 @@ class ModelSpec:
     def fields(self) -> tuple[Field, ...]:
         """The model's inputs."""
         return tuple(one for tower in self.towers.values() for one in tower.fields)
+
+    @property
+    def input(self) -> str:
+        """The kind of thing that it reads: a name in `ktlite.inputs.input.INPUTS`."""
+        return self.first.front.input
 
     @property
     def tokens(self) -> TokensSpec:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ktlite.encodings.tokens import Encodings, padded_length, plan_batches
+from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.plan import padded_length, plan_batches
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import ArgumentError
 
 # Three texts of 3, 1 and 5 tokens; the last one ends where the flat array ends.
@@ -17,7 +19,7 @@ TYPES = np.array([0, 1, 1, 0, 0, 0, 1, 1, 1], "int8")
 
 
 def encodings(**changes: Any) -> Encodings:
-    return Encodings(
+    return TokenEncodings(
         **{"ids": IDS, "offsets": OFFSETS, "type_ids": TYPES, "max_length": 5} | changes
     )
 
@@ -43,7 +45,7 @@ def test_encodings_know_their_size_and_lengths() -> None:
 
 
 def test_batch_is_padded_to_its_longest_text_in_the_order_asked_for() -> None:
-    batch = encodings(max_length=8, pad_id=7).pad(np.array([1, 0]))
+    batch = encodings(max_length=8, pad_id=7).batch(np.array([1, 0]))
     assert batch["input_ids"].tolist() == [[21, 7, 7, 7], [11, 12, 13, 7]]
     assert batch["attention_mask"].tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
     assert batch["token_type_ids"].tolist() == [[0, 0, 0, 0], [0, 1, 1, 0]]
@@ -51,24 +53,24 @@ def test_batch_is_padded_to_its_longest_text_in_the_order_asked_for() -> None:
 
 
 def test_text_at_the_end_of_the_flat_array_is_padded_like_any_other() -> None:
-    batch = encodings(max_length=8, pad_id=7).pad(np.array([2]))
+    batch = encodings(max_length=8, pad_id=7).batch(np.array([2]))
     assert batch["input_ids"].tolist() == [[31, 32, 33, 34, 35, 7]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0]]
     assert batch["token_type_ids"].tolist() == [[0, 0, 1, 1, 1, 0]]
 
 
 def test_padding_never_goes_past_the_maximum_length() -> None:
-    assert encodings(max_length=5).pad(np.array([2]))["input_ids"].shape == (1, 5)
+    assert encodings(max_length=5).batch(np.array([2]))["input_ids"].shape == (1, 5)
 
 
 def test_encodings_without_types_have_zeros_for_them() -> None:
-    types = encodings(type_ids=None).pad(np.array([0, 2]))["token_type_ids"]
+    types = encodings(type_ids=None).batch(np.array([0, 2]))["token_type_ids"]
     assert types.tolist() == [[0] * 5, [0] * 5]
     assert types.dtype == np.int32
 
 
 def test_row_may_be_asked_for_twice() -> None:
-    ids = encodings().pad(np.array([1, 1]))["input_ids"]
+    ids = encodings().batch(np.array([1, 1]))["input_ids"]
     assert ids.tolist() == [[21, 0], [21, 0]]
 
 
@@ -76,11 +78,11 @@ def test_random_texts_come_back_from_their_padding() -> None:
     random = np.random.default_rng(1)
     lengths = random.integers(1, 60, 200)
     texts = [random.integers(1, 99, n).astype("int32") for n in lengths]
-    flat = Encodings(
+    flat = TokenEncodings(
         np.concatenate(texts), np.concatenate([[0], np.cumsum(lengths)]), None, max_length=60
     )
     for rows in plan_batches(flat.lengths, 16, seed=(0, 0)):
-        batch = flat.pad(rows)
+        batch = flat.batch(rows)
         for row, ids, mask in zip(rows, batch["input_ids"], batch["attention_mask"], strict=True):
             assert ids[mask == 1].tolist() == texts[row].tolist()
             assert not ids[mask == 0].any()
@@ -246,20 +248,22 @@ def test_some_texts_of_encodings_are_padded_as_they_were(picked: list[int], wind
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 9, 7 if windows else 4)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
-    text_of = np.array([0, 0, 1, 2, 2, 2, 3]) if windows else None
+    example_of = np.array([0, 0, 1, 2, 2, 2, 3]) if windows else None
     ids = rng.integers(1, 99, offsets[-1]).astype("int32")
-    whole = Encodings(ids, offsets, None, 16, words=ids + 1, text_of=text_of)
+    whole = TokenEncodings(ids, offsets, None, 16, words=ids + 1, example_of=example_of)
     some = whole.take(np.array(picked))
-    rows = [r for text in picked for r in range(7) if text_of is not None and text_of[r] == text]
+    rows = [
+        r for text in picked for r in range(7) if example_of is not None and example_of[r] == text
+    ]
     rows = rows if windows else picked
     assert len(some) == len(rows)
     np.testing.assert_array_equal(some.lengths, whole.lengths[rows])
-    for name, expected in whole.pad(np.array(rows)).items():
-        np.testing.assert_array_equal(some.pad(np.arange(len(rows)))[name], expected)
+    for name, expected in whole.batch(np.array(rows)).items():
+        np.testing.assert_array_equal(some.batch(np.arange(len(rows)))[name], expected)
     for i, row in enumerate(rows):
         np.testing.assert_array_equal(some.words_in(i), whole.words_in(row))
-        if text_of is not None:
-            assert picked[some.example(i)] == text_of[row]
+        if example_of is not None:
+            assert picked[some.example(i)] == example_of[row]
     again = some.take(np.array([len(picked) - 1]))
     first = next(i for i in range(len(rows)) if some.example(i) == len(picked) - 1)
     np.testing.assert_array_equal(again.words_in(0), some.words_in(first))
