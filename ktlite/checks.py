@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ktlite.encodings.indexed import IndexedData, items_of, noun_of, source_rows_of
-from ktlite.encodings.tokens import TokenEncodings
+from ktlite.encodings.indexed import items_of, noun_of, source_rows_of
 from ktlite.errors import listing, plural
+from ktlite.inputs.token_checks import shown_share
 from ktlite.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 5  # rows that a finding names
-_SAMPLE = 2_000  # texts that are tokenised again, whole
-_AT_ONCE = 1_024  # rows whose tokens are looked at together
-_SPARE = 0.99  # share of the texts that a suggested maxlen leaves whole
 # From these shares on, a finding is not "ok".
-_REPEATED, _LEAKED, _CUT, _UNKNOWN = 0.01, 0.005, 0.05, 0.05
+_REPEATED, _LEAKED = 0.01, 0.005
 _LOST = 2  # times the loss of guessing
 _UNBALANCED = 10  # times that the largest class is larger than the smallest
 
@@ -178,7 +175,7 @@ def check_data(
         train: The training data.
         val: The validation data.
         task: What the targets mean; None where it is not known.
-        longest: Tokens that the model can read.
+        longest: Tokens that the model can read; None where it reads no texts.
     """
     splits = [split for split in (train, val) if split is not None and len(split)]
     found: list[Finding] = []
@@ -192,8 +189,9 @@ def check_data(
         found += _classes(splits, task)
     for split in splits:
         found += _not_finite(split)
-    if isinstance(train.data, IndexedData) and isinstance(train.data.encodings, TokenEncodings):
-        found += [*_cut(train, longest), *_empty(splits), *_unknown(train), _around(train)]
+    if items_of(train.data) is not None:
+        named = {split.name: split.data for split in splits}
+        found += [Finding(*line) for line in train.data.preproc.input.checks(named, longest)]
     return found
 
 
@@ -204,7 +202,7 @@ def _repeated(split: Split) -> list[Finding]:
     extra[first] = False
     if not extra.any():
         return [Finding(check, f"none of {size}")]
-    what = f"{extra.sum():,} of {size} ({_share(extra.mean())}), such as {split.some(extra)}"
+    what = f"{extra.sum():,} of {size} ({shown_share(extra.mean())}), such as {split.some(extra)}"
     if len(counts) == 1:
         return [Finding(check, f"all {size} are equal", "check which column the data is read of.")]
     advice = "leave them out (drop_duplicates), unless they stand for how often such texts come."
@@ -216,8 +214,8 @@ def _leaked(train: Split, val: Split) -> list[Finding]:
     if not both.any():
         return [Finding(check, f"no {val.noun} of {val.name} is in {train.name}")]
     what = (
-        f"{both.sum():,} of {plural(len(val), val.noun)} of {val.name} ({_share(both.mean())}) are "
-        f"in {train.name} too, such as {val.some(both)}"
+        f"{both.sum():,} of {plural(len(val), val.noun)} of {val.name} "
+        f"({shown_share(both.mean())}) are in {train.name} too, such as {val.some(both)}"
     )
     advice = "take them out of one of the two: figures look too good."
     return [Finding(check, what, advice if both.mean() >= _LEAKED else "")]
@@ -299,87 +297,6 @@ def _not_finite(split: Split) -> list[Finding]:
         return [Finding(check, "none")]
     what = f"{plural(int(wrong.sum()), 'row')} with NaN or infinity, such as {split.some(wrong)}"
     return [Finding(check, what, "fill them in or leave them out: the loss would be NaN.")]
-
-
-def _cut(split: Split, longest: int | None) -> list[Finding]:
-    """Looks at texts that are longer than maxlen."""
-    encodings = split.data.encodings
-    if encodings.example_of is not None:  # read in windows: nothing is cut
-        return []
-    limit, full = encodings.max_length, encodings.lengths >= encodings.max_length
-    check = "cut at maxlen"
-    if not full.any():
-        return [Finding(check, f"no text; the longest has {encodings.lengths.max()} tokens")]
-    rows = np.flatnonzero(full)
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int))]
-    preproc = split.data.preproc
-    whole = preproc.task.tokenize(
-        [split.data.items[row] for row in chosen], preproc.tokenizer.uncut()
-    ).lengths
-    share = full.mean() * (whole > limit).mean()
-    if not share:
-        return [Finding(check, f"no text; the longest has {limit} tokens")]
-    what = f"{_share(share)} of the texts are longer than {limit} tokens"
-    if share < _CUT:
-        return [Finding(check, what)]
-    # Of all texts: those that are whole are shorter than any of these.
-    within = max(0.0, 1 - (1 - _SPARE) / full.mean())
-    wanted = -(-int(np.quantile(whole, within)) // 8) * 8
-    if longest is not None and wanted > longest:
-        if isinstance(split.data.items[0], str):
-            more = f"window={longest} reads {wanted} tokens and more."
-        else:  # groups of texts have no windows
-            more = f"take a checkpoint that reads {wanted} tokens."
-        advice = f"maxlen={longest} is the most that this model reads; {more}"
-        return [Finding(check, what, advice)]
-    return [Finding(check, what, f"maxlen={wanted} leaves {_SPARE:.0%} of the texts whole.")]
-
-
-def _empty(splits: Sequence[Split]) -> list[Finding]:
-    """Looks for texts of which nothing is left when they are tokenised."""
-    found = []
-    for split in splits:
-        blank = _count_tokens(split.data)[0] == 0
-        if not blank.any():
-            continue
-        what = f"{plural(int(blank.sum()), 'text')} of {split.name} without a word"
-        advice = "leave them out: the tokenizer makes nothing of them."
-        found.append(Finding("empty texts", what, advice))
-    return found or [Finding("empty texts", "none")]
-
-
-def _unknown(split: Split) -> list[Finding]:
-    """Looks at tokens that are not in the vocabulary."""
-    tokens, unknown = (int(counts.sum()) for counts in _count_tokens(split.data))
-    share = unknown / max(tokens, 1)
-    what = f"{_share(share)} of the tokens are not in the vocabulary"
-    advice = "take a checkpoint of the texts' language: this tokenizer does not know their script."
-    return [Finding("unknown tokens", what, advice if share >= _UNKNOWN else "")]
-
-
-def _around(split: Split) -> Finding:
-    """Looks at the special tokens around texts."""
-    return Finding("special tokens", *split.data.preproc.tokenizer.around())
-
-
-def _count_tokens(data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns int64 [rows] each: tokens, special ones left out, and those that are unknown."""
-    tokenizer, encodings = data.preproc.tokenizer, data.encodings
-    specials = np.concatenate(tokenizer.frame(1).specials)
-    counts = np.zeros((2, len(encodings)), "int64")
-    for start in range(0, len(encodings), _AT_ONCE):  # which may lie on disk
-        rows = np.arange(start, min(start + _AT_ONCE, len(encodings)))
-        batch = encodings.batch(rows)
-        ids = batch["input_ids"]
-        content = (batch["attention_mask"] > 0) & ~np.isin(ids, specials)
-        within = tuple(range(1, ids.ndim))
-        counts[0, rows] = content.sum(axis=within)
-        counts[1, rows] = (content & (ids == tokenizer.unknown_id)).sum(axis=within)
-    return counts[0], counts[1]
-
-
-def _share(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 or not share else "less than 0.1%"
 
 
 def check_first_loss(loss: float, chance: float) -> Finding:

@@ -20,7 +20,8 @@ from ktlite.learner import Learner
 from ktlite.training import plots
 from ktlite.training.directions import MODES, direction
 from ktlite.training.identity import differences
-from ktlite.workflow import EXECUTION, get_learner
+from ktlite.workflow import get_learner
+from ktlite.workflow_checks import EXECUTION
 
 if TYPE_CHECKING:
     import pandas as pd

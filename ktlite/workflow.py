@@ -5,63 +5,26 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ktlite._arguments import at_least_one, between_0_and_1, checked
-from ktlite._places import check_places
+from ktlite._arguments import checked
 from ktlite.cards import described
 from ktlite.data.preparing import prepare
 from ktlite.data.reading import as_given
-from ktlite.data.sources import mistaken_texts, source_of
-from ktlite.data.table import is_tabular
+from ktlite.data.sources import source_of
 from ktlite.data.token_store import TokenStore
-from ktlite.errors import ArgumentError, Problems, did_you_mean, listing
+from ktlite.errors import ArgumentError
 from ktlite.predictor import Predictor
-from ktlite.tasks import Task, find_task
 from ktlite.text.loaders import DEFAULT_SEED
 from ktlite.text.transformer import Transformer
+from ktlite.workflow_checks import EXECUTION, LOADING, check_loading, kind_of, refuse_loading
 
 if TYPE_CHECKING:
     from ktlite.learner import Learner
 
 # Keras and what needs it are imported when the data has been read: what is wrong with that is
 # said at once.
-
-# Arguments that only make sense where get_learner loads the data itself.
-_LOADING = (
-    "text_column",
-    "label_columns",
-    "maxlen",
-    "val_pct",
-    "sep",
-    "encoding",
-    "names",
-    "class_names",
-    "missing",
-    "na_values",
-    "metrics",
-    "loss",
-    "label_smoothing",
-    "sample_weight",
-    "cache_folder",
-    "window",
-    "stride",
-    "revision",
-    "ignore_config_fields",
-)
-# Those that say how the model that it makes is run.
-EXECUTION = (
-    "precision",
-    "strategy",
-    "devices",
-    "xla",
-    "accumulate",
-    "remat",
-    "lora",
-    "lora_alpha",
-    "ema",
-)
 
 
 @checked
@@ -111,14 +74,14 @@ def get_learner(
 ) -> Learner:
     """Brings a model and data together.
 
-    With the name of a checkpoint it does everything: reads the texts, splits off
-    validation data, tokenises, loads the model with a head for the labels. With a
+    With the name of a checkpoint it does everything: reads the texts or images, splits off
+    validation data, encodes them, loads the model with a head for the labels. With a
     compiled Keras model it wraps model and data as they are.
 
-    What the data is depends on the task. Most read a text, or a pair of texts, and its labels a
-    row: a file (CSV, TSV, JSONL, Parquet; by the end of its name), a list of files or a pattern
-    such as `"reviews/*.parquet"`, a folder of class folders, a DataFrame, a `datasets.Dataset`, or
-    (texts, labels). Others:
+    What the data is depends on the task. Most read a text, a pair of texts or an image, whichever
+    the checkpoint is of, and its labels a row: a file (CSV, TSV, JSONL, Parquet; by the end of its
+    name), a list of files or a pattern such as `"reviews/*.parquet"`, a folder of class folders, a
+    DataFrame, a `datasets.Dataset`, or (texts, labels). Others:
 
     - `"token-classification"`: a file with a word and its tag a line (CoNLL, WNUT), a CoNLL-U,
       CSV, JSON or Parquet file, a DataFrame, a `datasets.Dataset`, or (lists of words, lists of
@@ -141,7 +104,9 @@ def get_learner(
         eval_batch_size: Rows a batch at validation and prediction.
         workers: Accepted for ktrain's sake.
         use_multiprocessing: Accepted for ktrain's sake.
-        text_column: Name of the text column, or two names for pairs of texts.
+        text_column: Name of the text column, or two names for pairs of texts. Where the checkpoint
+            reads images, of the column of their paths (relative to the file), or of what else is
+            an image.
         label_columns: Name of the label column, or of several: one- or multi-hot, or numbers to
             predict.
         task: One of `ktlite.tasks.TASKS`: `"classification"`, `"multilabel"`, `"regression"`,
@@ -220,7 +185,7 @@ def get_learner(
     """
     given = locals()
     if not isinstance(model, (str, os.PathLike)):
-        _refuse_loading(given)
+        refuse_loading(given, inspect.signature(get_learner).parameters)
         from ktlite.learner import Learner
 
         learner = Learner(
@@ -236,13 +201,13 @@ def get_learner(
             check=check,
         )
         # How it was made and its data was loaded is not known here.
-        known = {k: v for k, v in given.items() if k not in (*_LOADING, *EXECUTION)}
+        known = {k: v for k, v in given.items() if k not in (*LOADING, *EXECUTION)}
         preproc = learner.preproc
         if hasattr(preproc, "maxlen"):
             known["maxlen"] = preproc.maxlen
         learner.arguments = described(known)
         return learner
-    _check_loading(given)
+    check_loading(given, inspect.signature(get_learner).parameters)
     # Mostly not made before the data is read: it may take a download.
     make_transformer = functools.cache(
         lambda: Transformer(
@@ -256,7 +221,7 @@ def get_learner(
             stride=stride,
         )
     )
-    read = source_of(task).read
+    read = source_of(task, kind_of(model, revision, ignore_config_fields, given)).read
     options: dict[str, Any]
     options = {"sep": sep, "encoding": encoding, "names": names, "missing": missing}
     options["na_values"] = na_values
@@ -315,81 +280,3 @@ def get_predictor(model: Any, preproc: Any, batch_size: int = 32) -> Predictor:
             "preprocessor that a loader returned, or the Transformer."
         )
     return Predictor(model, preproc, batch_size)
-
-
-def _refuse_loading(given: Mapping[str, Any]) -> None:
-    """Raises if arguments that load data are given with a Keras model."""
-    problems = Problems("get_learner")
-    parameters = inspect.signature(get_learner).parameters
-    kind = type(given["model"]).__name__
-    for name in (*_LOADING, *EXECUTION):
-        value, default = given[name], parameters[name].default
-        done = "whose data must be loaded" if name in _LOADING else "which has been compiled"
-        problems.add_unless(
-            _is_default(default, value),
-            f"{name} goes with the name of a checkpoint; this model is of type {kind}, {done} "
-            "already.",
-        )
-    problems.raise_if_any()
-
-
-def _check_loading(given: Mapping[str, Any]) -> None:
-    """Raises if the arguments cannot work with the name of a checkpoint."""
-    problems = Problems("get_learner")
-    parameters = inspect.signature(get_learner).parameters
-    data, val_pct, source = given["train_data"], given["val_pct"], source_of(given["task"])
-    problems.add_unless(
-        data is not None,
-        f"train_data is not given: {source.expected}.",
-    )
-    mistaken = mistaken_texts(data, given["val_data"])
-    if mistaken:
-        problems.add(mistaken)
-    elif source.needs_columns and is_tabular(data):
-        for name in ("text_column", "label_columns"):
-            problems.add_unless(given[name] is not None, f"{name} is not given: which column?")
-    problems.add_unless(
-        given["preproc"] is None, "preproc goes with a Keras model; a checkpoint brings its own."
-    )
-    problems.add_unless(
-        given["cache_folder"] is None
-        or (source.needs_columns and not _has_own_tokens(given["task"])),
-        "cache_folder= goes with tasks that read a text, or a pair, and its labels a row; leave it "
-        "out.",
-    )
-    between_0_and_1(problems, val_pct=val_pct)
-    _check_weights(problems, given["sample_weight"], data)
-    problems.choice("missing", given["missing"], ("drop", "error"))
-    sizes = {name: given[name] for name in ("batch_size", "eval_batch_size")}
-    at_least_one(problems, **sizes)
-    if given["batch_tokens"] is not None:
-        at_least_one(problems, batch_tokens=given["batch_tokens"])
-    execution = {name: given[name] for name in EXECUTION}
-    if not all(_is_default(parameters[name].default, execution[name]) for name in EXECUTION):
-        from ktlite.training.execution import Execution
-
-        Execution(**execution).check(problems, **sizes)
-    problems.raise_if_any()
-    check_places("get_learner", given["model"], train=data, val=given["val_data"])
-
-
-def _is_default(default: Any, value: Any) -> bool:
-    return bool(type(value) is type(default) and value == default)
-
-
-def _has_own_tokens(task: Any) -> bool:
-    """Says whether a task turns its examples into tokens in a way of its own."""
-    kind = type(task) if isinstance(task, Task) else Task if task is None else find_task(task)
-    return kind.tokenize is not Task.tokenize
-
-
-def _check_weights(problems: Problems, sample_weight: Any, data: Any) -> None:
-    if not isinstance(sample_weight, str):
-        return
-    columns = [str(name) for name in getattr(data, "columns", ())]
-    problems.add_unless(
-        sample_weight in columns,
-        f"sample_weight={sample_weight!r} is no column of a DataFrame"
-        + (f"; columns are {listing(columns)}." if columns else "; give the numbers themselves.")
-        + did_you_mean(sample_weight, columns),
-    )

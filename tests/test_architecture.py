@@ -32,6 +32,7 @@ LAYERS = [
     {"explain", "export"},
     {"predictor", "report"},
     {"learner"},
+    {"workflow_checks"},
     {"workflow"},
     {"cross_validation", "pretraining", "significance", "sklearn", "tuning"},
     {"applications"},

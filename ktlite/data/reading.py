@@ -9,7 +9,7 @@ from ktlite.data.dataset import Dataset, joined
 from ktlite.data.examples import Examples
 from ktlite.data.labels import settled
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.data.sources import mistaken_texts, source_of
+from ktlite.data.sources import mistaken_texts
 from ktlite.data.table import is_tabular
 from ktlite.errors import DataError, Problems
 
@@ -75,7 +75,7 @@ def raw_for(
         ArgumentError: If columns are not known, or the data is of another kind.
         DataError: If the data cannot be read, or has no labels.
     """
-    kind = source_of(preproc.task)
+    kind = preproc.source
     given = {
         "text_column": text_column,
         "label_columns": label_columns,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one
-from ktlite.errors import DataError, Problems, plural
+from ktlite.errors import CheckpointError, DataError, Problems, plural
 from ktlite.inputs.image_encodings import ImageEncodings, KeptPixels
 from ktlite.inputs.image_processor import ImageProcessor, Size
 from ktlite.inputs.input import Input, register
@@ -80,7 +80,6 @@ class Images(Input):
 
     kind = "image"
     expected = EXPECTED
-    options = ("size",)
     heads = MappingProxyType({"text-classification": "image-classification"})
     golden = _golden()
 
@@ -237,16 +236,27 @@ class Images(Input):
 
         Args:
             folder: The checkpoint's folder.
-            spec: Of its model; unused, since the folder says all.
+            spec: Of its model. None: it is not looked at.
             size: Height and width of what the model reads, or one number for both, in place of
                 the checkpoint's.
             **options: Those of other inputs, which make no difference.
 
         Raises:
-            CheckpointError: If the checkpoint's settings are damaged or not understood.
+            CheckpointError: If the checkpoint's settings are damaged or not understood, or give
+                another size than the model reads.
             ArgumentError: If `size` is no size.
         """
-        return cls(ImageProcessor.of_checkpoint(folder, size))
+        made = cls(ImageProcessor.of_checkpoint(folder, size))
+        reads = None if spec is None else tuple(spec.first.front.size)
+        if reads not in (None, made.size):
+            raise CheckpointError(
+                f"{folder}: the model reads images of {_sides(reads)} pixels (config.json), and "
+                f"preprocessor_config.json makes them {_sides(made.size)}. Mend one of them."
+            )
+        return made
+
+    def __str__(self) -> str:
+        return f"images of {_sides(self.size)} pixels"
 
     def encode(self, items: Sequence[Any], *, verbose: int = 0) -> ImageEncodings:
         """Returns pictures as encodings, which decode them when a batch is asked for.
@@ -304,6 +314,10 @@ def data_url(content: bytes) -> str:
         DataError: If they are none.
     """
     return f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}"
+
+
+def _sides(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))
 
 
 def _of_cell(value: Any, base: Path | None) -> Any:

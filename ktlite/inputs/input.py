@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import ArgumentError, listing
 
 
@@ -150,6 +151,19 @@ class Input(abc.ABC):
         Raises:
             DataError: If one is no item, or cannot be used; it says which.
         """
+
+    def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> Sequence[Any]:
+        """Looks at data of this kind, for `Learner.check`.
+
+        Args:
+            splits: The data sets by name, the training data first.
+            longest: The longest that the model can read, as tokens; None where that is not known.
+
+        Returns:
+            Tuples of what was looked at, what was found, and what to do about it, which is empty
+            where all is fine.
+        """
+        return []
 
     @abc.abstractmethod
     def save(self, folder: Path) -> dict[str, Any]:

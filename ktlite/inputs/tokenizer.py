@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._progress import progress
+from ktlite.encodings.indexed import IndexedData
 from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
 from ktlite.errors import CheckpointError, DataError
 from ktlite.inputs.contexts import encode_contexts
@@ -19,6 +20,7 @@ from ktlite.inputs.frame import Frame
 from ktlite.inputs.input import register
 from ktlite.inputs.long_texts import encode_read
 from ktlite.inputs.texts import Texts, check_texts, lengths
+from ktlite.inputs.token_checks import Line, token_checks
 from ktlite.inputs.tokenizer_files import FILE, FILES, SETTINGS, name
 from ktlite.inputs.tokenizer_reading import (
     Reading,
@@ -29,7 +31,6 @@ from ktlite.inputs.tokenizer_reading import (
     with_all_offsets,
 )
 from ktlite.inputs.windows import cut, fill_gaps
-from ktlite.models.sentence_files import read_sentence_files
 
 __all__ = ["FILE", "FILES", "SETTINGS", "Text", "Tokenizer"]
 
@@ -106,6 +107,8 @@ class Tokenizer(Texts):
             ArgumentError: If the lengths do not fit the model.
             CheckpointError: If the tokenizer is missing, or another model's.
         """
+        from ktlite.models.sentence_files import read_sentence_files  # Keras, too
+
         lowercase = options.get("embeds", False) and read_sentence_files(folder).lowercase
         made = cls(folder, *lengths(spec.tokens, folder, options), lowercase=lowercase)
         if made.vocab_size > spec.tokens.vocab_size:
@@ -367,6 +370,9 @@ class Tokenizer(Texts):
         if self._framed_by:
             found += f", as in {self._framed_by}: the checkpoint's {FILE} has none"
         return found, ""
+
+    def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> list[Line]:
+        return token_checks(splits, longest)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Writes `tokenizer.json` and what `transformers` wants beside it."""

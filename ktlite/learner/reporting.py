@@ -19,6 +19,7 @@ from ktlite.evaluation import Outputs, confidence_intervals
 from ktlite.learner.rate_finding import RateFinding
 from ktlite.learner.recording import Recording
 from ktlite.report import (
+    Html,
     Section,
     bars,
     checks_table,
@@ -196,7 +197,9 @@ class Reporting(Recording, RateFinding):
             known["row"] = str(number if rows is None else rows[number])
             content = ""
             if texts is not None:
-                content = self._explained(texts[number]) if explain else _text(texts[number])
+                example = texts[number]
+                shown = _shown(data.preproc.input, example)
+                content = self._explained(example, shown) if explain else shown
             examples.append((known, content))
         note = (
             '<p class="note">The validation examples with the highest losses: hard ones, and '
@@ -204,12 +207,12 @@ class Reporting(Recording, RateFinding):
         )
         return [Section("Worst examples", [note, worst_examples(examples)])]
 
-    def _explained(self, example: Any) -> Any:
-        """Returns an explanation of the prediction; where there can be none, the text."""
+    def _explained(self, example: Any, shown: str) -> Any:
+        """Returns an explanation of the prediction; where there can be none, the example."""
         try:
             return self._own_predictor().explain(example, truncate_len=_WORDS)
         except ArgumentError:
-            return _text(example)
+            return shown
 
 
 def _first_metric(curves: list[str]) -> list[str]:
@@ -231,7 +234,12 @@ def _readable(predicted: Any) -> Any:
     return predicted
 
 
-def _text(example: Any) -> str:
+def _shown(input: Any, example: Any) -> str:
+    """Returns an example for a page: as text, or as HTML where it is no text."""
+    picture = input.shown_as_html(example)
+    if picture is not None:
+        return Html(picture)
+    example = input.shown(example)
     if isinstance(example, tuple):
         return "\n".join(map(str, example))
     return str(example)

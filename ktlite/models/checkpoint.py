@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -60,6 +60,12 @@ def find_checkpoint(name: str | os.PathLike[str], *, revision: str | None = None
         >>> find_checkpoint("models/my-bert")
         PosixPath('models/my-bert')
     """
+    _check_name(name)
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else _download(os.fspath(name), revision)
+
+
+def _check_name(name: Any) -> None:
     if not isinstance(name, (str, os.PathLike)) or not os.fspath(name):
         what = repr(name) if isinstance(name, str) else f"of type {type(name).__name__}"
         raise CheckpointError(
@@ -69,16 +75,26 @@ def find_checkpoint(name: str | os.PathLike[str], *, revision: str | None = None
     problem = no_checkpoint(name)
     if problem:
         raise CheckpointError(problem)
+
+
+def find_config(name: str | os.PathLike[str], *, revision: str | None = None) -> Path:
+    """Returns a folder with a checkpoint's `config.json`, which may have nothing else.
+
+    Arguments and errors are those of `find_checkpoint`. Of a checkpoint on the Hub, no more than
+    this small file is fetched.
+    """
+    _check_name(name)
     folder = Path(name).expanduser()
-    return folder if folder.is_dir() else _download(os.fspath(name), revision)
+    return folder if folder.is_dir() else _download(os.fspath(name), revision, ["config.json"])
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, files: list[str] | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FROM_HUB))
-        if not any((folder / file).is_file() for file in (WEIGHTS, INDEX)):
+        wanted = _FROM_HUB if files is None else files
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+        if files is None and not any((folder / file).is_file() for file in (WEIGHTS, INDEX)):
             snapshot_download(name, revision=revision, allow_patterns=_FROM_HUB_OLD)
     except Exception as error:  # the client's errors and its transport's share no base
         raise CheckpointError(

@@ -53,21 +53,21 @@ class Embedding(Predicting):
             >>> predictor.embed(["A fine film.", "A good movie."]).shape
             (2, 384)
         """
-        single = isinstance(texts, str)
-        many: list[Any] = (
-            [texts] if single else listed(texts, "embed takes a string or a list of them")
-        )
-        wrong = [text for text in many if not isinstance(text, str)]
+        input = self.preproc.input
+        single = input.accepts(texts)
+        expected = f"embed takes {input.expected}, or a list of them"
+        many: list[Any] = [texts] if single else listed(texts, expected)
+        wrong = [item for item in many if not input.accepts(item)]
         if wrong:
             first = wrong[0]
-            raise DataError(f"embed takes strings; got {first!r:.60} of {type(first).__name__}.")
+            raise DataError(f"{expected}; got {first!r:.60} of {type(first).__name__}.")
         how = (pooling, normalize)
         if how not in self._embedders:
             self._embedders[how] = self._forward.embedder(pooling, normalize)
         forward = self._embedders[how]
         if not many:
             return np.zeros((0, forward.model.width), "float32")
-        encodings = self.preproc.tokenizer.encode(many, verbose=verbose)
+        encodings = input.encode(many, verbose=verbose)
         size = self.batch_size if batch_size is None else batch_size
         vectors = forward.over(encodings, batch_size=size, verbose=verbose)
         if encodings.example_of is not None:  # read in windows

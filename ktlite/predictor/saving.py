@@ -102,21 +102,23 @@ class Saving(Predicting):
                 "the model's outputs are not finite, so it is not saved: the training diverged. "
                 "Train again with a lower rate."
             )
+        input = self.preproc.input
         return [
-            {"text": example, "logits": logits.round(6).tolist()}
+            {input.kind: input.to_json(example), "logits": logits.round(6).tolist()}
             for example, logits in zip(examples, found, strict=True)
         ]
 
-    def _given(self, text: Any) -> Any:
+    def _given(self, recorded: dict[str, Any]) -> Any:
         """Returns a recorded example as it was given: JSON has no tuples."""
-        return tuple(text) if self.preproc.pairs and isinstance(text, list) else text
+        item = self.preproc.input.from_json(recorded[self.preproc.input.kind])
+        return tuple(item) if self.preproc.pairs and isinstance(item, list) else item
 
     def check(self, golden: Sequence[dict[str, Any]], where: Path) -> None:
         """Raises PredictorError unless the predictor repeats its recorded predictions."""
         pairs = [
             (np.asarray(logits, "float64"), np.array(item["logits"]))
             for logits, item in zip(
-                self.fresh_logits([self._given(i["text"]) for i in golden]), golden, strict=True
+                self.fresh_logits([self._given(item) for item in golden]), golden, strict=True
             )
         ]
         # Another shape is another number of words, or of outputs.

@@ -2,6 +2,7 @@
 
 from ktlite.report.page import Section, page
 from ktlite.report.pieces import (
+    Html,
     bars,
     checks_table,
     confusion_table,
@@ -14,6 +15,7 @@ from ktlite.report.pieces import (
 )
 
 __all__ = [
+    "Html",
     "Section",
     "bars",
     "checks_table",

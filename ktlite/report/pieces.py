@@ -142,6 +142,13 @@ def confusion_table(counts: np.ndarray, names: Sequence[Any]) -> str:
     )
 
 
+class Html(str):
+    """Text that is HTML already."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
 def worst_examples(examples: Sequence[tuple[Mapping[str, Any], Any]]) -> str:
     """Returns examples with what is known of each.
 

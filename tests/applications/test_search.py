@@ -186,7 +186,7 @@ def test_arguments_are_checked(search: SemanticSearch, embedder: Any) -> None:
         SemanticSearch("all-MiniLM-L6-v2")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="add takes a list of texts"):
         search.add("a text")
-    with pytest.raises(DataError, match="embed takes strings; got 1"):
+    with pytest.raises(DataError, match="embed takes str, or a list of them; got 1"):
         search.add(["a", 1])  # type: ignore[list-item]
     assert len(search) == len(TEXTS)
     with pytest.raises(ArgumentError, match="(?s)k=0.*candidates=-1"):

@@ -30,13 +30,13 @@ def make(tiny_checkpoint: Path) -> Callable[..., Predictor]:
         task = task or Classification(["neg", "pos", "so-so"])
         t = Transformer(tiny_checkpoint, maxlen=maxlen, task=task, **options)
         made = Predictor(t.get_classifier(), t, cache=cache)
-        run, made.seen = made._forward.over, []  # type: ignore[attr-defined]
+        run, made.seen = made.logits_of, []  # type: ignore[attr-defined]
 
-        def counted(data: Any, **arguments: Any) -> np.ndarray:
+        def counted(data: Any, *arguments: Any) -> np.ndarray:
             made.seen.append(len(data))  # type: ignore[attr-defined]
-            return run(data, **arguments)
+            return run(data, *arguments)
 
-        made._forward.over = counted  # type: ignore[method-assign]
+        made.logits_of = counted  # type: ignore[method-assign]
         return made
 
     return predictor
