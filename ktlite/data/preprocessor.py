@@ -266,7 +266,7 @@ class Preprocessor(Hinted):
         check_no_table(examples, self.reading.get("text_column"))
         if self.input.is_one(examples):
             return [examples], True
-        if self.input.kind == "text" and is_file(examples):
+        if is_file(examples):
             logger.warning(
                 "%r is taken for a text, though there is a file of that name. What is in it "
                 "predicts `ktlite predict FOLDER --input FILE`; predictor.evaluate(file) compares "
