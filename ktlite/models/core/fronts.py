@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ktlite.models.core.embeddings import Embeddings
 from ktlite.models.core.init import Init
 from ktlite.models.core.patches import Patches
 from ktlite.models.core.spec import PatchesSpec, TokensSpec
 
+T = TypeVar("T", bound=type[Any])
+
 FRONTS: dict[type[Any], Any] = {TokensSpec: Embeddings, PatchesSpec: Patches}
+
+
+def register_front(spec: type[Any]) -> Callable[[T], T]:
+    """Makes the layer of a kind of front known, by the type of its spec; for a decorator.
+
+    The spec says `input`, `width`, `max_positions`, `fields` and `drawn`, as `PatchesSpec` does.
+    """
+
+    def registered(layer: T) -> T:
+        FRONTS[spec] = layer
+        return layer
+
+    return registered
 
 
 def front(spec: TokensSpec | PatchesSpec, init: Init, **options: Any) -> Any:
