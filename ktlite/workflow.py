@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import os
@@ -64,6 +65,7 @@ def get_learner(
     remat: bool = False,
     lora: int | None = None,
     lora_alpha: float | None = None,
+    augment: Any = None,
     ema: float | None = None,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
@@ -160,6 +162,8 @@ def get_learner(
             whole encoder (LoRA: Hu et al., 2021, arXiv:2106.09685): less memory, a higher
             learning rate (1e-4 to 2e-3), and `learner.save_adapters`.
         lora_alpha: The adapters' products are scaled by `lora_alpha / lora`. Default: by 2.
+        augment: Of images: how training batches are changed at random, such as
+            `ktlite.vision.get_data_aug(horizontal_flip=True)`; validation sees them as they are.
         ema: Keep a moving average of the weights (Polyak and Juditsky, 1992) with this decay a
             step, such as 0.999: validation sees the average, and training ends with it.
         revision: Branch, tag or commit on the Hub.
@@ -247,6 +251,9 @@ def get_learner(
         verbose=verbose,
         sample_weight=sample_weight,
     )
+    if augment is not None:
+        train.encodings.augmented(augment)  # says what is wrong with it
+        train = dataclasses.replace(train, augmentation=augment)
     from ktlite.learner import Learner
 
     execution = {name: given[name] for name in EXECUTION}

@@ -32,6 +32,7 @@ LOADING = (
     "loss",
     "label_smoothing",
     "sample_weight",
+    "augment",
     "cache_folder",
     "window",
     "stride",

@@ -34,6 +34,8 @@ class Dataset(IndexedData):
         rows: int64 [examples], the row numbers in the source.
         weights: float32 [examples], how much each counts in the loss; None: all the same.
         task: What the targets mean; None: as `preproc` has it.
+        augmentation: Changes examples at random in training batches, and there alone; what
+            `Encodings.augmented` takes. None: nothing does.
     """
 
     # Without defaults, though the base class has some.
@@ -44,6 +46,7 @@ class Dataset(IndexedData):
     rows: np.ndarray = field()
     weights: np.ndarray | None = None
     task: Task | None = None
+    augmentation: Any = None
 
     def __len__(self) -> int:
         return len(self.encodings)
@@ -102,13 +105,28 @@ class Dataset(IndexedData):
 
     def examples(self, rows: np.ndarray, seed: Seed) -> tuple[dict[str, Any], Any]:
         """Returns (inputs, targets) for some rows; what the task draws, it draws by the seed."""
+        return self._batch(self.encodings, rows, seed)
+
+    def training_examples(self, rows: np.ndarray, seed: Seed) -> tuple[dict[str, Any], Any]:
+        """Returns what `examples` does, augmented."""
+        return self._batch(self._augmented, rows, seed)
+
+    def _batch(
+        self, encodings: Encodings, rows: np.ndarray, seed: Seed
+    ) -> tuple[dict[str, Any], Any]:
         if self.task is None and self.targets is None:
-            return self.encodings.batch(rows, seed), None
-        return self.preproc.task.batch(self.encodings, self.targets, rows, seed)
+            return encodings.batch(rows, seed), None
+        return self.preproc.task.batch(encodings, self.targets, rows, seed)
+
+    @property
+    def _augmented(self) -> Encodings:
+        if self.augmentation is None:
+            return self.encodings
+        return self.encodings.augmented(self.augmentation)
 
     def content(self, rows: np.ndarray) -> Any:
         """Returns arrays that tell some rows from others, for hashes."""
-        inputs = self.encodings.content(rows)
+        inputs = self._augmented.content(rows)
         if self.targets is None:
             return inputs, None
         return inputs, self.preproc.task.align(self.targets, self.encodings, rows)
@@ -213,6 +231,7 @@ class Inputs(Sequence[np.ndarray]):
             whole.rows[numbers],
             weights,
             whole.task,
+            whole.augmentation,
         )
 
 

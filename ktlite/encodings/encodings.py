@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ktlite.encodings.field import Field
+from ktlite.errors import ArgumentError
 
 Seed = Sequence[int]
 
@@ -58,6 +60,17 @@ class Encodings(abc.ABC):
     def example(self, row: int) -> int:
         """Returns the number of the example that a row is of."""
         return int(row if self.example_of is None else self.example_of[row])
+
+    def augmented(self, augmentation: Any) -> Encodings:
+        """Returns the same rows, changed at random in the batches that a seed draws.
+
+        Raises:
+            ArgumentError: If nothing is known that changes rows of this kind.
+        """
+        raise ArgumentError(
+            f"augment={augmentation!r}: {type(self).__name__} are not changed at random. It goes "
+            "with images."
+        )
 
     def content(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Returns what tells some rows from others, for hashes: by default, their batch."""

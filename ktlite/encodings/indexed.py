@@ -57,6 +57,10 @@ class IndexedData(abc.ABC):
     def examples(self, rows: np.ndarray, seed: Seed) -> tuple[Any, Any]:
         """Returns (inputs, targets) of some rows; data that draws at random draws by `seed`."""
 
+    def training_examples(self, rows: np.ndarray, seed: Seed) -> tuple[Any, Any]:
+        """Returns what `examples` does, augmented where the data is, to train on."""
+        return self.examples(rows, seed)
+
     def content(self, rows: np.ndarray) -> Any:
         """Returns arrays that tell some rows from others, for hashes."""
         return self.examples(rows, (0,))

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.field import Field
-from ktlite.errors import DataError
+from ktlite.errors import ArgumentError, DataError
 from ktlite.inputs.image_augmentation import ImageAugmentation
 from ktlite.inputs.image_processor import ImageProcessor
 from ktlite.inputs.pictures import state_key
@@ -131,7 +132,15 @@ class ImageEncodings(Encodings):
 
         Args:
             augmentation: How; None: not at all.
+
+        Raises:
+            ArgumentError: If it is something else.
         """
+        if not isinstance(augmentation, (ImageAugmentation, NoneType)):
+            raise ArgumentError(
+                f"augment is of type {type(augmentation).__name__}; expected what "
+                "ktlite.vision.get_data_aug(horizontal_flip=True) returns."
+            )
         return replace(self, augmentation=augmentation)
 
     def take(self, examples: np.ndarray) -> ImageEncodings:

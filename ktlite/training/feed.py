@@ -159,7 +159,8 @@ class Feed:
         def batch(epoch: int, position: int) -> list[np.ndarray]:
             rows = plan(epoch)[position]
             filled = np.resize(rows, len(rows) + -len(rows) % replicas)
-            columns = self._batch(filled, weights, (self.seed, epoch, position))
+            drawn = self.data.training_examples(filled, (self.seed, epoch, position))
+            columns = self._columns(drawn, filled, weights)
             self.widths |= self._width(columns)
             if replicas == 1:
                 return columns
@@ -232,7 +233,13 @@ class Feed:
         return by_class[rows] if weights is None else by_class[rows] * weights
 
     def _batch(self, rows: np.ndarray, weights: np.ndarray | None, seed: Seed) -> list[np.ndarray]:
-        inputs, targets = self.data.examples(rows, seed)
+        return self._columns(self.data.examples(rows, seed), rows, weights)
+
+    def _columns(
+        self, example: tuple[Any, Any], rows: np.ndarray, weights: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """Returns inputs, targets and the weights of each of these, as a list of arrays."""
+        inputs, targets = example
         columns = [*keras.tree.flatten(inputs), *keras.tree.flatten(targets)]
         if weights is not None:
             # Of as many axes as what they weigh, or Keras would not know which one is theirs.
