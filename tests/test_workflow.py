@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -279,13 +280,16 @@ def test_everything_that_is_wrong_is_named(
     assert [word for word in words if word not in str(error.value)] == []
 
 
-def test_data_is_read_before_the_checkpoint_is_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_config_alone_is_fetched_before_the_data_is_read(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import huggingface_hub
 
-    def fetch(*_: Any, **__: Any) -> None:
-        raise AssertionError("fetched")
+    shutil.copy(golden / "bert-gelu" / "config.json", tmp_path)
+
+    def fetch(*_: Any, allow_patterns: list[str], **__: Any) -> str:
+        assert allow_patterns == ["config.json"], "fetched"
+        return str(tmp_path)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     with pytest.raises(DataError, match="bdy"):

@@ -76,7 +76,9 @@ def sequence_figures(
         >>> sequence_figures(["A cat sat."], ["A cat sat."]).figures["bleu"]
         100.0
     """
-    several = [list(texts) if isinstance(texts, (list, tuple)) else [texts] for texts in expected]
+    several: list[list[Any]] = [
+        list(texts) if isinstance(texts, (list, tuple)) else [texts] for texts in expected
+    ]
     _check(predicted, expected, several, names)
     if language is None:
         language = "zh" if _is_chinese(several) else "en"
