@@ -107,6 +107,8 @@ def test_checks_of_scikit_learn_that_need_no_numbers(
     options: dict[str, Any], kind: Any, check: str
 ) -> None:
     """`check_estimator` leaves all others out, whose input is numbers, for one of strings."""
+    if not hasattr(estimator_checks, check):
+        pytest.skip(f"this scikit-learn has no {check}: it came with 1.6")
     getattr(estimator_checks, check)(kind.__name__, kind(**options))
 
 
