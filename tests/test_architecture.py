@@ -42,7 +42,10 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 NUMPY_ALONE = {"encodings", "generation"}
-TENSORFLOW_IN = {"training", "inference", "explain", "export", "deploy", "_memory", "_keras_start"}
+TENSORFLOW_IN = {
+    *("training", "inference", "explain", "export", "deploy"),
+    *("_memory", "_keras_start", "_tracing"),
+}
 MAX_LINES = 400
 
 

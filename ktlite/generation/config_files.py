@@ -71,6 +71,15 @@ def read_options(folder: str | Path, names: frozenset[str]) -> tuple[dict[str, A
     return {}, None
 
 
+def options_of_config(config: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Returns what a model's config says of generation, by name, without what is None.
+
+    Raises:
+        CheckpointError: If it asks for what there is not.
+    """
+    return _wanted(Path("config"), _of_model(config), names)
+
+
 def _object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

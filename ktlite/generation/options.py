@@ -12,7 +12,7 @@ import numpy as np
 
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, CheckpointError, Problems
-from ktlite.generation.config_files import read_options
+from ktlite.generation.config_files import options_of_config, read_options
 
 #: New tokens where nothing says how many.
 DEFAULT_NEW_TOKENS = 20
@@ -140,6 +140,19 @@ class Generation:
             return cls(**found)
         except ArgumentError as error:
             raise CheckpointError(f"{path}: {str(error).removeprefix('generate: ')}") from error
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any]) -> Generation:
+        """Reads the fields of generation in a model's config, for one that is in no folder.
+
+        Raises:
+            CheckpointError: As `of_folder`.
+        """
+        names = frozenset(field.name for field in dataclasses.fields(cls)) - {"seed"}
+        try:
+            return cls(**options_of_config(config, names))
+        except ArgumentError as error:
+            raise CheckpointError(f"config: {str(error).removeprefix('generate: ')}") from error
 
     def with_(self, **given: Any) -> Generation:
         """Returns these options with a call's arguments in place of some.

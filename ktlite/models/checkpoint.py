@@ -28,6 +28,9 @@ _FROM_HUB = [
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "1_Pooling/*",
+    "generation_config.json",
+    "*.spm",
+    "chat_template*",
     "preprocessor_config.json",
     "processor_config.json",
 ]

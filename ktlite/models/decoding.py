@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from ktlite.errors import ArgumentError
 from ktlite.models.core.attention import Cache
@@ -14,12 +15,15 @@ from ktlite.models.towers import run_towers
 
 
 class Decoding:
-    """What a `TransformerModel` has for `generate`, if its last tower reads from left to right."""
+    """What a `TransformerModel` has to write texts, if its last tower reads from left to right."""
+
+    # What runs it from token to token, from the first `generate` on.
+    _stepper: Any = None
 
     @property
     def writes(self: Any) -> bool:
         """Whether the model scores next tokens, and so can write."""
-        return bool(self.towers[-1].spec.causal and self.head is not None)
+        return bool(self.towers) and self.towers[-1].spec.causal and self.head is not None
 
     def begin(self: Any, inputs: Mapping[str, Any]) -> State:
         """Returns the state before the first token: what `step` is given first.
@@ -37,12 +41,7 @@ class Decoding:
             >>> state = model.begin({"input_ids": ids, "attention_mask": mask})
             >>> scores, state = model.step(np.full((len(ids), 1), start), 0, state)
         """
-        if not self.writes:
-            raise ArgumentError(
-                f"{self.name} does not write texts: load the checkpoint of a model that does, such "
-                "as T5, BART, GPT-2 or Llama, with task='text2text-generation' or "
-                "'text-generation'."
-            )
+        self._check_writes()
         *others, last = self.towers
         if not others:
             return last.stack.start(keras.ops.shape(last.read(inputs)["input_ids"])[0])
@@ -76,6 +75,55 @@ class Decoding:
         )
         rows, _, vocabulary = keras.ops.shape(scores)
         return keras.ops.reshape(scores, (rows, vocabulary)), state
+
+    def generate(
+        self: Any, inputs: Mapping[str, Any], *, options: Any = None, **given: Any
+    ) -> np.ndarray:
+        """Writes a text, or several, for each input.
+
+        What the checkpoint says of generation counts where nothing else is given; names,
+        meanings and defaults are those of transformers, and so are the texts.
+
+        Args:
+            inputs: Of one batch: `input_ids`, int [batch, length], and perhaps `attention_mask`,
+                1 for tokens, wherever the padding stands. Without a mask what has the pad's id is
+                padding, if it is a decoder alone; otherwise nothing is. For a decoder with an
+                encoder perhaps `decoder_input_ids`, [batch, n], which the texts begin with.
+            options: A `ktlite.generation.Generation`. Default: as the checkpoint says.
+            **given: Fields of it in place of those, such as `max_new_tokens=40`, `num_beams=4`,
+                `do_sample=True`; and `rules`, `stop` and `decode`, as
+                `ktlite.generation.generate` takes them.
+
+        Returns:
+            int32 [batch * num_return_sequences, length]: what each text began with, the text
+            itself, and the pad (or the first end token) after its end.
+
+        Raises:
+            ArgumentError: If the model does not write, or an argument makes no sense.
+            CheckpointError: If the checkpoint asks for a search that ktlite does not have.
+
+        Example:
+            >>> model = ktlite.load_model("opus-mt-en-de", task="translation")
+            >>> model.generate({"input_ids": ids, "attention_mask": mask}, num_beams=4)
+        """
+        from ktlite.models import writing
+
+        more = {name: given.pop(name) for name in ("rules", "stop", "decode") if name in given}
+        self._check_writes()
+        options = (writing.options_of(self) if options is None else options).with_(**given)
+        if self._stepper is None or not self._stepper.is_of(self):
+            self._stepper = writing.KerasStep(self)
+        texts = writing.written(self._stepper, inputs, options, **more)
+        prompts = writing.prompts_of(self, inputs, options)
+        return writing.as_ids(inputs, prompts, texts, options, len(self.towers) == 1)
+
+    def _check_writes(self: Any) -> None:
+        if not self.writes:
+            raise ArgumentError(
+                f"{self.name} does not write texts: load the checkpoint of a model that does, such "
+                "as T5, BART, GPT-2 or Llama, with task='text2text-generation' or "
+                "'text-generation'."
+            )
 
 
 def reordered(state: State, order: Any) -> State:

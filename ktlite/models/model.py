@@ -39,6 +39,7 @@ from ktlite.models.saving import (
     read_options,
     replaced_checkpoint,
     write_config,
+    write_generation,
     write_tokenizer,
     write_weights,
 )
@@ -296,6 +297,8 @@ class TransformerModel(Decoding, keras.Model):
         with replaced_checkpoint(Path(folder)) as new:
             write_weights(new, tensors, shard_bytes)
             write_config(new, config)
+            if self.writes:
+                write_generation(new, self.source)
         if self.task_name == EMBEDDING:
             head = self.spec.heads[EMBEDDING]
             write_modules(Path(folder), head.pooling, head.normalize, self.spec.width)

@@ -21,12 +21,12 @@ from ktlite.models.checkpoint import INDEX, WEIGHTS
 from ktlite.storage import flush
 
 PRECISIONS = ("float32", "float16", "bfloat16")
-CONFIG = "config.json"
+CONFIG, GENERATION = "config.json", "generation_config.json"
 #: What a checkpoint's folder may hold of its tokenizer, in any of its forms.
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model",
-    "spm.model",
+    "spm.model", "source.spm", "target.spm", "chat_template.jinja",
 )  # fmt: skip
 _SHARDS = "model-*-of-*.safetensors"
 _UNFINISHED = ".ktlite-saving-"
@@ -102,6 +102,17 @@ def write_weights(
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Writes `config.json`."""
     _write_json(folder / CONFIG, config)
+
+
+def write_generation(folder: Path, source: Path | None) -> None:
+    """Copies how the checkpoint that a model came from writes texts, if a file of it says so.
+
+    Args:
+        folder: Where to write.
+        source: The checkpoint's folder, which may be gone; None: the model is not from one.
+    """
+    if source is not None and (source / GENERATION).is_file():
+        shutil.copyfile(source / GENERATION, folder / GENERATION)
 
 
 def write_tokenizer(folder: Path, source: Path | None) -> None:

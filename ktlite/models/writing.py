@@ -1,0 +1,214 @@
+"""A Keras model as what `ktlite.generation` asks for next tokens, and the texts it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from ktlite._tracing import Sized, traced
+from ktlite.errors import ArgumentError
+from ktlite.generation import Generated, Generation, generate
+from ktlite.models.core.attention import Cache
+from ktlite.models.core.stack import State
+from ktlite.models.decoding import reordered, with_memory
+
+# Kinds of positions that end with their table.
+_ENDING = ("learned", "sinusoidal", "pad_aware", "fixed")
+
+
+class Reading(NamedTuple):
+    """What a `KerasStep` keeps from call to call.
+
+    Args:
+        state: The model's.
+        rows: int [rows], the example of each.
+        examples: int [sequences], those of the state's memory.
+    """
+
+    state: State
+    rows: np.ndarray
+    examples: np.ndarray
+
+
+class KerasStep:
+    """Runs a `TransformerModel` token by token (`ktlite.generation.Step`).
+
+    Where Keras runs on TensorFlow the model is traced once, for all numbers of rows and tokens,
+    with the weights as they are at each call.
+
+    Args:
+        model: A model that writes.
+
+    Example:
+        >>> step = KerasStep(model)
+        >>> texts = generate(step, step.begin(inputs), [[start]] * len(ids), options)
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._variables = [id(variable) for variable in model.variables]
+        self._begins: dict[tuple[str, ...], Any] = {}
+        self._step: Any = None
+
+    def is_of(self, model: Any) -> bool:
+        """Says whether a model still has the variables that this one runs."""
+        return [id(variable) for variable in model.variables] == self._variables
+
+    def begin(self, inputs: Mapping[str, Any]) -> Reading:
+        """Returns what the first call of `generate` is given, for a batch of inputs."""
+        reads = [field.name for tower in self.model.towers for field in tower.spec.fields]
+        last = self.model.towers[-1].spec.prefix
+        names = [n for n in reads if n in inputs and not (last and n.startswith(last))]
+        given = {name: np.asarray(inputs[name]) for name in names}
+        if not given:
+            self.model.begin(inputs)  # says what is missing
+        key = tuple(names)
+        if key not in self._begins:
+            sizes = {
+                field.name: Sized((None, *field.shape), field.dtype)
+                for field in self.model.spec.fields
+                if field.name in given
+            }
+            self.model.begin(given)  # says what is wrong, without a trace around it
+            self._begins[key] = traced(self.model.begin, sizes)
+        examples = np.arange(len(given[names[0]]))
+        return Reading(self._begins[key](given), examples, examples)
+
+    def __call__(
+        self, tokens: np.ndarray, position: int, state: Reading, order: np.ndarray | None
+    ) -> tuple[np.ndarray, Reading]:
+        """See `ktlite.generation.Step`."""
+        now, rows, examples = state
+        if order is not None:
+            rows = rows[order]
+            # Not in the trace, which is one for steps with an order and without.
+            now = reordered(now, np.asarray(order, "int32"))
+            now, examples = _narrowed(now, rows, examples)
+        if self._step is None:
+            sizes = Sized((None, None), "int32"), Sized((), "int32"), _sizes(now)
+            self._step = traced(self.model.step, *sizes)
+        scores, now = self._step(np.asarray(tokens, "int32"), np.int32(position), now)
+        return keras.ops.convert_to_numpy(scores), Reading(now, rows, examples)
+
+
+def _sizes(state: State) -> State:
+    """Returns the sizes of a state's tensors: rows and tokens are free."""
+
+    def of_cache(cache: Cache) -> Cache:
+        return Cache(*(
+            Sized((None, x.shape[1], None, x.shape[3]), keras.backend.standardize_dtype(x.dtype))
+            for x in cache
+        ))  # fmt: skip
+
+    own, memory = (tuple(map(of_cache, caches)) for caches in (state.own, state.memory))
+    return State(own, memory, tuple(Sized((None, 1, 1, None), "bool") for _ in state.visible))
+
+
+def _narrowed(state: State, rows: np.ndarray, examples: np.ndarray) -> tuple[State, np.ndarray]:
+    """Returns the state with the memory of those examples alone that rows are left of."""
+    if not state.memory:
+        return state, rows
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    wanted, counts = rows[starts], np.diff(starts, append=len(rows))
+    if len(set(counts)) > 1:  # rows share a memory only if they are equally many for each
+        wanted = rows
+    if np.array_equal(wanted, examples):
+        return state, examples
+    place = {int(example): i for i, example in enumerate(examples)}
+    return with_memory(state, np.array([place[int(x)] for x in wanted], "int32")), wanted
+
+
+def options_of(model: Any) -> Generation:
+    """Returns a model's own way to generate: as its checkpoint's folder or its config says."""
+    if model.source is not None and (model.source / "config.json").is_file():
+        return Generation.of_folder(model.source)
+    return Generation.of_config(model.config)
+
+
+def written(
+    step: KerasStep, inputs: Mapping[str, Any], options: Generation, **more: Any
+) -> list[Generated]:
+    """Returns what a model writes for a batch of inputs.
+
+    Args:
+        step: Runs it.
+        inputs: As `TransformerModel.generate` takes them.
+        options: How to search.
+        **more: As `ktlite.generation.generate` takes it: `rules`, `stop`, `decode`, `examples`.
+    """
+    towers = step.model.towers
+    front = towers[-1].spec.front
+    positions = front.max_positions if front.positions in _ENDING else None
+    sources = None if len(towers) == 1 else _unpadded(inputs, None)
+    prompts = prompts_of(step.model, inputs, options)
+    return generate(
+        step, step.begin(inputs), prompts, options, sources=sources, positions=positions, **more
+    )
+
+
+def prompts_of(model: Any, inputs: Mapping[str, Any], options: Generation) -> list[np.ndarray]:
+    """Returns what each text begins with: its start, or the prompt."""
+    if len(model.towers) == 1:
+        return _unpadded(inputs, options)
+    count = len(np.asarray(next(iter(inputs.values()))))
+    given = inputs.get("decoder_input_ids")
+    if given is None:
+        return [np.array([options.first_token()], "int32")] * count
+    first = options.first_token()
+    rows = np.asarray(given, "int32")
+    # As transformers has it: before all of them, or none.
+    if not (rows[:, 0] == first).all():
+        rows = np.concatenate([np.full((count, 1), first, "int32"), rows], axis=1)
+    return list(rows)
+
+
+def _unpadded(inputs: Mapping[str, Any], options: Generation | None) -> list[np.ndarray]:
+    """Returns the rows of `input_ids` without padding, wherever it stands.
+
+    Without a mask, padding is what has the pad's id, unless that ends texts, too (`options`).
+    """
+    if "input_ids" not in inputs:
+        raise ArgumentError(
+            "generate: the inputs have no input_ids; give them, int [batch, length]."
+        )
+    ids = np.asarray(inputs["input_ids"], "int32")
+    mask = inputs.get("attention_mask")
+    tokens = np.ones(ids.shape, bool) if mask is None else np.asarray(mask) != 0
+    if mask is None and options is not None:
+        pad = options.pad_token_id
+        if pad is not None and pad not in options.eos_token_id:
+            tokens = ids != pad
+    return [row[seen] for row, seen in zip(ids, tokens, strict=True)]
+
+
+def as_ids(
+    inputs: Mapping[str, Any],
+    prompts: Sequence[np.ndarray],
+    texts: Sequence[Generated],
+    options: Generation,
+    alone: bool,
+) -> np.ndarray:
+    """Returns texts behind what they began with, int32 [texts, length], as transformers does.
+
+    Args:
+        inputs: The model's.
+        prompts: What each text began with.
+        texts: `num_return_sequences` for each prompt.
+        options: How they were written.
+        alone: Whether the decoder has no encoder: then texts stand behind the inputs, with their
+            padding.
+    """
+    starts = np.asarray(inputs["input_ids"], "int32") if alone else np.stack(prompts)
+    # Beam search takes a pad of 0 for none.
+    fill = options.fill
+    if options.num_beams > 1 and not options.pad_token_id and options.eos_token_id:
+        fill = options.eos_token_id[0]
+    longest = max((len(text.ids) for text in texts), default=0)
+    found = np.full((len(texts), starts.shape[1] + longest), fill, "int32")
+    found[:, : starts.shape[1]] = np.repeat(starts, options.num_return_sequences, axis=0)
+    for row, text in zip(found, texts, strict=True):
+        row[starts.shape[1] : starts.shape[1] + len(text.ids)] = text.ids
+    return found
