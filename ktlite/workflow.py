@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ktlite._arguments import checked
 from ktlite.cards import described
 from ktlite.data.preparing import prepare
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.data.reading import as_given
 from ktlite.data.sources import source_of
 from ktlite.data.token_store import TokenStore
@@ -207,7 +208,7 @@ def get_learner(
         # How it was made and its data was loaded is not known here.
         known = {k: v for k, v in given.items() if k not in (*LOADING, *EXECUTION)}
         preproc = learner.preproc
-        if hasattr(preproc, "maxlen"):
+        if isinstance(preproc, Preprocessor) and preproc.maxlen is not None:
             known["maxlen"] = preproc.maxlen
         learner.arguments = described(known)
         return learner
@@ -281,7 +282,7 @@ def get_predictor(model: Any, preproc: Any, batch_size: int = 32) -> Predictor:
     Example:
         >>> predictor = ktlite.get_predictor(learner.model, preproc)
     """
-    if not hasattr(preproc, "encode"):
+    if not isinstance(preproc, Preprocessor):
         raise ArgumentError(
             f"get_predictor: preproc is of type {type(preproc).__name__}; expected the "
             "preprocessor that a loader returned, or the Transformer."

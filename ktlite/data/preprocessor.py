@@ -312,6 +312,12 @@ class Preprocessor(Hinted):
         parts.append("no labels seen yet" if self._task is None else repr(self._task))
         return f"{type(self).__name__}: {', '.join(parts)}"
 
+    def write_files(self, folder: Path) -> None:
+        """Writes what other libraries open beside a checkpoint: the input's files, the task's."""
+        self.input.save(folder)
+        if self._task is not None:
+            self._task.write_files(folder, self.maxlen)
+
     def save(self, folder: Path) -> dict[str, Any]:
         """Writes the input's files; returns the rest as JSON values."""
         return {

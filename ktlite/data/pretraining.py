@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ktlite.data.masking import Masking
 from ktlite.encodings.field import Field
 from ktlite.encodings.indexed import IndexedData
 from ktlite.encodings.plan import padded_length
-from ktlite.encodings.tokens import NAMES
+from ktlite.encodings.tokens import NAMES, as_batch, padded
 from ktlite.errors import plural
 from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.tasks.losses import IGNORE
@@ -71,6 +72,10 @@ class PretrainingPreprocessor:
     def specials(self) -> int:
         """Special tokens of an input, at most."""
         return max(self.single.size, self.pair.size if self.task.sentence_order else 0)
+
+    def write_files(self, folder: Path) -> None:
+        """Writes the tokenizer's files beside a checkpoint."""
+        self.tokenizer.save(folder)
 
     def example(self, ids: np.ndarray, flags: np.ndarray, random: np.random.Generator) -> Example:
         """Makes an example of a chunk: two segments, or one, and the words to guess.
@@ -155,21 +160,12 @@ class PretrainingDataset(IndexedData):
         longest = max(len(e.ids) for e in made)
         width = padded_length(longest, self.preproc.maxlen)
         guesses = max(len(e.hidden) for e in made)
+        pad_id = self.preproc.tokenizer.pad_id
         inputs = {
-            "input_ids": _padded([e.ids for e in made], width, self.preproc.tokenizer.pad_id),
-            "attention_mask": _padded([np.ones_like(e.ids) for e in made], width, 0),
-            "token_type_ids": _padded([e.types for e in made], width, 0),
-            "masked_positions": _padded([e.positions for e in made], guesses, 0),
+            **as_batch([e.ids for e in made], [e.types for e in made], width, pad_id),
+            "masked_positions": padded([e.positions for e in made], guesses, 0),
         }
-        words = _padded([e.hidden for e in made], guesses, IGNORE)
+        words = padded([e.hidden for e in made], guesses, IGNORE)
         if not self.preproc.task.sentence_order:
             return inputs, words
         return inputs, {WORDS: words, ORDER: np.array([e.swapped for e in made], "int32")}
-
-
-def _padded(rows: list[np.ndarray], width: int, filler: int) -> np.ndarray:
-    """Returns int32 [rows, width]."""
-    matrix = np.full((len(rows), width), filler, "int32")
-    for i, row in enumerate(rows):
-        matrix[i, : len(row)] = row
-    return matrix

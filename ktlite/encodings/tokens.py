@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,6 +143,37 @@ class ContextEncodings(TokenEncodings):
             windows=self.windows[np.concatenate([np.zeros(0, "int64"), *rows])],
         )
         return found
+
+
+def row_lengths(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the length of each row of a batch, int [batch], as its attention mask has it."""
+    return np.asarray(inputs["attention_mask"].sum(axis=1))
+
+
+def as_batch(
+    ids: Sequence[np.ndarray], types: Sequence[np.ndarray], width: int, pad_id: int
+) -> dict[str, np.ndarray]:
+    """Returns a batch of rows of tokens, as `TokenEncodings.batch` does.
+
+    Args:
+        ids: The tokens of each row.
+        types: Their types.
+        width: What rows are padded to.
+        pad_id: What padding is filled with.
+    """
+    columns = ((ids, pad_id), ([np.ones_like(row) for row in ids], 0), (types, 0))
+    return {
+        name: padded(rows, width, filler)
+        for name, (rows, filler) in zip(NAMES, columns, strict=True)
+    }
+
+
+def padded(rows: Sequence[np.ndarray], width: int, filler: int) -> np.ndarray:
+    """Returns rows of numbers as int32 [rows, width]."""
+    matrix = np.full((len(rows), width), filler, "int32")
+    for i, row in enumerate(rows):
+        matrix[i, : len(row)] = row
+    return matrix
 
 
 def random_tokens(

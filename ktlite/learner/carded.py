@@ -9,7 +9,7 @@ from typing import Any
 from ktlite.cards import RunCard, environment, fingerprint
 from ktlite.cards.run_card import EPOCH, ON
 from ktlite.data.dataset import joined
-from ktlite.encodings.indexed import items_of
+from ktlite.encodings.indexed import IndexedData, items_of
 from ktlite.errors import listing, plural
 from ktlite.evaluation.measured import called, on
 from ktlite.learner.state import State
@@ -129,7 +129,7 @@ class Carded(State):
 def _count(data: Any) -> int | None:
     """Returns the examples of a data set; None of batches."""
     texts = items_of(data)
-    if texts is None and not hasattr(data, "examples"):
+    if not isinstance(data, IndexedData):
         return None
     return len(data if texts is None else texts)
 

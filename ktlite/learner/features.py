@@ -17,6 +17,7 @@ from ktlite.data.dataset import Dataset
 from ktlite.encodings.encodings import Seed
 from ktlite.encodings.field import Field
 from ktlite.encodings.tokens import TokenEncodings
+from ktlite.encodings.vectors import VectorEncodings
 from ktlite.errors import TrainingError, plural
 from ktlite.inference.runner import Forward, in_order
 from ktlite.models.pooling import pool
@@ -33,36 +34,28 @@ class EncodedDataset(Dataset):
     """Examples that have been through the encoder.
 
     Args:
-        places: In place of each row's tokens, the numbers of its vectors.
-        vectors: float32 [vectors, width], what the head takes: one a row where it pools, else
-            one a token.
+        kept: What the head takes of each row: one vector where it pools, else one a token.
     """
 
-    places: TokenEncodings
-    vectors: np.ndarray
+    kept: VectorEncodings
 
     @property
     def fields(self) -> tuple[Field, ...]:
         """What stands in for the encoder's output."""
-        width = self.vectors.shape[1]
-        return (
-            Field("attention_mask", "int32", (None,)),
-            Field("hidden_states", "float32", (None, width)),
-        )
+        return self.kept.fields
 
     def inputs(self, rows: np.ndarray) -> dict[str, Any]:
         """Returns what stands in for the encoder's output."""
-        padded = self.places.batch(rows)
-        return {
-            "attention_mask": padded["attention_mask"],
-            "hidden_states": self.vectors[padded["input_ids"]],
-        }
+        return self.kept.batch(rows)
 
     def examples(self, rows: np.ndarray, seed: Seed) -> tuple[dict[str, Any], Any]:
         targets = self.targets
         if targets is not None:
             targets = self.preproc.task.align(targets, self.encodings, rows)
         return self.inputs(rows), targets
+
+    def training_examples(self, rows: np.ndarray, seed: Seed) -> tuple[dict[str, Any], Any]:
+        return self.examples(rows, seed)
 
 
 class KeptFeatures:
@@ -198,18 +191,14 @@ def _encoded(
 ) -> EncodedDataset:
     model = encoder.model
     counts = _counts(model, data)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
     # Padded as the tokens are, with the same longest row.
     ragged = isinstance(data.encodings, TokenEncodings) and not model.head.pools
     longest = data.encodings.max_length if ragged else int(counts.max(initial=1))
-    places = TokenEncodings(np.arange(offsets[-1], dtype="int32"), offsets, None, longest)
-    vectors = np.empty((len(places.ids), model.spec.width), "float32")
+    kept = VectorEncodings(counts, model.spec.width, longest)
 
     def run(number: int, rows: np.ndarray) -> tuple[()]:
         interrupts.raise_if_any()
-        padded = places.batch(rows)
-        there = padded["attention_mask"] == 1
-        vectors[padded["input_ids"][there]] = encoder(data.inputs(rows))[there]
+        kept.put(rows, encoder(data.inputs(rows)))
         return ()
 
     in_order(
@@ -217,4 +206,4 @@ def _encoded(
     )
     interrupts.raise_if_any()
     held = {field.name: getattr(data, field.name) for field in fields(Dataset)}
-    return EncodedDataset(**held, places=places, vectors=vectors)
+    return EncodedDataset(**held, kept=kept)

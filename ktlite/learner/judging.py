@@ -11,6 +11,7 @@ import numpy as np
 
 from ktlite._arguments import at_least_one, checked
 from ktlite._logging import results
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.encodings.indexed import items_of
 from ktlite.errors import ArgumentError, Problems
 from ktlite.evaluation import (
@@ -248,7 +249,7 @@ class Judging(Trusting):
                 "get_predictor: the learner has no preprocessor; its training data is not text "
                 "that ktlite has preprocessed. Pass preproc=."
             )
-        if not hasattr(chosen, "encode"):
+        if not isinstance(chosen, Preprocessor):
             raise ArgumentError(
                 "get_predictor: this learner pretrains, and there are no labels to predict yet. "
                 "Call save_model(folder), then fine-tune: ktlite.get_learner(folder, ...)."

@@ -11,7 +11,9 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked
 from ktlite._process import check_process
 from ktlite.data.dataset import joined
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.data.reading import read_for
+from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.inference.runner import Forward
 from ktlite.learner.features import KeptFeatures
@@ -151,7 +153,7 @@ class State:
         if data is not None:
             data = joined(data)
             preproc: Any = self.preproc
-            if hasattr(preproc, "encode") and _is_raw(data):
+            if isinstance(preproc, Preprocessor) and _is_raw(data, preproc):
                 data = read_for(preproc, data, where=where, source="val_data", **reading)
             data = with_labels_of(data, self.task, f"{where}: val_data")
             feed = as_feed(data, self.eval_batch_size, self.seed, f"{where}: val_data")
@@ -235,13 +237,13 @@ class State:
         return reading.task.class_weights(weights, targets)
 
 
-def _is_raw(data: Any) -> bool:
-    """Says whether data is still to be read: no data set, no batches, no arrays of numbers."""
-    if hasattr(data, "examples") or hasattr(data, "element_spec"):
-        return False
-    if isinstance(data, keras.utils.PyDataset):
+def _is_raw(data: Any, preproc: Preprocessor) -> bool:
+    """Says whether data is still to be read: no data set, no batches, no inputs of a model."""
+    if isinstance(data, (IndexedData, keras.utils.PyDataset)) or hasattr(data, "element_spec"):
         return False
     inputs = data[0] if isinstance(data, tuple) and len(data) in (2, 3) else None
+    if isinstance(inputs, np.ndarray) and len(inputs) and preproc.input.accepts(inputs[0]):
+        return True  # such as images
     numbers = getattr(getattr(inputs, "dtype", None), "kind", "O") in "fiub"
     return not numbers and not isinstance(inputs, dict)
 

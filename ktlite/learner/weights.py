@@ -71,7 +71,8 @@ def save_model(
 
     Args:
         model: The model.
-        preproc: Its tokenizer goes into the checkpoint folder; None: no tokenizer.
+        preproc: Its files, such as those of the tokenizer, go into the checkpoint folder; None:
+            none do.
         path: The folder. A model that this function saved there is replaced, anything
             else refused, such as the original checkpoint with its readme.
         card: Goes beside it.
@@ -86,7 +87,7 @@ def save_model(
             preproc.task.into_config(model.config)  # as it is calibrated now
         model.save_pretrained(folder, tokenizer=preproc is None)
         if preproc is not None:
-            preproc.tokenizer.save(folder)
+            preproc.write_files(folder)
 
 
 def load_model(model: Any, path: str | os.PathLike[str]) -> None:

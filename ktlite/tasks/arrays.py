@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.encodings.tokens import row_lengths
+
 
 def unpadded(outputs: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns outputs [batch, length, ...] as ragged ones, without those of the padding."""
-    lengths = inputs["attention_mask"].sum(axis=1)
+    lengths = row_lengths(inputs)
     return ragged([row[:length] for row, length in zip(outputs, lengths, strict=True)])
 
 

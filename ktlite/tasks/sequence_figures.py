@@ -142,7 +142,8 @@ def _add_sacrebleu(
     language: str,
 ) -> None:
     with needs_extra("generation", "BLEU and chrF"):
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
     by_place = [list(texts) for texts in zip(*several, strict=True)]  # as sacrebleu takes them
     tokenizer = _TOKENIZERS.get(language.lower().split("-")[0], "13a")
     metrics = {"bleu": BLEU(tokenize=tokenizer), "chrf": CHRF()}

@@ -161,7 +161,7 @@ def watch_programs(model: Any, feed: Feed) -> list[keras.callbacks.Callback]:
     Nothing happens where the model's stacks are not compiled, or do not run.
     """
     stacks = [tower.stack.compiled for tower in towers_of(model)]
-    if None in stacks or not stacks or "input_ids" not in feed.example():
+    if None in stacks or not stacks or model.fields[0].name not in feed.example():
         return []
     rows = feed.batch_size // replicas_of(model)
     if any(rows != stack.rows for stack in stacks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -208,3 +209,18 @@ def test_a_checkpoint_that_ktlite_did_not_save_is_not_replaced(
     with pytest.raises(ArgumentError, match=r"README\.md"):
         text_learner.save_model(original)
     assert (original / "README.md").is_file()
+
+
+def test_saved_model_of_pairs_keeps_its_longest_text(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """What sentence-transformers reads is beside it, as beside a saved predictor."""
+    pairs = [("a b", "a c"), ("d e", "d f"), ("g h", "h g")] * 4
+    learner = ktlite.get_learner(
+        tiny_checkpoint, pairs, pairs[:3], task="sentence-similarity", maxlen=12, verbose=0
+    )
+    learner.save_model(tmp_path / "model")
+    learner.get_predictor().save(tmp_path / "predictor")
+    lengths = {
+        json.loads((tmp_path / name / "sentence_bert_config.json").read_text())["max_seq_length"]
+        for name in ("model", "predictor")
+    }
+    assert lengths == {12}
