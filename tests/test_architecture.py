@@ -165,6 +165,56 @@ BANNED: dict[str, Callable[[ast.AST], bool]] = {
 }
 
 
+# What only some rooms may know. A place outside of them has a reason.
+INPUT_NAMES = {
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "pixel_values",
+    "hidden_states",
+    "decoder_input_ids",
+}
+KNOWN_IN: dict[str, tuple[set[str], dict[str, str]]] = {
+    "names of inputs": (
+        {"models", "encodings", "inputs"},
+        {
+            "text/tokenizer_training.py": "the setting of transformers that lists them",
+            "training/xla.py": "arguments of a stack of blocks",
+            "explain/gradients.py": "gradients of word vectors",
+        },
+    ),
+    "a tokenizer": (
+        {"inputs", "tasks", "data", "text", "applications", "pretraining"},
+        {
+            "workflow.py": "cache_folder= keeps the tokens of texts",
+            "explain/subject.py": "takes words out of texts",
+            "deploy/serving/service.py": "says how well it knows a text",
+        },
+    ),
+    "which task it is": (
+        {"tasks", "text", "applications"},
+        {
+            "evaluation/label_errors.py": "confident learning is of classes",
+            "training/metrics.py": "names of scikit-learn's scores are of classes or numbers",
+            "deploy/scoring.py": "a column a label",
+            "data/labels.py": "classes are read as written",
+        },
+    ),
+}
+TASK_NAMES = {"Classification", "MultiLabel", "Regression", "TokenClassification",
+              "QuestionAnswering", "Similarity", "MaskedLM"}  # fmt: skip
+
+
+def knows(what: str, node: ast.AST) -> bool:
+    """Says whether a node has one of the things that only some rooms may know."""
+    if what == "names of inputs":
+        return isinstance(node, ast.Constant) and node.value in INPUT_NAMES
+    if what == "a tokenizer":
+        return isinstance(node, ast.Attribute) and node.attr == "tokenizer"
+    asked = isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance"
+    return asked and bool(TASK_NAMES & set(re.findall(r"\w+", ast.unparse(node))))
+
+
 # Reads other people's pickles with an unpickler that makes nothing but stubs.
 ALLOWED = {("pickle", "deploy/ktrain_files.py")}
 
@@ -209,6 +259,27 @@ def test_no_module_is_too_long() -> None:
 def test_package_does_without(what: str) -> None:
     problems = banned(ROOT, what)
     assert not problems, "\n" + "\n".join(problems)
+
+
+@pytest.mark.parametrize("what", KNOWN_IN)
+def test_some_things_are_known_in_few_rooms(what: str) -> None:
+    """And each exception is still one."""
+    rooms, exceptions = KNOWN_IN[what]
+    found = {}
+    for file, node in nodes(ROOT):
+        name = file.relative_to(ROOT / PACKAGE).as_posix()
+        if part(dotted_name(ROOT, file)) not in rooms and knows(what, node):
+            found.setdefault(name, line(ROOT, file, node))
+    assert found.keys() == exceptions.keys(), "\n".join(
+        text for name, text in found.items() if name not in exceptions
+    )
+
+
+def test_encodings_and_generation_need_no_keras() -> None:
+    for file, node in nodes(ROOT):
+        if part(dotted_name(ROOT, file)) in ("encodings", "generation"):
+            libraries = {name.split(".")[0] for name in imported(ROOT, file, node)}
+            assert not libraries & {"keras", "tensorflow"}, line(ROOT, file, node)
 
 
 def test_import_of_the_package_loads_no_heavy_library() -> None:

@@ -81,7 +81,9 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
     """Compares two batches, which may be padded to different lengths."""
     assert one.keys() == other.keys()
     for name, array in one.items():
-        common = tuple(slice(0, min(a, b)) for a, b in zip(array.shape, other[name].shape, strict=True))
+        common = tuple(
+            slice(0, min(a, b)) for a, b in zip(array.shape, other[name].shape, strict=True)
+        )
         np.testing.assert_array_equal(array[common], other[name][common])
 
 
