@@ -63,8 +63,10 @@ def listing(items: Iterable[object], limit: int = 10) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Returns `"1 row"`, `"2 rows"`, `"1,204 rows"`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    """Returns `"1 row"`, `"2 rows"`, `"1,204 patches"`."""
+    if count == 1:
+        return f"{count:,} {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'}"
 
 
 class Problems:

@@ -96,11 +96,17 @@ def test_exported(learner: Any, format: str, tmp_path: Path) -> None:
 def test_reported(learner: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         learner.view_top_losses(2)
-    item = learner.val_data.items[0]
     text = (tmp_path / "report.html").as_posix()
-    learner.report(text, explain=False)
-    assert "<html" in Path(text).read_text(encoding="utf-8")
-    assert len(str(item)) > 0
+    learner.report(text)  # of what has no known parts without explanations
+    shown = " ".join(map(str, learner.val_data.items[learner.top_losses(1)[0][0]]))
+    assert shown in Path(text).read_text(encoding="utf-8")
+
+
+def test_not_explained(learner: Any) -> None:
+    with pytest.raises(ArgumentError, match="signals have no parts that are known"):
+        learner.get_predictor().explain(np.array([1, 2]))
+    with pytest.raises(ArgumentError, match="signals have no parts that are known"):
+        learner.view_top_losses(1, explain=True)
 
 
 def test_checked(checkpoint: Path) -> None:

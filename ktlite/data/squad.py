@@ -15,8 +15,8 @@ from ktlite.data.packed import suffix_of
 from ktlite.data.table import check_na_values
 from ktlite.data.tagged import SHOWN, file_content
 from ktlite.errors import DataError, Problems, did_you_mean, listing
+from ktlite.inputs.contexts import as_question
 from ktlite.tasks.answers import Answer
-from ktlite.tasks.question_answering import as_question
 
 QUESTION, CONTEXT = "question", "context"
 ANSWERS = ("answers", "answer", "answer_text")  # columns, the first that is there

@@ -1,9 +1,8 @@
-"""Which words moved a prediction."""
+"""What moved a prediction: which words, which patches."""
 
 from ktlite.explain.explanation import Explanation
 from ktlite.explain.gradients import PathGradients
 from ktlite.explain.methods import METHODS, Options, explained
-from ktlite.explain.parts import shortened
 from ktlite.explain.subject import Subject
 
 __all__ = [
@@ -13,5 +12,4 @@ __all__ = [
     "PathGradients",
     "Subject",
     "explained",
-    "shortened",
 ]

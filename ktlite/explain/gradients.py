@@ -1,12 +1,14 @@
-"""Gradients of a model's outputs along the way from a text without its words to the text."""
+"""Gradients of a model's outputs along the way from an example without its parts to it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ktlite._process import check_process
+from ktlite.encodings.field import Field
 from ktlite.explain.subject import Subject
 from ktlite.tasks.aims import Aim
 
@@ -18,7 +20,9 @@ _BATCH_TOKENS = 4_096
 
 
 class PathGradients:
-    """Integrates a model's gradient over its word vectors, traced once.
+    """Integrates a model's gradient over its word vectors, or over the numbers that it reads.
+
+    Traced once.
 
     Args:
         model: A `TransformerModel`.
@@ -26,7 +30,7 @@ class PathGradients:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._traced: dict[int, Any] = {}
+        self._traced: dict[tuple[str, int], Any] = {}
 
     @staticmethod
     def applies_to(model: Any) -> bool:
@@ -38,7 +42,7 @@ class PathGradients:
         return bool(keras.config.backend() == "tensorflow")
 
     def __call__(self, subject: Subject, aim: Aim, row: int, points: int) -> np.ndarray:
-        """Returns the integral for each token of a row, float64 [length].
+        """Returns the integral for each place of a row, float64 of the shape of `Parts.part_of`.
 
         Args:
             subject: The example.
@@ -47,53 +51,60 @@ class PathGradients:
             points: How many gradients are taken: those of Gauss-Legendre quadrature.
         """
         check_process()
+        parts, name = subject.parts, subject.parts.field
         inputs = subject.encodings.batch(np.array([row]))
-        length, width = len(subject.parts.word_of[row]), inputs["input_ids"].shape[1]
-        nothing = np.zeros((1, len(subject.parts)), bool)
-        base = inputs["input_ids"].copy()
-        base[:, :length] = subject.without(row, nothing)
+        nothing = parts.variants(row, np.zeros((1, len(parts)), bool))
+        base = nothing.batch(np.array([0]))[name]
         weights = aim.weights[row].astype("float32")
-        if weights.ndim > 1:  # an output for each token
-            weights = np.pad(weights, ((0, width - length), (0, 0)))
-        if weights.ndim not in self._traced:
-            self._traced[weights.ndim] = self._trace(weights.ndim)
+        if weights.ndim > 1:  # an output for each token, and tokens are padded
+            weights = np.pad(weights, ((0, inputs[name].shape[1] - len(weights)), (0, 0)))
+        integral = self._integral(subject, weights.ndim)
         where, share = np.polynomial.legendre.leggauss(points)
         where, share = (where + 1) / 2, share / 2
-        size = max(1, _BATCH_TOKENS // width)
-        total = np.zeros(width)
+        length = int(subject.encodings.lengths[row]) or self.model.spec.max_positions
+        size = max(1, _BATCH_TOKENS // length)
+        total = np.zeros(inputs[name].shape[1 : 1 + parts.part_of[row].ndim])
         for start in range(0, points, size):
             part = slice(start, start + size)
-            total += self._traced[weights.ndim](
+            total += integral(
                 inputs,
                 base,
                 weights,
                 where[part].astype("float32"),
                 share[part].astype("float32"),
             ).numpy()
-        return total[:length]
+        return total[: len(parts.part_of[row])]
 
-    def _trace(self, rank: int) -> Any:
+    def _integral(self, subject: Subject, rank: int) -> Any:
+        known = subject.parts.field, rank
+        if known not in self._traced:
+            self._traced[known] = self._trace(subject.encodings.fields, subject.parts.field, rank)
+        return self._traced[known]
+
+    def _trace(self, fields: Sequence[Field], name: str, rank: int) -> Any:
         import tensorflow as tf
 
-        ids = tf.TensorSpec((1, None), tf.int32)
+        inputs_of = {f.name: tf.TensorSpec((1, *f.shape), f.dtype) for f in fields}
         numbers = tf.TensorSpec((None,), tf.float32)
-        names = ("input_ids", "attention_mask", "token_type_ids")
         signature = [
-            dict.fromkeys(names, ids), ids, tf.TensorSpec((None,) * rank, tf.float32),
-            numbers, numbers,
+            inputs_of, inputs_of[name], tf.TensorSpec((None,) * rank, tf.float32), numbers, numbers
         ]  # fmt: skip
+        # Of ids there is no gradient: theirs are followed as vectors.
+        words = None if inputs_of[name].dtype.is_floating else self.model.towers[0].front.word
+        path = name if words is None else "word_vectors"
 
         def integral(inputs: Any, base: Any, weights: Any, where: Any, share: Any) -> Any:
-            words = self.model.towers[0].front.word
+            ends = (base, inputs[name]) if words is None else (words(base), words(inputs[name]))
             # In float32, whatever the model computes in: sums of small differences.
-            first, last = (tf.cast(words(ids), "float32") for ids in (base, inputs["input_ids"]))
+            first, last = (tf.cast(end, "float32") for end in ends)
             with tf.GradientTape() as tape:
-                vectors = first + where[:, None, None] * (last - first)
+                along = tf.reshape(where, (-1, *[1] * (len(first.shape) - 1)))
+                vectors = first + along * (last - first)
                 tape.watch(vectors)
-                many = {name: tf.repeat(x, tf.shape(where)[0], 0) for name, x in inputs.items()}
-                outputs = self.model({**many, "word_vectors": vectors}, training=False)
+                many = {key: tf.repeat(x, tf.shape(where)[0], 0) for key, x in inputs.items()}
+                outputs = self.model({**many, path: vectors}, training=False)
                 value = tf.reduce_sum(outputs * weights)
-            along = tf.reduce_sum(tape.gradient(value, vectors) * (last - first), -1)
-            return tf.linalg.matvec(along, share, transpose_a=True)
+            gradient = tf.reduce_sum(tape.gradient(value, vectors) * (last - first), -1)
+            return tf.tensordot(share, gradient, 1)
 
         return tf.function(integral, input_signature=signature, autograph=False)

@@ -1,4 +1,4 @@
-"""What moved a prediction: three ways to give each word its share."""
+"""What moved a prediction: three ways to give each part of an example its share."""
 
 from __future__ import annotations
 
@@ -29,26 +29,28 @@ class Options:
     seed: int
 
 
-# Takes the subject, the aim, the difference that all words make together; returns float64 [words].
+# Takes the subject, the aim, the difference that all parts make together; returns float64 [parts].
 Method = Callable[[Subject, Aim, float, Options], np.ndarray]
 
 
 def integrated_gradients(
     subject: Subject, aim: Aim, difference: float, options: Options
 ) -> np.ndarray:
-    """Integrates the gradient with respect to the words' vectors, from no words to all of them.
+    """Integrates the gradient along the way from the example without its parts to the example.
 
-    Sundararajan et al., 2017, arXiv:1703.01365. The scores of all words add up to what they make
-    together (completeness); gradients are taken at as many points as it needs for that.
+    That of words' vectors, or of pixels. Sundararajan et al., 2017, arXiv:1703.01365. The scores
+    of all parts add up to what they make together (completeness); gradients are taken at as many
+    points as it needs for that.
     """
     assert options.gradients is not None
     allowed = max(abs(difference), max(np.abs(w).max() for w in aim.weights.values())) * TOLERANCE
     for points in POINTS:
         scores = np.zeros(len(subject.parts))
         for row in aim.weights:
-            of_tokens, word_of = options.gradients(subject, aim, row, points), subject.parts.word_of
-            inside = word_of[row] >= 0
-            np.add.at(scores, word_of[row][inside], of_tokens[inside])
+            of_places = options.gradients(subject, aim, row, points)
+            part_of = subject.parts.part_of[row]
+            inside = part_of >= 0
+            np.add.at(scores, part_of[inside], of_places[inside])
         if abs(scores.sum() - difference) <= allowed:
             break
     else:
@@ -62,36 +64,36 @@ def integrated_gradients(
 
 
 def occlusion(subject: Subject, aim: Aim, difference: float, options: Options) -> np.ndarray:
-    """Takes out one word at a time.
+    """Takes out one part at a time.
 
     Zeiler and Fergus, 2014, arXiv:1311.2901; of texts Li et al., 2016, arXiv:1612.08220.
     """
-    scores, words = np.zeros(len(subject.parts)), subject.words_of(aim)
-    kept = np.ones((len(words) + 1, len(scores)), bool)
-    kept[np.arange(len(words)), words] = False
+    scores, parts = np.zeros(len(subject.parts)), subject.parts.in_rows(aim.weights)
+    kept = np.ones((len(parts) + 1, len(scores)), bool)
+    kept[np.arange(len(parts)), parts] = False
     values = subject.values(aim, kept)
-    scores[words] = values[-1] - values[:-1]
+    scores[parts] = values[-1] - values[:-1]
     return scores
 
 
 def lime(subject: Subject, aim: Aim, difference: float, options: Options) -> np.ndarray:
-    """Takes out random words, and fits a linear model to what comes of it.
+    """Takes out random parts, and fits a linear model to what comes of it.
 
-    Ribeiro et al., 2016, arXiv:1602.04938: of each sample a random number of words, weighted by
-    exp(-d^2 / 0.25^2), where d is the cosine distance from the whole text.
+    Ribeiro et al., 2016, arXiv:1602.04938: of each sample a random number of parts, weighted by
+    exp(-d^2 / 0.25^2), where d is the cosine distance from the whole example.
     """
-    scores, words = np.zeros(len(subject.parts)), subject.words_of(aim)
-    if not len(words):
+    scores, parts = np.zeros(len(subject.parts)), subject.parts.in_rows(aim.weights)
+    if not len(parts):
         return scores
     random = np.random.default_rng(options.seed)
-    # Of each sample a number of words, the first ones of a random order.
-    order = random.random((options.n_samples, len(words))).argsort(axis=1).argsort(axis=1)
-    there = order >= random.integers(1, len(words) + 1, (options.n_samples, 1))
+    # Of each sample a number of parts, the first ones of a random order.
+    order = random.random((options.n_samples, len(parts))).argsort(axis=1).argsort(axis=1)
+    there = order >= random.integers(1, len(parts) + 1, (options.n_samples, 1))
     there[0] = True
     kept = np.ones((len(there), len(scores)), bool)
-    kept[:, words] = there
+    kept[:, parts] = there
     weights = np.exp(-(((1 - np.sqrt(there.mean(axis=1))) / 0.25) ** 2))
-    scores[words] = ridge(there.astype("float64"), subject.values(aim, kept), weights)
+    scores[parts] = ridge(there.astype("float64"), subject.values(aim, kept), weights)
     return scores
 
 
@@ -133,7 +135,7 @@ def explained(
         aim: The output.
         method: One of `METHODS`.
         options: For the method.
-        left_out: Words that the example had before it was cut.
+        left_out: Parts that the example had before it was cut.
     """
     parts = subject.parts
     all_and_none = np.repeat([[True], [False]], len(parts), axis=1)
@@ -141,7 +143,7 @@ def explained(
     scores = METHODS[method](subject, aim, whole - empty, options)
     adds_up = method == "integrated-gradients"
     return Explanation(
-        texts=parts.texts,
+        parts=parts,
         scores=scores,
         seen=parts.seen(aim.weights),
         left_out=left_out,

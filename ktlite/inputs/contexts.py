@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,32 @@ _SPACES = [ord(c) for c in map(chr, range(0x3001)) if c.isspace()]
 
 # Of a text: token ids, the characters of each, as `Tokenizer.words` has them.
 Tokens = tuple[np.ndarray, np.ndarray]
+Question = tuple[str, str]  # and its context
+
+
+def as_question(item: Any, where: str = "") -> Question:
+    """Returns (question, context).
+
+    Args:
+        item: Two strings, or a dict of `question` and `context`.
+        where: What to call it in messages.
+
+    Raises:
+        DataError: If it is something else, or either is empty.
+    """
+    prefix = f"{where}: " if where else ""
+    if isinstance(item, Mapping):
+        item = (item.get("question"), item.get("context"))
+    fine = isinstance(item, (tuple, list)) and len(item) == 2
+    if not fine or not all(isinstance(part, str) for part in item):
+        raise DataError(
+            f"{prefix}expected a tuple (question, context) of two strings, or a dict of them; got "
+            f"{item!r:.60} of type {type(item).__name__}."
+        )
+    for part, name in zip(item, ("question", "context"), strict=True):
+        if not part.strip():
+            raise DataError(f"{prefix}the {name} is empty.")
+    return item[0], item[1]
 
 
 def encode_contexts(

@@ -138,6 +138,34 @@ class ImageProcessor:
             )
         return np.asarray(image)
 
+    def window(self, height: int, width: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Returns what the model sees of a picture: (top, bottom) and (left, right), in its pixels.
+
+        Where the picture is filled up with black, that is more than the picture has.
+
+        Args:
+            height: Of the picture.
+            width: Likewise.
+        """
+        across, down = (width, height) if self.resize is None else self._resized_to(width, height)
+        if not self.crop:
+            return (0, height), (0, width)
+        ends = []
+        for size, resized, whole in ((self.size[0], down, height), (self.size[1], across, width)):
+            first = (resized - size) // 2
+            ends.append((first * whole / resized, (first + size) * whole / resized))
+        return ends[0], ends[1]
+
+    @property
+    def grey(self) -> np.ndarray:
+        """The values of a pixel that says nothing, float32 [3]: 0, of the mean that is subtracted.
+
+        Where none is, those of the middle between black and white.
+        """
+        if self.mean is not None:
+            return np.zeros(3, "float32")
+        return np.full(3, 127.5 * (1.0 if self.rescale is None else self.rescale), "float32")
+
     def _resized_to(self, width: int, height: int) -> tuple[int, int]:
         if not isinstance(self.resize, int):
             assert self.resize is not None

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import CheckpointError, DataError, Problems, plural
 from ktlite.inputs.image_encodings import ImageEncodings, KeptPixels
 from ktlite.inputs.image_processor import ImageProcessor, Size
 from ktlite.inputs.input import Input, register
+from ktlite.inputs.patch_parts import PatchParts
 from ktlite.inputs.pictures import (
     EXPECTED,
     content_key,
@@ -68,6 +70,8 @@ class Images(Input):
         workers: Threads that decode. Default: as many as processors.
         keep: Bytes of pixels, at most, that are kept from the second epoch on. Where a data set
             has more, its pictures are decoded anew each time.
+        patch: Height and width of what explanations take out, in pixels of what the model reads.
+            Default: a fourteenth of them.
 
     Raises:
         ArgumentError: If `workers` or `keep` is no such number.
@@ -84,7 +88,12 @@ class Images(Input):
     golden = _golden()
 
     def __init__(
-        self, processor: ImageProcessor, *, workers: int | None = None, keep: int = KEEP
+        self,
+        processor: ImageProcessor,
+        *,
+        workers: int | None = None,
+        keep: int = KEEP,
+        patch: Size | None = None,
     ) -> None:
         problems = Problems("Images")
         at_least_one(problems, **({} if workers is None else {"workers": workers}))
@@ -95,6 +104,8 @@ class Images(Input):
         self.processor = processor
         self.workers = _processors() if workers is None else int(workers)
         self.keep = keep
+        height, width = processor.size
+        self.patch = (max(1, height // 14), max(1, width // 14)) if patch is None else patch
 
     @property
     def size(self) -> Size:
@@ -246,8 +257,11 @@ class Images(Input):
                 another size than the model reads.
             ArgumentError: If `size` is no size.
         """
-        made = cls(ImageProcessor.of_checkpoint(folder, size))
-        reads = None if spec is None else tuple(spec.first.front.size)
+        front = None if spec is None else spec.first.front
+        made = cls(
+            ImageProcessor.of_checkpoint(folder, size), patch=None if front is None else front.patch
+        )
+        reads = None if front is None else tuple(front.size)
         if reads not in (None, made.size):
             raise CheckpointError(
                 f"{folder}: the model reads images of {_sides(reads)} pixels (config.json), and "
@@ -291,10 +305,15 @@ class Images(Input):
             problems.add(f"number {number}: {problem(items[number])}.")
         problems.raise_if_any()
 
+    def parts(self, item: Any, encodings: Encodings) -> PatchParts:
+        """Returns the patches of a picture, which its explanation takes out."""
+        assert isinstance(encodings, ImageEncodings)
+        return PatchParts.of(item, encodings, self.patch)
+
     def save(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
-        """Writes `preprocessor_config.json`, which `transformers` reads, too; nothing is left."""
+        """Writes `preprocessor_config.json`, which `transformers` reads, too; returns the rest."""
         self.processor.save(folder)
-        return {}
+        return {"patch": list(self.patch)}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], config: Mapping[str, Any]) -> Images:
@@ -304,7 +323,9 @@ class Images(Input):
             folder: Where it wrote them.
             config: What it returned.
         """
-        return cls(ImageProcessor.of_checkpoint(folder))
+        patch = config.get("patch")
+        made = ImageProcessor.of_checkpoint(folder)
+        return cls(made, patch=None if patch is None else (int(patch[0]), int(patch[1])))
 
 
 def data_url(content: bytes) -> str:

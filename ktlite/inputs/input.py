@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import ArgumentError, listing
+from ktlite.inputs.parts import Parts
 
 
 class Input(abc.ABC):
@@ -151,6 +152,30 @@ class Input(abc.ABC):
         Raises:
             DataError: If one is no item, or cannot be used; it says which.
         """
+
+    def shortened(self, item: Any, most: int) -> tuple[Any, int]:
+        """Returns an item with so many words at most, and how many are left out: here none.
+
+        Args:
+            item: The item, or an example of several.
+            most: Of each text.
+        """
+        return item, 0
+
+    def parts(self, item: Any, encodings: Encodings) -> Parts:
+        """Returns what an explanation takes out of an item: by default there is nothing known.
+
+        Args:
+            item: The item, or an example of several.
+            encodings: Of this example alone.
+
+        Raises:
+            ArgumentError: If none of its parts are known.
+        """
+        raise ArgumentError(
+            f"explain: {self.noun}s have no parts that are known, so that nothing can be taken out "
+            f"of one. `parts` of {type(self).__name__} would say what they are."
+        )
 
     def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> Sequence[Any]:
         """Looks at data of this kind, for `Learner.check`.

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import DataError, Problems, listing
 from ktlite.inputs.decoding import decode
 from ktlite.inputs.input import Input
+from ktlite.inputs.word_parts import WordParts, shortened, words_of
 
 SHORTEST = 4  # two special tokens and something to look at
 _SHOWN_FILES = 5
@@ -58,6 +60,12 @@ class Texts(Input):
         problems.raise_if_any()
         counts = listing(f"{name} ({count:,})" for name, count in used.most_common())
         return texts, f"encodings: {counts}"
+
+    def shortened(self, item: Any, most: int) -> tuple[Any, int]:
+        return shortened(item, most)
+
+    def parts(self, item: Any, encodings: Encodings) -> WordParts:
+        return words_of(item, encodings, self)
 
 
 def lengths(tokens: Any, folder: Path, options: Mapping[str, Any]) -> tuple[int, int | None]:

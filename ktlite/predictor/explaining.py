@@ -1,4 +1,4 @@
-"""The method of a `Predictor` that says which words moved a prediction."""
+"""The method of a `Predictor` that says what moved a prediction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ktlite.explain import (
     PathGradients,
     Subject,
     explained,
-    shortened,
 )
 from ktlite.predictor.predicting import Predicting
 
@@ -22,7 +21,7 @@ _GRADIENTS = "integrated-gradients"
 
 
 class Explaining(Predicting):
-    """Raw texts to explanations."""
+    """Raw examples to explanations."""
 
     @checked
     def explain(
@@ -36,22 +35,24 @@ class Explaining(Predicting):
         target: Any = None,
         seed: int = 42,
     ) -> Any:
-        """Says how much each word speaks for a prediction, or against it.
+        """Says how much each word, or patch of an image, speaks for a prediction, or against it.
 
-        All methods compare with a text whose words the mask token stands in for:
+        All methods compare with an example without them: a text whose words the mask token stands
+        in for; an image that is grey, of the mean colour that the checkpoint's preprocessing
+        subtracts, so that the model gets zeros.
 
-        - `"integrated-gradients"` (Sundararajan et al., 2017, arXiv:1703.01365): of all words
-          together, and their scores add up to what the words make.
+        - `"integrated-gradients"` (Sundararajan et al., 2017, arXiv:1703.01365): of all parts
+          together, and their scores add up to what the parts make.
         - `"occlusion"` (Zeiler and Fergus, 2014; Li et al., 2016, arXiv:1612.08220): of each
-          word by itself, the others being there. A run of the model for each word.
-        - `"lime"` (Ribeiro et al., 2016, arXiv:1602.04938): a linear model of `n_samples` texts
-          that lack some of the words.
+          part by itself, the others being there. A run of the model for each part.
+        - `"lime"` (Ribeiro et al., 2016, arXiv:1602.04938): a linear model of `n_samples`
+          examples that lack some of the parts.
 
         Args:
             doc: What `predict` takes: an example, or a list of them.
             truncate_len: Words of each text, at most; the rest is left out.
             all_targets: Explain every class, every number of a regression, every entity.
-            n_samples: Texts for LIME.
+            n_samples: Examples for LIME.
             method: One of these. Default: integrated gradients; occlusion for models without
                 word vectors (baselines), and for runtimes without gradients.
             target: What to explain in place of the prediction: a class; for tags words of the
@@ -63,8 +64,9 @@ class Explaining(Predicting):
             in place of each, the prediction's first.
 
         Raises:
-            ArgumentError: If the task, the target or the method cannot be explained.
-            DataError: If a text is not of a kind that the task takes.
+            ArgumentError: If the kind of input, the task, the target or the method cannot be
+                explained.
+            DataError: If an example is not of a kind that the task takes, or cannot be read.
 
         Example:
             >>> print(predictor.explain("A warm, funny film."))
@@ -92,7 +94,7 @@ class Explaining(Predicting):
         many, single = self.preproc.as_list(doc)
         found = []
         for example in many:
-            example, left_out = shortened(example, truncate_len)
+            example, left_out = self.preproc.input.shortened(example, truncate_len)
             subject = Subject(example, self.preproc, self._forward, self.batch_size)
             aims = subject.aims(target)[: None if all_targets else 1]
             explanations = [explained(subject, aim, chosen, options, left_out) for aim in aims]
@@ -103,5 +105,5 @@ class Explaining(Predicting):
     def _gradients(self) -> PathGradients | None:
         if PathGradients.applies_to(self.model):
             return PathGradients(self.model)
-        logger.info("explain: the model gives no gradients; words are left out in turn instead.")
+        logger.info("explain: the model gives no gradients; parts are left out in turn instead.")
         return None

@@ -13,14 +13,13 @@ from ktlite._arguments import at_least_one, checked
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.tokens import ContextEncodings
 from ktlite.errors import ArgumentError, DataError, Problems
+from ktlite.inputs.contexts import as_question
 from ktlite.tasks.aims import Aim, answer_aims
 from ktlite.tasks.answers import NOTHING, Answer, AnswerLogits, Guess, answer_places
 from ktlite.tasks.arrays import ragged, unpadded
 from ktlite.tasks.losses import IGNORE
 from ktlite.tasks.squad_metrics import answer_scores, best_threshold
 from ktlite.tasks.task import Report, Task
-
-Question = tuple[str, str]
 
 
 class QuestionAnswering(Task):
@@ -324,31 +323,6 @@ class QuestionAnswering(Task):
             "max_answer_length": self.max_answer_length,
             "stride": self.stride,
         }
-
-
-def as_question(item: Any, where: str = "") -> Question:
-    """Returns (question, context).
-
-    Args:
-        item: Two strings, or a dict of `question` and `context`.
-        where: What to call it in messages.
-
-    Raises:
-        DataError: If it is something else, or either is empty.
-    """
-    prefix = f"{where}: " if where else ""
-    if isinstance(item, Mapping):
-        item = (item.get("question"), item.get("context"))
-    fine = isinstance(item, (tuple, list)) and len(item) == 2
-    if not fine or not all(isinstance(part, str) for part in item):
-        raise DataError(
-            f"{prefix}expected a tuple (question, context) of two strings, or a dict of them; got "
-            f"{item!r:.60} of type {type(item).__name__}."
-        )
-    for part, name in zip(item, ("question", "context"), strict=True):
-        if not part.strip():
-            raise DataError(f"{prefix}the {name} is empty.")
-    return item[0], item[1]
 
 
 def _best_thresholds(measured: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:

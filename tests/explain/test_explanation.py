@@ -10,9 +10,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.explain import Explanation
+from ktlite.inputs.word_parts import WordParts
 from ktlite.inputs.words import Words, split_words
 
+NO_TOKENS = TokenEncodings(np.zeros(0, "int32"), np.zeros(1, "int64"), None, 1)
 EVIL = "<script>alert('x')</script> & \"ok\" <img src=x onerror=1>"
 
 
@@ -21,7 +24,16 @@ def explanation(*texts: str, scores: list[float] | None = None) -> Explanation:
     count = sum(map(len, words))
     given = np.linspace(-1, 2, count) if scores is None else np.array(scores)
     return Explanation(
-        words, given, np.ones(count, bool), 0, EVIL, "pos", 0.75, "occlusion", 1.0, None
+        WordParts(words, [], NO_TOKENS, 0),
+        given,
+        np.ones(count, bool),
+        0,
+        EVIL,
+        "pos",
+        0.75,
+        "occlusion",
+        1.0,
+        None,
     )
 
 
@@ -105,7 +117,16 @@ def test_words_that_are_left_out_of_the_list_are_counted() -> None:
 def test_control_characters_do_not_reach_the_terminal() -> None:
     words = Words("a\x1b[31mb c", ((0, 7), (8, 9)))
     found = Explanation(
-        (words,), np.ones(2), np.ones(2, bool), 0, "a\x1b[31mb", "p", None, "lime", 1.0, None
+        WordParts((words,), [], NO_TOKENS, 0),
+        np.ones(2),
+        np.ones(2, bool),
+        0,
+        "a\x1b[31mb",
+        "p",
+        None,
+        "lime",
+        1.0,
+        None,
     )
     assert "\x1b" not in str(found)
     assert "\x1b" not in html.unescape(str(found))

@@ -9,28 +9,68 @@ from typing import Any
 import numpy as np
 
 from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
-from ktlite.errors import ArgumentError
-from ktlite.inputs.contexts import trimmed
+from ktlite.errors import ArgumentError, CheckpointError
+from ktlite.inputs.contexts import as_question, trimmed
+from ktlite.inputs.parts import Parts
+from ktlite.inputs.word_rendering import as_html, as_text
 from ktlite.inputs.words import Words, as_words, split_words
-from ktlite.tasks.question_answering import as_question
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class WordParts(Parts):
     """The words of an example.
+
+    A word is taken out by putting the mask token (without one, the unknown token) in the place of
+    its tokens. So the others stay where they are, which deletion would not do.
 
     Args:
         texts: Its texts; of a pair two. Words are counted through both. Words that share a token
             are one: what a model reads at once can be taken out at once alone.
-        word_of: For each row int64 [length], the number of the word that a token is of; -1 for
+        part_of: For each row int64 [length], the number of the word that a token is of; -1 for
             special tokens.
+        encodings: Of this example alone.
+        filler: The id of what stands in for a word that is taken out.
     """
 
+    noun, nouns = "word", "words"
+    columns = ("text", "word", "start", "end")
+    field = "input_ids"
+
     texts: tuple[Words, ...]
-    word_of: list[np.ndarray]
+    part_of: list[np.ndarray]
+    encodings: TokenEncodings
+    filler: int
 
     def __len__(self) -> int:
         return sum(map(len, self.texts))
+
+    def variants(self, row: int, kept: np.ndarray) -> TokenEncodings:
+        start, end = self.encodings.offsets[row : row + 2]
+        # A column more, for special tokens: they always stay.
+        stays = np.pad(kept, ((0, 0), (0, 1)), constant_values=True)[:, self.part_of[row]]
+        ids = np.where(stays, self.encodings.ids[start:end], self.filler).astype("int32")
+        count, length = ids.shape
+        types = self.encodings.type_ids
+        return TokenEncodings(
+            ids.reshape(-1),
+            np.arange(count + 1) * length,
+            None if types is None else np.tile(types[start:end], count),
+            self.encodings.max_length,
+            self.encodings.pad_id,
+        )
+
+    def places(self) -> list[tuple[Any, ...]]:
+        return [
+            (number, words.text[start:end], int(start), int(end))
+            for number, words in enumerate(self.texts)
+            for start, end in words.spans
+        ]
+
+    def as_html(self, scores: np.ndarray, seen: np.ndarray, summary: str, unit: str) -> str:
+        return as_html(self.texts, scores, seen, summary, unit)
+
+    def as_text(self, scores: np.ndarray, seen: np.ndarray, summary: str, unit: str) -> str:
+        return as_text(self.texts, scores, summary, unit)
 
     def seen(self, rows: Iterable[int]) -> np.ndarray:
         """Returns bool [words]: whether the model reads a word in one of some rows.
@@ -41,7 +81,7 @@ class Parts:
         first = 0
         for words in self.texts:
             for row in rows:
-                numbers = self.word_of[row]
+                numbers = self.part_of[row]
                 there = numbers[(numbers >= first) & (numbers < first + len(words))]
                 if len(there):
                     seen[there.min() : there.max() + 1] = True
@@ -49,7 +89,7 @@ class Parts:
         return seen
 
 
-def parts_of(example: Any, encodings: TokenEncodings, tokenizer: Any) -> Parts:
+def words_of(example: Any, encodings: Any, tokenizer: Any) -> WordParts:
     """Finds the words in the rows of an example.
 
     Args:
@@ -57,15 +97,25 @@ def parts_of(example: Any, encodings: TokenEncodings, tokenizer: Any) -> Parts:
         encodings: Of this example alone.
         tokenizer: What made them.
     """
+    if not isinstance(encodings, TokenEncodings):
+        raise ArgumentError("explain: these are no tokens of single texts; no words are known.")
+    texts, rows = _located(example, encodings, tokenizer)
+    return WordParts(texts, rows, encodings, _filler(tokenizer))
+
+
+def _located(
+    example: Any, encodings: TokenEncodings, tokenizer: Any
+) -> tuple[tuple[Words, ...], list[np.ndarray]]:
+    """Returns the texts of an example, and for each row the numbers of the words of its tokens."""
     if isinstance(encodings, ContextEncodings):
         question, context = map(split_words, as_question(example))
         ((asked, spans, _),) = tokenizer.words([question.text])
         spans = trimmed(question.text, spans)
         both = _joined(question, spans), _joined(context, encodings.spans[0])
-        return Parts(both, _in_contexts(both, encodings, asked, spans, tokenizer))
+        return both, _in_contexts(both, encodings, asked, spans, tokenizer)
     if encodings.words is not None:
         numbers = [encodings.words_in(row) for row in range(len(encodings))]
-        return Parts((as_words(example),), [number.astype("int64") for number in numbers])
+        return (as_words(example),), [number.astype("int64") for number in numbers]
     rows = tokenizer.located([example])
     if [len(row) for row in rows] != encodings.lengths.tolist():
         raise ArgumentError("these texts are tokenised in a way of their own; no words are known.")
@@ -73,7 +123,7 @@ def parts_of(example: Any, encodings: TokenEncodings, tokenizer: Any) -> Parts:
         _joined(split_words(text), np.concatenate([_spans_in(number, text, row) for row in rows]))
         for number, text in enumerate(_texts(example))
     )
-    return Parts(texts, [_in_row(texts, row) for row in rows])
+    return texts, [_in_row(texts, row) for row in rows]
 
 
 def shortened(example: Any, most: int) -> tuple[Any, int]:
@@ -92,6 +142,14 @@ def shortened(example: Any, most: int) -> tuple[Any, int]:
     text = words.text[: spans[-1][1]]
     kept = text if isinstance(example, str) else Words(text, spans)
     return kept, len(words) - most
+
+
+def _filler(tokenizer: Any) -> int:
+    """Returns the id of what stands in for a word that is taken out."""
+    try:
+        return int(tokenizer.mask_id)
+    except CheckpointError:
+        return int(tokenizer.unknown_id)
 
 
 def _texts(example: Any) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from ktlite.inputs.words import Words
 
 # Blue and orange can be told apart by all; what speaks against is underlined, too. Half
 # transparent, so that the text keeps its colour on light and dark pages.
-_FOR, _AGAINST = "51,130,246", "234,120,20"
-_STRONGEST = 0.6
+FOR, AGAINST = (51, 130, 246), (234, 120, 20)
+STRONGEST = 0.6
 _LISTED, _BAR = 10, 20
 # The same as backgrounds of a terminal with 256 colours, from faint to strong.
 _BLUES, _ORANGES = (17, 18, 20, 26), (52, 94, 130, 166)
@@ -59,8 +59,8 @@ def _span(word: str, share: float, score: float | None, seen: bool = True) -> st
     """Returns a word, escaped already, in its colour; `share` is from -1 to 1."""
     if not seen:
         return f'<span style="opacity:.45" title="not looked at">{word}</span>'
-    colour = _FOR if share >= 0 else _AGAINST
-    alpha = round(_STRONGEST * abs(share), 2)
+    colour = ",".join(map(str, FOR if share >= 0 else AGAINST))
+    alpha = round(STRONGEST * abs(share), 2)
     style = f"background:rgba({colour},{alpha});border-radius:3px;padding:.1em 0"
     if share < 0 and alpha >= 0.05:
         style += ";text-decoration:underline dotted"
@@ -82,11 +82,11 @@ def as_text(texts: Sequence[Words], scores: np.ndarray, summary: str, unit: str)
     """
     largest = float(np.abs(scores).max(initial=0)) or 1.0
     colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    lines, number, listed = [_visible(summary)], 0, []
+    lines, number, listed = [visible(summary)], 0, []
     for words in texts:
         pieces, position = [], 0
         for start, end in words.spans:
-            word, share = _visible(words.text[start:end]), float(scores[number]) / largest
+            word, share = visible(words.text[start:end]), float(scores[number]) / largest
             pieces += [words.text[position:start], _coloured(word, share) if colours else word]
             listed.append((word, float(scores[number])))
             position, number = end, number + 1
@@ -106,7 +106,7 @@ def as_text(texts: Sequence[Words], scores: np.ndarray, summary: str, unit: str)
     if len(listed) > len(strongest):
         lines.append(f"{'':9}  the strongest {len(strongest)} of {len(listed)} words")
     if strongest:
-        lines.append(f"{'':9}  {_visible(unit)}")
+        lines.append(f"{'':9}  {visible(unit)}")
     return "\n".join(lines)
 
 
@@ -118,6 +118,6 @@ def _coloured(word: str, share: float) -> str:
     return f"\x1b[97;48;5;{shade}m{word}\x1b[0m"
 
 
-def _visible(word: str) -> str:
-    """Returns a word without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in word)
+def visible(text: str) -> str:
+    """Returns a text without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
