@@ -199,7 +199,11 @@ class PartReader:
         if blocks is not None:
             self._keep(family, prefix, blocks)
         self._table: str | None = None
-        if max_positions is not None and spec.tokens.positions not in ("none", "fixed"):
+        if max_positions is not None and spec.tokens.positions not in (
+            "none",
+            "fixed",
+            "fixed_pad_aware",
+        ):
             table = f"{front_name(next(iter(spec.towers)))}.position.embeddings"
             rule = next(rule for rule in family.names if rule.ours == table)
             (self._table,) = rule.names(prefix)

@@ -73,7 +73,10 @@ def load_weights(
     backbone = _plan(model, family.names, prefix)
     head = _plan(model, family.heads.get(model.task_name, ()), prefix)
     _check_cover(model, [*backbone, *head])
-    head = [p for p in head if not p.rule.optional or p.names[0] in reader]
+    backbone, head = (
+        [p for p in planned if not p.rule.optional or p.names[0] in reader]
+        for planned in (backbone, head)
+    )
 
     resized = [p for p in backbone if ignore_mismatched_sizes and _is_resized(p, reader)]
     wanted = [p for p in backbone if p not in resized]

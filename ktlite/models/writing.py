@@ -16,7 +16,7 @@ from ktlite.models.core.stack import State
 from ktlite.models.decoding import reordered, with_memory
 
 # Kinds of positions that end with their table.
-_ENDING = ("learned", "sinusoidal", "pad_aware", "fixed")
+_ENDING = ("learned", "sinusoidal", "stored", "pad_aware", "fixed", "fixed_pad_aware")
 
 
 class Reading(NamedTuple):

@@ -77,6 +77,17 @@ MARIAN = {
     "eos_token_id": 0,
     "forced_eos_token_id": 0,
 }
+MBART = {**BART, "model_type": "mbart", "scale_embedding": True, "decoder_start_token_id": 7}
+M2M100 = {**BART, "model_type": "m2m_100", "pad_token_id": 1, "forced_bos_token_id": 9}
+PEGASUS = {
+    **BART,
+    "model_type": "pegasus",
+    "activation_function": "relu",
+    "pad_token_id": 0,
+    "decoder_start_token_id": 0,
+    "eos_token_id": 1,
+    "forced_eos_token_id": 1,
+}
 GPT2 = {
     "model_type": "gpt2",
     "vocab_size": 97,
@@ -120,6 +131,9 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "bart": BART,
     "bart-scaled": {**BART, "scale_embedding": True, "activation_function": "relu"},
+    "mbart": MBART,
+    "m2m_100": M2M100,
+    "pegasus": PEGASUS,
     "gpt2": GPT2,
     "llama": {**LLAMA, "tie_word_embeddings": True},
     # With biases, heads of a width of their own, an output layer of its own, and rescaled angles.

@@ -21,10 +21,12 @@ from safetensors.numpy import load_file
 from ktlite.errors import ArgumentError, CheckpointError
 from ktlite.models import TransformerModel, families, from_config, from_pretrained
 from ktlite.models.adapters import add_adapters
+from ktlite.training.remat import rematerialise
+from ktlite.training.xla import compile_encoder
 
 FOLDERS = [
-    *("bart", "bart-scaled", "gpt2", "llama", "llama-biased", "marian", "marian-apart", "mt5"),
-    *("qwen2", "t5", "t5-gated"),
+    *("bart", "bart-scaled", "gpt2", "llama", "llama-biased", "m2m_100", "marian"),
+    *("marian-apart", "mbart", "mt5", "pegasus", "qwen2", "t5", "t5-gated"),
 ]
 TOLERANCE = 1e-5  # absolute
 Tensors = dict[str, np.ndarray]
@@ -276,11 +278,41 @@ def test_logits_and_gradients_are_sound_in_every_precision(
         assert np.any(gradient), variable.path
 
 
+@pytest.mark.parametrize("prepare", [compile_encoder, rematerialise])
+@pytest.mark.parametrize("folder", ["t5", "bart", "llama"])
+def test_gradients_are_the_same_compiled_by_xla_or_computed_a_second_time(
+    golden: Path, folder: str, prepare: Callable[[Any], None]
+) -> None:
+    still = {
+        name: 0.0
+        for name in ("dropout", "dropout_rate", "attention_dropout", "activation_dropout")
+        if name in json.loads((golden / folder / "config.json").read_text())
+    }
+    expected = load_file(golden / folder / "expected.safetensors")
+    names = ("input_ids", "attention_mask", "decoder_input_ids")
+    inputs = {name: tf.constant(expected[name]) for name in names if name in expected}
+    found = []
+    for prepared in (False, True):
+        model = from_pretrained(golden / folder, task_of(golden / folder), config=still)
+        if prepared:
+            prepare(model)
+        with tf.GradientTape() as tape:
+            logits = model(inputs, training=True)
+            loss = tf.reduce_mean(logits * tf.cos(logits))
+        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        found.append([tf.convert_to_tensor(gradient).numpy() for gradient in gradients])
+    for variable, one, other in zip(model.trainable_variables, *found, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-6, err_msg=variable.path)
+
+
 def test_all_but_the_bias_of_logits_trains(case: Case) -> None:
     """PyTorch keeps that one as a buffer."""
-    paths = [variable.path for variable in case.model.non_trainable_weights]
-    buffer = "final_logits_bias" in load_file(case.folder / "model.safetensors")
-    assert len(paths) == int(buffer)
+    found = [tuple(variable.shape) for variable in case.model.non_trainable_weights]
+    tensors = load_file(case.folder / "model.safetensors")
+    # And Pegasus' positions do not train either.
+    still = [n for n in tensors if n == "final_logits_bias" or "pegasus" in case.folder.name
+             and "embed_positions" in n]  # fmt: skip
+    assert sorted(found) == sorted(tensors[name].squeeze().shape for name in still)
 
 
 def test_keras_file_holds_the_whole_model(case: Case, tmp_path: Path) -> None:
@@ -393,6 +425,19 @@ def test_version_1_1_of_t5_in_files_from_before_transformers_5(
     tensors = load_file(golden / "t5-gated" / "model.safetensors")
     model = from_pretrained(write_checkpoint(config, tensors), "translation")
     expected = load_file(golden / "t5-gated" / "expected.safetensors")
+    inputs = {name: expected[f"unpadded.{name}"] for name in ("input_ids", "decoder_input_ids")}
+    assert_near(run(model, inputs), expected["unpadded.logits"])
+
+
+def test_positions_of_pegasus_that_are_missing_are_sinusoids(
+    golden: Path, write_checkpoint: Callable[..., Path]
+) -> None:
+    config = json.loads((golden / "pegasus" / "config.json").read_text())
+    tensors = load_file(golden / "pegasus" / "model.safetensors")
+    without = {name: x for name, x in tensors.items() if "embed_positions" not in name}
+    assert len(without) == len(tensors) - 2
+    model = from_pretrained(write_checkpoint(config, without), "summarization")
+    expected = load_file(golden / "pegasus" / "expected.safetensors")
     inputs = {name: expected[f"unpadded.{name}"] for name in ("input_ids", "decoder_input_ids")}
     assert_near(run(model, inputs), expected["unpadded.logits"])
 

@@ -16,7 +16,10 @@ from ktlite.generation import Generation
 from ktlite.models import from_config, from_pretrained, writing
 from ktlite.models.adapters import add_adapters
 
-PAIRS = ["bart", "bart-scaled", "marian", "marian-apart", "mt5", "t5", "t5-gated"]
+PAIRS = [
+    *("bart", "bart-scaled", "m2m_100", "marian", "marian-apart", "mbart", "mt5", "pegasus"),
+    *("t5", "t5-gated"),
+]
 ALONE = ["gpt2", "llama", "llama-biased", "qwen2"]
 NEW = {"max_new_tokens": 12}
 # As in make_sequences.py.

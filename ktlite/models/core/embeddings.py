@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +54,7 @@ class Embeddings(layers.Layer):
             dtype=policy,
         )
         self.position: Any = None
-        if spec.positions not in ("none", "fixed"):
+        if spec.positions not in ("none", "fixed", "fixed_pad_aware"):
             # Pad-aware tables start with rows that no token has (see `_pad_aware`).
             pad_id = spec.pad_id if spec.positions == "pad_aware" else -1
             rows = spec.max_positions + spec.first_row + pad_id + 1
@@ -63,6 +64,9 @@ class Embeddings(layers.Layer):
             if spec.positions == "sinusoidal" and not init.blank:
                 table = sinusoids(rows, spec.width)
                 self.position.embeddings_initializer = initializers.Constant(table)
+            if spec.positions == "stored":
+                table = halved_sinusoids(rows, spec.width)
+                self.position = StoredTable(table, name="position", dtype=policy)
         self.token_type = (
             init.embedding(spec.type_vocab_size, spec.width, name="token_type", dtype=policy)
             if spec.type_vocab_size
@@ -102,7 +106,7 @@ class Embeddings(layers.Layer):
         x = self.word(input_ids) if vectors is None else vectors
         if self.spec.scale != 1.0:
             x = x * self.spec.scale
-        if self.spec.positions in ("learned", "sinusoidal"):
+        if self.spec.positions in ("learned", "sinusoidal", "stored"):
             # A slice, not a look-up: every row of the batch has the positions 0, 1, 2, ...
             first, length = self.spec.first_row + position, ops.shape(input_ids)[1]
             positions = self.position.embeddings[first : first + length]
@@ -112,7 +116,12 @@ class Embeddings(layers.Layer):
             positions = table[position : position + ops.shape(input_ids)[1]]
             x = x + ops.expand_dims(ops.cast(positions, x.dtype), 0)
         elif self.spec.positions == "pad_aware":
-            x = x + self.position(self._pad_aware(input_ids))
+            x = x + self.position(self._pad_aware(input_ids, position))
+        elif self.spec.positions == "fixed_pad_aware":
+            pad = self.spec.pad_id
+            table = tensor2tensor_sinusoids(self.spec.max_positions + pad + 1, x.shape[-1], pad)
+            places = ops.take(table, self._pad_aware(input_ids, position), axis=0)
+            x = x + ops.cast(places, x.dtype)
         if self.token_type is not None:
             token_type_ids = inputs.get("token_type_ids")
             if token_type_ids is None or self.spec.type_vocab_size == 1:
@@ -124,10 +133,24 @@ class Embeddings(layers.Layer):
         x = self.dropout(x, training=training)
         return x if self.projection is None else self.projection(x)
 
-    def _pad_aware(self, input_ids: Any) -> Any:
+    def _pad_aware(self, input_ids: Any, position: Any) -> Any:
         """Counts tokens from `pad_id + 1`; padding has position `pad_id`, as fairseq does it."""
         tokens = ops.cast(ops.not_equal(input_ids, self.spec.pad_id), "int32")
-        return ops.cumsum(tokens, axis=1) * tokens + self.spec.pad_id
+        return (ops.cumsum(tokens, axis=1) + position) * tokens + self.spec.pad_id
+
+
+class StoredTable(layers.Layer):
+    """A table that a checkpoint may hold, and that does not train. It is not called."""
+
+    def __init__(self, table: np.ndarray, *, name: str, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.shape, self.start = table.shape, initializers.Constant(table)
+
+    def build(self, input_shape: Any = None) -> None:
+        self.embeddings = self.add_weight(
+            shape=self.shape, initializer=self.start, name="embeddings", trainable=False
+        )
+        self.built = True
 
 
 def sinusoids(rows: int, width: int) -> np.ndarray:
@@ -142,3 +165,16 @@ def halved_sinusoids(rows: int, width: int) -> np.ndarray:
     """Returns the same, all sines before all cosines, as Marian has them: [rows, width]."""
     table = sinusoids(rows, width)
     return np.concatenate([table[:, 0::2], table[:, 1::2]], axis=1)
+
+
+@functools.cache
+def tensor2tensor_sinusoids(rows: int, width: int, zero_row: int) -> np.ndarray:
+    """Returns those of M2M100: other wavelengths, in float32, and one row of zeros."""
+    half = width // 2
+    step = np.float32(-math.log(10_000) / (half - 1))
+    frequency = np.exp(np.arange(half, dtype=np.float32) * step)
+    angle = np.arange(rows, dtype=np.float32)[:, None] * frequency
+    table = np.zeros((rows, width), np.float32)
+    table[:, : 2 * half] = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+    table[zero_row] = 0
+    return table

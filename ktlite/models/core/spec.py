@@ -37,7 +37,8 @@ class TokensSpec:
     max_positions: int  # the longest sequence, in tokens
     type_vocab_size: int = 0  # 0: the family has no token types
     positions: str = "learned"  # or "sinusoidal" to begin with, "pad_aware" (RoBERTa), "none",
-    # "fixed": sinusoids that are no weights, sines before cosines (Marian)
+    # "fixed": sinusoids that are no weights, sines before cosines (Marian), "fixed_pad_aware",
+    # "stored": a table that does not train, which begins with those of "fixed"
     pad_id: int = -1  # starts as a zero vector; "pad_aware" counts other tokens; -1: none
     first_row: int = 0  # of the table of positions, which the first token has; not if pad-aware
     scale: float = 1.0  # of the words' vectors

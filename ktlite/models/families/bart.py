@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
@@ -37,28 +36,25 @@ def tower(
     config: ConfigReader,
     name: str,
     front: TokensSpec,
-    *,
     norm: NormSpec,
-    feed_forward: int = 4096,
-    layers: int = 12,
-    heads: int = 16,
-    activation: str = "gelu",
+    activation: str,
+    attention_dropout: float,
 ) -> TowerSpec:
-    """Reads the fields of the encoder or the decoder; the arguments are the family's defaults."""
-    heads = config.size(f"{name}_attention_heads", heads)
+    """Reads the fields of the encoder or the decoder."""
+    heads = config.size(f"{name}_attention_heads", 16)
     dropout = config.get("dropout", 0.1)
     config.get(f"{name}_layerdrop", 0.0)  # of training, in which ktlite keeps all layers
     attention = AttentionSpec(
         heads=heads,
         head_width=head_width(front.width, heads, ("d_model", f"{name}_attention_heads")),
-        dropout=config.get("attention_dropout", 0.0),
+        dropout=config.get("attention_dropout", attention_dropout),
     )
     stack = StackSpec(
-        layers=config.size(f"{name}_layers", layers),
+        layers=config.size(f"{name}_layers", 12),
         width=front.width,
         attention=attention,
         feed_forward=FeedForwardSpec(
-            config.size(f"{name}_ffn_dim", feed_forward),
+            config.size(f"{name}_ffn_dim", 4096),
             config.choice("activation_function", activation, ACTIVATIONS),
             dropout=config.get("activation_dropout", 0.0),
         ),
@@ -71,39 +67,71 @@ def tower(
     return TowerSpec(front, stack, causal=True, cross="encoder", prefix="decoder_")
 
 
-def word_scale(config: ConfigReader, width: int, default: bool = False) -> float:
-    """Returns what words' vectors are multiplied with."""
-    return math.sqrt(width) if config.get("scale_embedding", default) else 1.0
+def spec_of(
+    config: ConfigReader,
+    *,
+    pre_norm: bool,
+    norm_embeddings: bool,
+    positions: str = "learned",
+    vocab_size: int = 50265,
+    pad_id: int = 1,
+    scaled: bool = False,
+    logits_bias: bool = True,
+    activation: str = "gelu",
+    attention_dropout: float = 0.0,
+) -> ModelSpec:
+    """Reads BART's fields, which its relatives have, too.
 
-
-def spec(config: ConfigReader) -> ModelSpec:
+    Args:
+        config: The config.
+        pre_norm: Whether norms stand before the sub-layers, and at the end of each stack.
+        norm_embeddings: Whether embeddings are normalised.
+        positions: As in `TokensSpec`.
+        vocab_size: The family's default, as those that follow.
+        pad_id: The id of padding.
+        scaled: Whether words' vectors are scaled.
+        logits_bias: Whether the logits have a bias.
+        activation: Of the feed-forward network.
+        attention_dropout: The rate of dropout in attention.
+    """
     expect_pair(config)
     # Fields of old files, with the values that all have.
-    config.expect("normalize_before", False)
-    config.expect("normalize_embedding", True)
-    config.expect("add_final_layer_norm", False)
-    config.expect("static_position_embeddings", False)
-    config.expect("extra_pos_embeddings", EXTRA_ROWS)
-    for name in WITHOUT_EFFECT:
+    config.expect("normalize_before", pre_norm)
+    config.expect("normalize_embedding", norm_embeddings)
+    config.expect("add_final_layer_norm", pre_norm)
+    config.expect("static_position_embeddings", positions != "learned")
+    if positions == "learned":
+        config.expect("extra_pos_embeddings", EXTRA_ROWS)
+    for name in (*WITHOUT_EFFECT, "extra_pos_embeddings"):
         config.get(name, None)
     width = config.size("d_model", 1024)
-    side = NormSpec(eps=1e-5)  # no field of the config
+    side = NormSpec(eps=1e-5, place="pre" if pre_norm else "post")  # no field of the config
     front = TokensSpec(
-        vocab_size=config.size("vocab_size", 50265),
+        vocab_size=config.size("vocab_size", vocab_size),
         width=width,
         max_positions=config.size("max_position_embeddings", 1024),
-        first_row=EXTRA_ROWS,
-        pad_id=config.get("pad_token_id", 1),
-        scale=word_scale(config, width),
-        norm=side,
+        positions=positions,
+        first_row=EXTRA_ROWS if positions == "learned" else 0,
+        pad_id=config.get("pad_token_id", pad_id),
+        scale=math.sqrt(width) if config.get("scale_embedding", scaled) else 1.0,
+        norm=side if norm_embeddings else None,
         dropout=config.get("dropout", 0.1),
     )
     return ModelSpec(
-        towers={name: tower(config, name, front, norm=side) for name in ("encoder", "decoder")},
-        heads={SEQ2SEQ: HeadSpec(tied=config.get("tie_word_embeddings", True))},
+        towers={
+            name: tower(config, name, front, side, activation, attention_dropout)
+            for name in ("encoder", "decoder")
+        },
+        heads={
+            SEQ2SEQ: HeadSpec(output_bias=logits_bias, tied=config.get("tie_word_embeddings", True))
+        },
         tied=SHARED,
         init=InitSpec(config.get("init_std", 0.02)),
     )
+
+
+def spec(config: ConfigReader) -> ModelSpec:
+    return spec_of(config, pre_norm=False, norm_embeddings=True)
 
 
 def block_names(name: str) -> tuple[Rule, ...]:
@@ -124,6 +152,8 @@ def block_names(name: str) -> tuple[Rule, ...]:
     )
 
 
+# What a family does not have is passed over: tables of positions, norms of embeddings, and those
+# at the end of each stack where there are none between the blocks.
 NAMES = (
     embedding("embeddings.word", ".shared"),
     embedding("embeddings.position", ".encoder.embed_positions"),
@@ -131,7 +161,9 @@ NAMES = (
     embedding("decoder_embeddings.position", ".decoder.embed_positions"),
     *norm("decoder_embeddings.norm", ".decoder.layernorm_embedding"),
     *block_names("encoder"),
+    *norm("encoder.norm", ".encoder.layer_norm"),
     *block_names("decoder"),
+    *norm("decoder.norm", ".decoder.layer_norm"),
 )
 # A buffer of PyTorch's, which old files lack.
 LOGITS_BIAS = Rule("head.decoder.bias", "final_logits_bias", ROW, optional=True)
@@ -140,18 +172,19 @@ LOGITS_BIAS = Rule("head.decoder.bias", "final_logits_bias", ROW, optional=True)
 def family(
     model_type: str,
     read: Callable[[ConfigReader], ModelSpec],
-    names: tuple[Rule, ...],
-    classes: tuple[str, str],
-    **options: Any,
+    name: str,
+    *,
+    head: str = "ForConditionalGeneration",
+    names: tuple[Rule, ...] = NAMES,
 ) -> Family:
     """Returns a family whose tensors have the names of BART's.
 
     Args:
         model_type: The configs'.
         read: Reads one.
+        name: What the names of PyTorch's classes begin with.
+        head: What that with the head ends with.
         names: The table of the backbone's tensors.
-        classes: PyTorch's, bare and with the head.
-        **options: Further fields of the family.
     """
     return Family(
         model_types=(model_type,),
@@ -159,12 +192,11 @@ def family(
         prefixes=("model.", ""),
         names=names,
         heads={SEQ2SEQ: (*own_head(SEQ2SEQ), LOGITS_BIAS)},
-        architectures={None: classes[0], SEQ2SEQ: classes[1]},
+        architectures={None: f"{name}Model", SEQ2SEQ: f"{name}{head}"},
         ignore=("*embed_tokens.weight",),
         layers_field="encoder_layers",
         settle=settle_head,
-        **options,
     )
 
 
-FAMILY = family("bart", spec, NAMES, ("BartModel", "BartForConditionalGeneration"))
+FAMILY = family("bart", spec, "Bart")

@@ -5,45 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import HeadSpec, InitSpec, ModelSpec, NormSpec, TokensSpec
-from ktlite.models.families.bart import WITHOUT_EFFECT, block_names, family, tower, word_scale
-from ktlite.models.families.writers import SEQ2SEQ, SHARED, expect_pair
+from ktlite.models.core.spec import ModelSpec
+from ktlite.models.families.bart import block_names, family, spec_of
 from ktlite.models.mapping import embedding, when
 
 
 def spec(config: ConfigReader) -> ModelSpec:
-    expect_pair(config)
-    # Fields of old files, with the values that all have.
-    config.expect("normalize_before", False)
-    config.expect("normalize_embedding", False)
-    config.expect("add_final_layer_norm", False)
-    config.expect("static_position_embeddings", True)
-    for name in (*WITHOUT_EFFECT, "extra_pos_embeddings"):
-        config.get(name, None)
-    width = config.size("d_model", 1024)
-    side = NormSpec(eps=1e-5)  # no field of the config
-    vocabulary = config.size("vocab_size", 58101)
-    shared = config.get("share_encoder_decoder_embeddings", True)
-    front = TokensSpec(
-        vocab_size=vocabulary,
-        width=width,
-        max_positions=config.size("max_position_embeddings", 1024),
+    whole = spec_of(
+        config,
+        pre_norm=False,
+        norm_embeddings=False,
         positions="fixed",
-        pad_id=config.get("pad_token_id", 58100),
-        scale=word_scale(config, width),
-        dropout=config.get("dropout", 0.1),
+        vocab_size=58101,
+        pad_id=58100,
     )
-    others = config.size("decoder_vocab_size", vocabulary)
-    target = front if shared else replace(front, vocab_size=others)
-    return ModelSpec(
-        towers={
-            name: tower(config, name, words, norm=side)
-            for name, words in (("encoder", front), ("decoder", target))
-        },
-        heads={SEQ2SEQ: HeadSpec(tied=config.get("tie_word_embeddings", True))},
-        tied=SHARED if shared else {},
-        init=InitSpec(config.get("init_std", 0.02)),
-    )
+    others = config.size("decoder_vocab_size", whole.tokens.vocab_size)
+    if config.get("share_encoder_decoder_embeddings", True):
+        return whole
+    decoder = replace(whole.last, front=replace(whole.tokens, vocab_size=others))
+    return replace(whole, towers={**whole.towers, "decoder": decoder}, tied={})
 
 
 def shares(spec: ModelSpec) -> bool:
@@ -57,7 +37,9 @@ def shares_not(spec: ModelSpec) -> bool:
 FAMILY = family(
     "marian",
     spec,
-    (
+    "Marian",
+    head="MTModel",
+    names=(
         *block_names("encoder"),
         *block_names("decoder"),
         *when(shares, [embedding("embeddings.word", ".shared")]),
@@ -69,5 +51,4 @@ FAMILY = family(
             ],
         ),
     ),
-    ("MarianModel", "MarianMTModel"),
 )
