@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ktlite._version import __version__
 
 if TYPE_CHECKING:
-    from ktlite import errors, models, sklearn, tasks, text
+    from ktlite import errors, models, sklearn, tasks, text, vision
     from ktlite.applications.embedding import get_embedder
     from ktlite.applications.few_shot import FewShotClassifier
     from ktlite.applications.fill_mask import FillMask
@@ -60,7 +60,7 @@ _NAMES = {
     "tune": "ktlite.tuning",
     "serve": "ktlite.deploy.serving",
 }
-_MODULES = ("errors", "models", "sklearn", "tasks", "text")
+_MODULES = ("errors", "models", "sklearn", "tasks", "text", "vision")
 
 __all__ = [
     "AnswerExtractor",
@@ -90,6 +90,7 @@ __all__ = [
     "tasks",
     "text",
     "tune",
+    "vision",
 ]
 
 

@@ -26,18 +26,27 @@ TEXT_NAMES = (
     "texts_from_csv", "texts_from_df", "texts_from_folder", "train_tokenizer",
 )  # fmt: skip
 
+# Those of `ktlite.vision`.
+VISION_NAMES = (
+    "StandardImagePreprocessor", "get_data_aug", "image_classifier", "image_classifiers",
+    "image_regression_model", "image_regression_models", "images_from_array", "images_from_csv",
+    "images_from_df", "images_from_fname", "images_from_folder", "preprocess_csv",
+    "preview_data_aug", "print_image_classifiers", "print_image_regression_models", "show_image",
+    "show_random_images",
+)  # fmt: skip
+
 #: Names of modules and functions that ktrain and others have and ktlite lacks, by module.
 MODULES: dict[str, dict[str, str]] = {
     "ktlite": {
         **{name: f"It is ktlite.text.{name}." for name in TEXT_NAMES},
-        "vision": f"Images are not covered here: take a model of keras.applications; {_ANY_MODEL}",
+        **{name: f"It is ktlite.vision.{name}." for name in VISION_NAMES},
         "tabular": f"Tables are not covered here: take scikit-learn, or Keras; {_ANY_MODEL}",
         "graph": f"Graphs are not covered here: take a graph library; {_ANY_MODEL}",
         "core": "The learner is ktlite.Learner, the functions are ktlite.get_learner and others.",
         "imports": "Import keras, numpy, ... by themselves: `import keras`.",
         "utils": "Datasets and learners answer for themselves: len(data), data.y, preproc.",
         "lroptimize": "Schedules: learner.fit, fit_onecycle and autofit.",
-        "data": "Loaders are in ktlite.text.",
+        "data": "Loaders are in ktlite.text and ktlite.vision.",
         "dataset": "For your own data, pass a keras.utils.PyDataset or tf.data.Dataset.",
         "TextDataset": "For your own data, pass a keras.utils.PyDataset to ktlite.get_learner.",
         "SequenceDataset": "For your own data, pass a keras.utils.PyDataset to ktlite.get_learner.",
@@ -91,6 +100,17 @@ MODULES: dict[str, dict[str, str]] = {
         "TextPredictor": "ktlite.Predictor, made by ktlite.get_predictor.",
         "NERPredictor": "ktlite.Predictor, made by ktlite.get_predictor.",
         "learner": "ktlite.Learner, made by ktlite.get_learner.",
+    },
+    "ktlite.vision": {
+        "ImagePredictor": "ktlite.Predictor, made by ktlite.get_predictor.",
+        "predictor": "ktlite.Predictor, made by ktlite.get_predictor.",
+        "learner": "ktlite.Learner, made by ktlite.get_learner.",
+        "preprocessor": "Loaders return one; ktlite.text.Transformer makes that of a checkpoint.",
+        "data": "Loaders are in ktlite.vision.",
+        "wrn": "Take a ViT or DeiT checkpoint, or image_classifier('default_cnn', ...).",
+        "caption": "Captions are not covered here; use transformers' pipeline('image-to-text').",
+        "object_detection": "Objects are not found in images here; use transformers' "
+        "pipeline('object-detection').",
     },
 }
 

@@ -26,7 +26,7 @@ LAYERS = [
     {"tasks"},
     {"data"},
     {"training"},
-    {"text"},
+    {"text", "vision"},
     {"inference"},
     {"evaluation", "checks", "cards"},
     {"explain", "export"},

@@ -58,8 +58,8 @@ def prepare(
         kind = f"{preproc.task.name}: {listing(preproc.task.classes, 6)}".removesuffix(": ")
         logger.info(
             "%s to train on, %s to validate on; %s",
-            plural(len(train), "text"),
-            plural(len(val), "text"),
+            plural(len(train), preproc.input.noun),
+            plural(len(val), preproc.input.noun),
             kind,
         )
     return (

@@ -92,7 +92,9 @@ def export_model(
     name = check_export(path, format, quantize, options)
     folder = Path(path)
     what = f"the {name} export" + (f" with quantize={quantize!r}" if quantize else "")
-    longest = longest or min(model.spec.max_positions, 128)
+    if longest is None:
+        ragged = any(field.is_ragged for field in model.fields)
+        longest = min(model.spec.max_positions, 128) if ragged else 1  # where all are alike: any
     batches = inputs_to_compare(model, texts, longest)
     with atomic_folder(folder, replace=_is_export) as new:
         logger.info("export: writing the model in the format %s", name)

@@ -109,7 +109,8 @@ def from_pretrained(
         stored_config, changed, task, num_labels, labels, adapter_labels(adapters)
     )
     if whole_config["model_type"] in BASELINES:
-        _check_baseline(task, layers=layers, max_positions=max_positions, adapters=adapters)
+        kind = BASELINES[whole_config["model_type"]]
+        _check_baseline(kind, task, layers=layers, max_positions=max_positions, adapters=adapters)
         small = from_config(whole_config, task, num_labels=num_labels, seed=seed, dtype=dtype)
         small.load_pretrained(folder)
         small.source = folder
@@ -194,10 +195,10 @@ def read_text_spec(folder: Path, ignore_config_fields: Sequence[str] = ()) -> Mo
     return spec
 
 
-def _check_baseline(task: str | None, **given: Any) -> None:
+def _check_baseline(kind: type[Baseline], task: str | None, **given: Any) -> None:
     """Raises if a baseline is asked for what transformers alone have."""
     problems = Problems("from_pretrained")
-    problems.choice("task", task, [Baseline.task_name])
+    problems.choice("task", task, [kind.task_name])
     for name, value in given.items():
         problems.add_unless(value is None, f"{name}={value!r} goes with transformers.")
     problems.raise_if_any()

@@ -325,7 +325,7 @@ def _plot_steps(steps: Sequence[float], values: Sequence[float], name: str) -> F
 
 def new_figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     """Returns an empty figure in ktlite's style, and its axes."""
-    figure = _figure_class()(figsize=(8, 4.8), dpi=110, facecolor="white", layout="constrained")
+    figure = empty_figure(8, 4.8)
     axes = figure.add_subplot(facecolor="white")
     axes.set_xlabel(x_label, color=INK, fontsize=11, labelpad=7)
     axes.set_ylabel(y_label, color=INK, fontsize=11, labelpad=7)
@@ -336,6 +336,12 @@ def new_figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(FAINT_INK)
     return figure, axes
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """Returns a figure of so many inches without axes."""
+    size = (width, height)
+    return _figure_class()(figsize=size, dpi=110, facecolor="white", layout="constrained")
 
 
 def title_font() -> dict[str, Any]:

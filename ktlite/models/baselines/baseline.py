@@ -32,7 +32,10 @@ _ROWS = ("classifier.kernel", "classifier.bias", "classifier.values")
 
 
 class Baseline(keras.Model):
-    """A small model of texts, to compare transformers with, built from a config.
+    """A small model, to compare transformers with, built from a config.
+
+    What follows is of texts; a model of something else has its own `fields`, `drawn`, `call` and
+    `task_name`.
 
     Call arguments:
         inputs: Dict of int32 arrays [batch, length]: `input_ids`, and optionally
@@ -55,7 +58,7 @@ class Baseline(keras.Model):
     #: In config.json: which class opens the folder.
     model_type: ClassVar[str]
     #: The Hugging Face task name of what it gives.
-    task_name = "text-classification"
+    task_name: ClassVar[str] = "text-classification"
     ignore_config_fields: tuple[str, ...] = ()
     #: The folder that `from_pretrained` read it from; None: made from a config.
     source: Path | None = None
@@ -122,7 +125,7 @@ class Baseline(keras.Model):
         with replaced_checkpoint(Path(folder)) as new:
             write_weights(new, tensors)
             write_config(new, self.hf_config())
-        if tokenizer:
+        if tokenizer and any(field.name == "input_ids" for field in self.fields):
             write_tokenizer(Path(folder), self.source)
 
     def load_pretrained(self, folder: str | os.PathLike[str]) -> None:
