@@ -7,10 +7,11 @@ from ktlite.predictor.embedding import Embedding
 from ktlite.predictor.evaluating import Evaluating
 from ktlite.predictor.explaining import Explaining
 from ktlite.predictor.exporting import Exporting
+from ktlite.predictor.file_names import FileNames
 from ktlite.predictor.pickling import Pickling
 
 
-class Predictor(Exporting, Embedding, Explaining, Evaluating, Pickling, Hinted):
+class Predictor(Exporting, Embedding, Explaining, Evaluating, FileNames, Pickling, Hinted):
     """Predicts from raw texts.
 
     Args:

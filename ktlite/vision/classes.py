@@ -63,7 +63,9 @@ def preprocess_csv(
     blocks = list(table.blocks((x_col,), (y_col,)))
     paths = pd.concat([block.texts[x_col] for block in blocks], ignore_index=True)
     cells = pd.concat([block.labels[y_col] for block in blocks], ignore_index=True)  # type: ignore[index]
-    named = [{part for part in str(cell).split(label_sep) if part.strip()} for cell in cells.fillna("")]
+    named = [
+        {part for part in str(cell).split(label_sep) if part.strip()} for cell in cells.fillna("")
+    ]
     classes = sorted(set().union(*named))
     rows = {name: [int(name in found) for found in named] for name in classes}
     frame = pd.DataFrame({x_col: [f"{path}{suffix}" for path in paths], **rows})

@@ -71,9 +71,7 @@ def images_from_folder(
     root = Path(datadir)
 
     def read(name: str) -> Examples:
-        return read_folder(
-            root / name, classes, missing=missing, verbose=verbose, input=Images
-        )
+        return read_folder(root / name, classes, missing=missing, verbose=verbose, input=Images)
 
     validates = bool(rest) and (root / rest[0]).is_dir()
     return finish(
@@ -221,7 +219,7 @@ def images_from_fname(
     missing: str = "drop",
     preprocess_mode: str | os.PathLike[str] = STANDARD,
 ) -> Loaded:
-    """Loads pictures whose file names say their labels; other arguments as `images_from_folder`.
+    r"""Loads pictures whose file names say their labels; other arguments as `images_from_folder`.
 
     Args:
         train_folder: Holds the pictures; folders in it are not looked at.
@@ -233,7 +231,7 @@ def images_from_fname(
 
     Example:
         >>> train, val, preproc = vision.images_from_fname(
-        ...     "faces", r"/(\\d+)_\\d+_\\d+.jpg$", is_regression=True)
+        ...     "faces", r"/(\d+)_\d+_\d+.jpg$", is_regression=True)
     """
     check_paths("images_from_fname", train_folder=train_folder, val_folder=val_folder)
     problems = Problems("images_from_fname")
@@ -302,7 +300,7 @@ def images_from_array(
     x_train = as_pixels(problems, "x_train", x_train)
     x_val, y_val = validation_data if validation_data is not None and pairs else (None, None)
     x_val = as_pixels(problems, "validation_data", x_val)
-    shape = getattr(x_train, "shape", ())
+    shape: tuple[int, ...] = getattr(x_train, "shape", ())
     if target_size is None and preprocess_mode == STANDARD and len(shape) in (3, 4):
         target_size = (int(shape[1]), int(shape[2]))
 

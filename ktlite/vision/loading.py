@@ -96,14 +96,20 @@ def _of_checkpoint(
     where: str, name: Any, target_size: Any, class_names: Sequence[Any], task: str | None
 ) -> Preprocessor:
     """Returns the preprocessor of a checkpoint that reads pictures of this size."""
-    made = Transformer(name, class_names=class_names, task=task)
+    from ktlite.models.auto import read_spec
+    from ktlite.models.checkpoint import find_config
+
     problems = Problems(where)
-    if not isinstance(made.input, Images):
-        problems.add(
-            f"preprocess_mode={os.fspath(name)!r} is a checkpoint that reads {made.input.noun}s; "
-            "expected one of images, such as 'google/vit-base-patch16-224-in21k'."
-        )
-    elif target_size is not None:
+    kind = read_spec(find_config(name)).input
+    problems.add_unless(
+        kind == Images.kind,
+        f"preprocess_mode={os.fspath(name)!r} is a checkpoint that reads {kind}s; expected one of "
+        "images, such as 'google/vit-base-patch16-224-in21k'.",
+    )
+    problems.raise_if_any()
+    made = Transformer(name, class_names=class_names, task=task)
+    assert isinstance(made.input, Images)
+    if target_size is not None:
         sides = target_size if isinstance(target_size, (tuple, list)) else (target_size,) * 2
         problems.add_unless(
             tuple(sides) == made.input.size,
@@ -146,8 +152,8 @@ def as_pixels(problems: Problems, name: str, pictures: Any) -> Any:
     if whole and low >= 0 and high <= 255:
         return pictures.astype("uint8")
     problems.add(
-        f"{name} has values from {low:.4g} to {high:.4g} ({pictures.dtype}); expected whole numbers "
-        "from 0 to 255, as pictures have them: the model's own scaling follows. If they run from "
-        "0 to 1: (x * 255).round().astype('uint8')."
+        f"{name} has values from {low:.4g} to {high:.4g} ({pictures.dtype}); expected whole "
+        "numbers from 0 to 255, as pictures have them: the model's own scaling follows. If they "
+        "run from 0 to 1: (x * 255).round().astype('uint8')."
     )
     return pictures

@@ -346,3 +346,49 @@ def test_fasttext_is_linear_in_the_mean_vector() -> None:
     table, kernel, bias = (np.array(weight) for weight in model.weights)
     expected = [table[text].mean(axis=0) @ kernel + bias for text in TEXTS]
     np.testing.assert_allclose(logits(model, padded(TEXTS, 9)), expected, rtol=1e-5, atol=1e-5)
+
+
+# Of pictures
+
+
+def test_convolutions_are_those_of_their_definition(tmp_path: Path) -> None:
+    config = {"model_type": "ktlite-convolutional", "image_size": [6, 4], "channels": [8, 16]}
+    model = from_config(config, "image-classification", num_labels=3)
+    random = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign(random.normal(size=variable.shape))
+    values = random.normal(size=(2, 6, 4, 3)).astype("float32")
+    weights = [np.array(w, "float64") for w in model.weights]
+    x = values.astype("float64")
+    for kernel, norm in zip(model.convolutions, model.norms, strict=True):
+        padded_x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        height, width = x.shape[1:3]
+        taken = np.array(kernel.kernel, "float64")
+        x = sum(
+            padded_x[:, i : i + height, j : j + width] @ taken[i, j]
+            for i in range(3)
+            for j in range(3)
+        )
+        groups = x.reshape(len(x), -1, 8, x.shape[-1] // 8)
+        mean, variance = (f(groups, axis=(1, 3), keepdims=True) for f in (np.mean, np.var))
+        x = ((groups - mean) / np.sqrt(variance + norm.epsilon)).reshape(x.shape)
+        x = np.maximum(x * np.array(norm.gamma, "float64") + np.array(norm.beta, "float64"), 0)
+        x = x[:, : height // 2 * 2, : width // 2 * 2]
+        x = x.reshape(len(x), height // 2, 2, width // 2, 2, -1).max(axis=(2, 4))
+    expected = x.mean(axis=(1, 2)) @ weights[-2] + weights[-1]
+    found = logits(model, {"pixel_values": values})
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(logits(model, values), found)
+    model.save_pretrained(tmp_path)
+    again = from_pretrained(tmp_path, "image-classification")
+    np.testing.assert_array_equal(logits(again, values), found)
+    with pytest.raises(ArgumentError, match="task='text-classification'"):
+        from_pretrained(tmp_path, TASK)
+
+
+def test_pictures_that_are_too_small_for_the_blocks_are_refused() -> None:
+    config = {"model_type": "ktlite-convolutional", "image_size": 4, "channels": [8, 12, 16]}
+    with pytest.raises(CheckpointError) as error:
+        from_config(config, "image-classification")
+    assert "need 8 pixels or more" in str(error.value)
+    assert "expected multiples of 8" in str(error.value)

@@ -19,6 +19,5 @@ __all__ = [
 
 #: By the `model_type` in config.json.
 BASELINES: dict[str, type[Baseline]] = {
-    model.model_type: model
-    for model in (ConvolutionalModel, FastText, LinearModel, RecurrentModel)
+    model.model_type: model for model in (ConvolutionalModel, FastText, LinearModel, RecurrentModel)
 }
