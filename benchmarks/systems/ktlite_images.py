@@ -16,9 +16,7 @@ def make_checkpoint(spec: dict[str, Any]) -> str:
 
     names = sorted(folder.name for folder in Path(spec["data"], "train").iterdir())
     config = {**spec["config"], "id2label": dict(enumerate(names))}
-    model = from_config(
-        config, "image-classification", num_labels=len(names), seed=spec["seed"]
-    )
+    model = from_config(config, "image-classification", num_labels=len(names), seed=spec["seed"])
     model.save_pretrained(spec["checkpoint"])
     return spec["checkpoint"]
 

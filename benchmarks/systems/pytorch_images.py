@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from systems.measuring import Stopwatch, tell
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+from systems.measuring import Stopwatch, tell
 
 
 def fit(spec: dict[str, Any]) -> dict[str, Any]:
