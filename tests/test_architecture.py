@@ -191,7 +191,7 @@ KNOWN_IN: dict[str, tuple[set[str], dict[str, str]]] = {
         },
     ),
     "which task it is": (
-        {"tasks", "text", "applications"},
+        {"tasks", "text", "vision", "applications"},
         {
             "evaluation/label_errors.py": "confident learning is of classes",
             "training/metrics.py": "names of scikit-learn's scores are of classes or numbers",
