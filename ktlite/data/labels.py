@@ -119,6 +119,11 @@ def settled(
     cells = [as_written(raw) for raw in raws]
     columns = [column for column in cells if column is not None]
     kind = type(task) if isinstance(task, Task) else None if task is None else find_task(task)
+    if kind is not None and kind.labels_are_texts:
+        return tuple(
+            raw if column is None else replace(raw, labels=column)
+            for raw, column in zip(raws, cells, strict=True)
+        )
     if not columns or (kind is not None and issubclass(kind, (Regression, Similarity))):
         return raws  # quantities are read in all spellings
     distinct = {cell for column in columns for cell in set(column.tolist())}

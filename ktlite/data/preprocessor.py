@@ -209,6 +209,8 @@ class Preprocessor(Hinted):
         weights = None if sample_weight is None else _weights(sample_weight, raw)
         targets = None if raw.labels is None else encode_labels(self.task, raw)
         encodings = raw.encodings or self.encode(raw.items, verbose=verbose)
+        if targets is not None:
+            encodings = self.task.with_targets(encodings, targets, self.input)
         return Dataset(raw.items, encodings, targets, self, raw.rows, weights, self._task)
 
     def preprocess(self, texts: Any) -> Inputs:

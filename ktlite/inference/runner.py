@@ -58,6 +58,23 @@ class Runner(abc.ABC):
             ArgumentError: If the model cannot do that.
         """
 
+    def generate(self, inputs: dict[str, np.ndarray], **options: Any) -> list[np.ndarray]:
+        """Writes a text for each row of a batch.
+
+        Args:
+            inputs: What the model reads.
+            **options: How to search, as `TransformerModel.generate` takes it.
+
+        Returns:
+            For each row int32 [tokens], without those that texts start and end with.
+
+        Raises:
+            ArgumentError: If the model does not write.
+        """
+        raise ArgumentError(
+            f"a {type(self).__name__} does not write texts; the predictor of a Keras model does."
+        )
+
     def __reduce__(self) -> Any:
         raise ArgumentError(
             f"a {type(self).__name__} is neither pickled nor copied: pickle or copy the predictor "
@@ -139,6 +156,11 @@ class Forward(Runner):
         from ktlite.models.embedder import Embedder
 
         return Forward(Embedder(self.model, pooling, normalize), self.strategy)
+
+    def generate(self, inputs: dict[str, np.ndarray], **options: Any) -> list[np.ndarray]:
+        check_process()
+        texts: list[np.ndarray] = self.model.write(inputs, **options)
+        return texts
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> Any:
         import keras

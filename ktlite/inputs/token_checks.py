@@ -96,7 +96,21 @@ def _unknown(data: Any) -> list[Line]:
 
 def _around(data: Any) -> Line:
     """Looks at the special tokens around texts."""
-    return Line("special tokens", *data.preproc.tokenizer.around())
+    return Line("special tokens", *around(data.preproc.tokenizer))
+
+
+def around(tokenizer: Any) -> tuple[str, str]:
+    """Returns what is put around a text, in words, and what to do where that is nothing."""
+    special = tokenizer.special_tokens()
+    if not special:
+        return "none around texts", (
+            "models such as BERT read a text's class off [CLS]: take another tokenizer, unless "
+            "this model was trained without."
+        )
+    found = f"{' and '.join(special)} around each text"
+    if tokenizer.framed_by:
+        found += f", as in {tokenizer.framed_by}: the checkpoint's tokenizer.json has none"
+    return found, ""
 
 
 def _count_tokens(data: Any) -> tuple[np.ndarray, np.ndarray]:

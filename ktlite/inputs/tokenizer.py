@@ -15,6 +15,7 @@ from ktlite._progress import progress
 from ktlite.encodings.indexed import IndexedData
 from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
 from ktlite.errors import CheckpointError, DataError
+from ktlite.generation.options import Generation
 from ktlite.inputs.contexts import encode_contexts
 from ktlite.inputs.frame import Frame
 from ktlite.inputs.input import register
@@ -117,20 +118,27 @@ class Tokenizer(Texts):
                 f"vocab_size is {spec.tokens.vocab_size}: the tokenizer belongs to another "
                 "checkpoint."
             )
+        if len(spec.towers) > 1:
+            made.start_id = Generation.of_folder(folder).first_token()
         return made
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Tokenizer:
         # As it was when it was saved, also by a ktlite that passed over the files beside it.
         side = config.get("truncation_side", "right")
-        return cls.saved(folder, config["maxlen"], config.get("stride"), truncation_side=side)
+        made = cls.saved(folder, config["maxlen"], config.get("stride"), truncation_side=side)
+        made.start_id = config.get("start_id")
+        return made
+
+    #: What a decoder that writes starts with; None where the model has none.
+    start_id: int | None = None
 
     def _take(self, reading: Reading, maxlen: int, stride: int | None) -> None:
         self.maxlen = maxlen
         self.stride = stride
         self.truncation_side = reading.side
         self.pad_id = reading.pad_id
-        self._framed_by = reading.framed_by
+        self.framed_by = reading.framed_by
         self._files = reading.files
         self._rust = with_all_offsets(reading.rust)
         # Windows hold the whole of a text, whichever end they begin at.
@@ -357,19 +365,10 @@ class Tokenizer(Texts):
         """Returns the special tokens around an input of one text or two."""
         return Frame.of(self._whole_texts(), texts)
 
-    def around(self) -> tuple[str, str]:
-        """Returns what is put around a text, in words, and what to do where that is nothing."""
+    def special_tokens(self) -> list[str]:
+        """Returns the tokens that are put around a text."""
         probe = self._whole_texts().encode("a")
-        special = [t for t, of in zip(probe.tokens, probe.sequence_ids, strict=True) if of is None]
-        if not special:
-            return "none around texts", (
-                "models such as BERT read a text's class off [CLS]: take another tokenizer, unless "
-                "this model was trained without."
-            )
-        found = f"{' and '.join(special)} around each text"
-        if self._framed_by:
-            found += f", as in {self._framed_by}: the checkpoint's {FILE} has none"
-        return found, ""
+        return [t for t, of in zip(probe.tokens, probe.sequence_ids, strict=True) if of is None]
 
     def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> list[Line]:
         return token_checks(splits, longest)
@@ -385,7 +384,8 @@ class Tokenizer(Texts):
                 settings["pad_token"] = pad
             (folder / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
         side = self.truncation_side
-        return {"maxlen": self.maxlen, "stride": self.stride, "truncation_side": side}
+        facts = {"maxlen": self.maxlen, "stride": self.stride, "truncation_side": side}
+        return facts if self.start_id is None else {**facts, "start_id": self.start_id}
 
 
 def _untruncated(content: bytes) -> Any:

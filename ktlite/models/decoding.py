@@ -76,6 +76,27 @@ class Decoding:
         rows, _, vocabulary = keras.ops.shape(scores)
         return keras.ops.reshape(scores, (rows, vocabulary)), state
 
+    def write(self: Any, inputs: Mapping[str, Any], **given: Any) -> list[np.ndarray]:
+        """Returns what `generate` writes for each input, int32 [tokens] each.
+
+        Tokens that texts start and end with, and padding, are left out.
+        """
+        from ktlite.models import writing
+
+        self._check_writes()
+        options = writing.options_of(self).with_(**given)
+        texts = writing.written(self._ready_stepper(), inputs, options)
+        ends = set(options.eos_token_id)
+        ids = [np.asarray(text.ids, "int32") for text in texts]
+        return [row[:-1] if len(row) and int(row[-1]) in ends else row for row in ids]
+
+    def _ready_stepper(self: Any) -> Any:
+        from ktlite.models import writing
+
+        if self._stepper is None or not self._stepper.is_of(self):
+            self._stepper = writing.KerasStep(self)
+        return self._stepper
+
     def generate(
         self: Any, inputs: Mapping[str, Any], *, options: Any = None, **given: Any
     ) -> np.ndarray:
@@ -111,9 +132,7 @@ class Decoding:
         more = {name: given.pop(name) for name in ("rules", "stop", "decode") if name in given}
         self._check_writes()
         options = (writing.options_of(self) if options is None else options).with_(**given)
-        if self._stepper is None or not self._stepper.is_of(self):
-            self._stepper = writing.KerasStep(self)
-        texts = writing.written(self._stepper, inputs, options, **more)
+        texts = writing.written(self._ready_stepper(), inputs, options, **more)
         prompts = writing.prompts_of(self, inputs, options)
         return writing.as_ids(inputs, prompts, texts, options, len(self.towers) == 1)
 

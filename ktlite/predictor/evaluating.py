@@ -12,6 +12,7 @@ from ktlite._logging import results
 from ktlite.cards import fingerprint
 from ktlite.cards.run_card import calibrated
 from ktlite.data.reading import read_for
+from ktlite.inference.answers import data_answers
 from ktlite.predictor.predicting import Predicting
 
 if TYPE_CHECKING:
@@ -159,9 +160,10 @@ class Evaluating(Predicting):
         from ktlite.evaluation.measured import called, on
 
         read = read_for(self.preproc, data, where=where, verbose=verbose, **reading)
-        logits = self.logits_of(read.encodings, batch_size, verbose)
+        task, size = self.preproc.task, batch_size or self.batch_size
+        logits, _ = data_answers(self._forward, read, task, batch_size=size, verbose=verbose)
         described = on(len(logits), self._part(read), called(data))
-        return Outputs(self.preproc.task, logits, read.targets, read, on=described)
+        return Outputs(task, logits, read.targets, read, on=described)
 
     def calibration_note(self) -> str:
         """Says in a line how probabilities were calibrated; nothing where they were not."""

@@ -20,6 +20,7 @@ from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.inference.answers import answers
 from ktlite.inference.runner import Forward, Runner
 from ktlite.predictor.cache import LogitsCache
+from ktlite.tasks import Task
 
 
 def _check_order(model: Any, preproc: Preprocessor) -> None:
@@ -120,8 +121,10 @@ class Predicting:
             return self._sets(texts, coverage, {"return_proba": return_proba, **options},
                               batch_size, verbose)  # fmt: skip
 
-        def run(examples: Sequence[Any]) -> np.ndarray:
-            return self.logits(examples, batch_size, verbose)
+        def run(examples: Sequence[Any], task: Task | None = None) -> np.ndarray:
+            if task in (None, self.preproc.task):
+                return self.logits(examples, batch_size, verbose)
+            return self.fresh_logits(examples, batch_size, verbose, task)
 
         examples, single = self.preproc.given(texts)
         predicted = self.preproc.task.predict(examples, run, return_proba, **options)
@@ -232,19 +235,33 @@ class Predicting:
         self._cache.clear()
 
     def fresh_logits(
-        self, texts: Sequence[Any], batch_size: int | None = None, verbose: int = 0
+        self,
+        texts: Sequence[Any],
+        batch_size: int | None = None,
+        verbose: int = 0,
+        task: Task | None = None,
     ) -> np.ndarray:
-        """Returns what `logits` does, from the model as it is now and not from the cache."""
+        """Returns what `logits` does, from the model as it is now and not from the cache.
+
+        Args:
+            texts: As for `logits`.
+            batch_size: Likewise.
+            verbose: Likewise.
+            task: In place of the predictor's own, one with other options.
+        """
         if not len(texts):
             return np.zeros((0, self.preproc.task.outputs), "float32")
         encodings = self.preproc.encode(texts, verbose=verbose)
-        return self.logits_of(encodings, batch_size, verbose)
+        return self.logits_of(encodings, batch_size, verbose, task)
 
     def logits_of(
-        self, encodings: Encodings, batch_size: int | None = None, verbose: int = 0
+        self,
+        encodings: Encodings,
+        batch_size: int | None = None,
+        verbose: int = 0,
+        task: Task | None = None,
     ) -> np.ndarray:
         """Returns what `logits` does, for texts that are tokens already."""
         size = self.batch_size if batch_size is None else batch_size
-        return answers(
-            self._forward, encodings, self.preproc.task, batch_size=size, verbose=verbose
-        )
+        task = task or self.preproc.task
+        return answers(self._forward, encodings, task, batch_size=size, verbose=verbose)

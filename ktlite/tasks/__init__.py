@@ -8,6 +8,7 @@ from ktlite.tasks.masked_lm import MaskedLM
 from ktlite.tasks.multilabel import MultiLabel
 from ktlite.tasks.question_answering import QuestionAnswering
 from ktlite.tasks.regression import Regression
+from ktlite.tasks.sequences import Sequences, Summarization, Translation
 from ktlite.tasks.similarity import Similarity
 from ktlite.tasks.task import Report, Task
 from ktlite.tasks.token_classification import TokenClassification
@@ -21,9 +22,12 @@ __all__ = [
     "QuestionAnswering",
     "Regression",
     "Report",
+    "Sequences",
     "Similarity",
+    "Summarization",
     "Task",
     "TokenClassification",
+    "Translation",
     "find_task",
     "focal_loss",
     "infer_task",

@@ -14,6 +14,7 @@ from ktlite.tasks.classification import Classification
 from ktlite.tasks.multilabel import MultiLabel
 from ktlite.tasks.question_answering import QuestionAnswering
 from ktlite.tasks.regression import Regression
+from ktlite.tasks.sequences import Sequences, Summarization, Translation
 from ktlite.tasks.similarity import Similarity
 from ktlite.tasks.task import Task
 from ktlite.tasks.token_classification import TokenClassification
@@ -25,8 +26,11 @@ TASKS: dict[str, type[Task]] = {
         MultiLabel,
         QuestionAnswering,
         Regression,
+        Sequences,
         Similarity,
+        Summarization,
         TokenClassification,
+        Translation,
     )
 }
 T = TypeVar("T", bound=type[Task])

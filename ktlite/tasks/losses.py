@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from ktlite.encodings.targets import IGNORE
 from ktlite.errors import ArgumentError, Problems
 
-IGNORE = -100  # a target that does not count, as in PyTorch
+__all__ = [
+    "IGNORE",
+    "check_smoothing",
+    "counted_accuracy",
+    "counted_cross_entropy",
+    "focal_loss",
+    "keras_loss",
+    "named_loss",
+]
 
 
 def focal_loss(gamma: float = 2.0, label_smoothing: float = 0.0) -> Any:

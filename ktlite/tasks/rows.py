@@ -29,6 +29,19 @@ class Rows:
         encodings: Encodings = tokenizer.encode(examples, verbose=verbose)
         return encodings
 
+    def with_targets(self, encodings: Encodings, targets: np.ndarray, input: Any) -> Encodings:
+        """Returns the encodings of labelled examples: by default, as `tokenize` made them.
+
+        A task whose model reads what is true as well (a decoder, what it is to write) puts it
+        beside them.
+
+        Args:
+            encodings: Of all examples.
+            targets: Of all examples, as `encode` returns them.
+            input: What made the encodings: a tokenizer.
+        """
+        return encodings
+
     def align(self, targets: np.ndarray, encodings: Encodings, rows: np.ndarray) -> Any:
         """Returns the loss's targets of some rows: by default, those of the row's example.
 

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 from ktlite.encodings.encodings import Encodings
 from ktlite.errors import CheckpointError, DataError
 from ktlite.inputs import tokenizer as module
+from ktlite.inputs.token_checks import around
 from ktlite.inputs.tokenizer import Tokenizer
 
 TEXTS = [
@@ -381,8 +382,8 @@ def test_missing_frame_is_that_of_the_class(
     tokenizer = Tokenizer(folder, 12)
     assert rows(tokenizer.encode(texts)) == rows(whole.encode(texts))
     assert "[CLS] and [SEP] are put there" in caplog.text
-    assert "[CLS] and [SEP] around each text, as in BertTokenizer" in tokenizer.around()[0]
-    assert whole.around() == ("[CLS] and [SEP] around each text", "")
+    assert "[CLS] and [SEP] around each text, as in BertTokenizer" in around(tokenizer)[0]
+    assert around(whole) == ("[CLS] and [SEP] around each text", "")
 
 
 def test_tokenizer_without_a_frame_is_taken_with_a_word(
@@ -394,7 +395,7 @@ def test_tokenizer_without_a_frame_is_taken_with_a_word(
     edit(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
     tokenizer = Tokenizer(folder, 12)
     assert "puts no special tokens such as [CLS]" in caplog.text
-    assert tokenizer.around()[1].startswith("models such as BERT read a text's class off [CLS]")
+    assert around(tokenizer)[1].startswith("models such as BERT read a text's class off [CLS]")
     ids, types = rows(tokenizer.encode(["good", "", "   "]))
     assert ids[1:] == [[tokenizer.unknown_id]] * 2
     assert types == [[0]] * 3
