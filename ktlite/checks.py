@@ -175,7 +175,7 @@ def check_data(
         train: The training data.
         val: The validation data.
         task: What the targets mean; None where it is not known.
-        longest: Tokens that the model can read; None where it reads no texts.
+        longest: The longest that the model can read; None where that is not known.
     """
     splits = [split for split in (train, val) if split is not None and len(split)]
     found: list[Finding] = []
@@ -205,7 +205,7 @@ def _repeated(split: Split) -> list[Finding]:
     what = f"{extra.sum():,} of {size} ({shown_share(extra.mean())}), such as {split.some(extra)}"
     if len(counts) == 1:
         return [Finding(check, f"all {size} are equal", "check which column the data is read of.")]
-    advice = "leave them out (drop_duplicates), unless they stand for how often such texts come."
+    advice = f"leave them out, unless they stand for how often such {split.noun}s come."
     return [Finding(check, what, advice if extra.mean() >= _REPEATED else "")]
 
 
@@ -258,9 +258,11 @@ def _classes(splits: Sequence[Split], task: Task) -> list[Finding]:
         check = f"classes in {split.name}"
         if missing:
             what = f"{len(missing)} of {len(names)} are not there: {listing(missing, 6)}"
-            advice = "they cannot be learned: add such texts."
+            advice = f"they cannot be learned: add such {split.noun}s."
             if split is not splits[0]:
-                advice = "their figures are not measured: add such texts, or raise val_pct."
+                advice = (
+                    f"their figures are not measured: add such {split.noun}s, or raise val_pct."
+                )
             found.append(Finding(check, what, advice))
             continue
         least, most = int(counts.argmin()), int(counts.argmax())

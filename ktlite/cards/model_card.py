@@ -44,9 +44,9 @@ def write_model_card(
         _figures(card),
         _data(card),
         _training(card),
-        "## Limits\n\nThe figures are of validation data like the training data. On texts of "
+        "## Limits\n\nThe figures are of validation data like the training data. On data of "
         "another kind, time or language they may be much lower: measure there before you rely on "
-        "it. What the texts were, who may use the model, and what it must not be used for, is for "
+        "it. What the data was, who may use the model, and what it must not be used for, is for "
         "its author to add here.",
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"

@@ -25,6 +25,7 @@ from ktlite.inputs.input import Input, find_input
 from ktlite.inputs.texts import Texts
 from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.tasks import TASKS, Task, infer_task
+from ktlite.tasks.task import listed
 
 
 class Preprocessor(Hinted):
@@ -268,6 +269,10 @@ class Preprocessor(Hinted):
         check_no_table(examples, self.reading.get("text_column"))
         if self.input.is_one(examples):
             return [examples], True
+        if not self.input.has_pairs:
+            return listed(
+                examples, f"predict takes {self.input.expected}, or a list of them"
+            ), False
         if is_file(examples):
             logger.warning(
                 "%r is taken for a text, though there is a file of that name. What is in it "

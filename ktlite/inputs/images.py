@@ -18,7 +18,9 @@ import numpy as np
 
 from ktlite._arguments import at_least_one
 from ktlite.encodings.encodings import Encodings
+from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import CheckpointError, DataError, Problems, plural
+from ktlite.inputs.image_checks import image_checks
 from ktlite.inputs.image_encodings import ImageEncodings, KeptPixels
 from ktlite.inputs.image_processor import ImageProcessor, Size
 from ktlite.inputs.input import Input, register
@@ -35,6 +37,7 @@ from ktlite.inputs.pictures import (
     problem,
     read_picture,
 )
+from ktlite.inputs.token_checks import Line
 
 #: Bytes of pixels that are kept for further epochs: 3,566 pictures of 224 x 224.
 KEEP = 512 * 2**20
@@ -309,6 +312,10 @@ class Images(Input):
         """Returns the patches of a picture, which its explanation takes out."""
         assert isinstance(encodings, ImageEncodings)
         return PatchParts.of(item, encodings, self.patch)
+
+    def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> list[Line]:
+        """Looks at the sizes of the pictures, in the heads of their files."""
+        return image_checks(splits, self.processor, self.workers)
 
     def save(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
         """Writes `preprocessor_config.json`, which `transformers` reads, too; returns the rest."""

@@ -115,7 +115,9 @@ class Budget(Fitting):
         """Trains on texts where a frozen encoder would not be through with them in that time."""
         wanted, feeds = self._keep_features, {"train": self._train, "val": self._val}
         if wanted and self._features.seconds(feeds, self.eval_batch_size) > seconds:
-            logger.info("encoding all texts would take most of the time: it trains on the texts")
+            logger.info(
+                "encoding all data would take most of the time: it trains on the data itself"
+            )
             self._keep_features = False
         try:
             yield

@@ -16,6 +16,7 @@ from ktlite._logging import logger
 from ktlite.data.dataset import Dataset
 from ktlite.encodings.encodings import Seed
 from ktlite.encodings.field import Field
+from ktlite.encodings.indexed import noun_of
 from ktlite.encodings.tokens import TokenEncodings
 from ktlite.encodings.vectors import VectorEncodings
 from ktlite.errors import TrainingError, plural
@@ -166,9 +167,9 @@ class KeptFeatures:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
-                "out of memory while the frozen encoder encodes the texts, in batches of "
-                f"{batch_size}. Give get_learner eval_batch_size={max(1, batch_size // 2)}; or "
-                "train on the texts: learner.freeze(keep_features=False), and a small batch_size."
+                f"out of memory while the frozen encoder encodes the {noun_of(data)}s, in batches "
+                f"of {batch_size}. Give get_learner eval_batch_size={max(1, batch_size // 2)}; or "
+                "train the whole model: learner.freeze(keep_features=False), a small batch_size."
             ) from error
 
     def _below_head(self, inputs: Any, training: Any) -> Any:

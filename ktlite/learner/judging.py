@@ -171,13 +171,13 @@ class Judging(Trusting):
     def view_top_losses(
         self, n: int = 4, preproc: Any = None, val_data: Any = None, *, explain: bool = False
     ) -> Any:
-        """Shows what `top_losses` returns, with the texts.
+        """Shows what `top_losses` returns, with the examples.
 
         Args:
             n: How many.
             preproc: Accepted for ktrain's sake; the data knows its preprocessor.
             val_data: What to look at. Default: the learner's validation data.
-            explain: Also show which words moved the predictions.
+            explain: Also show which words, or patches of images, moved the predictions.
 
         Returns:
             With `explain` the `Explanation`s, which a notebook shows in colours; else None.
@@ -187,7 +187,9 @@ class Judging(Trusting):
         if explain:
             texts, known = items_of(outputs.data), preproc or self.preproc
             if texts is None or known is None:
-                raise ArgumentError("view_top_losses: explain=True needs texts, not arrays.")
+                raise ArgumentError(
+                    "view_top_losses: explain=True needs texts, images or the like, not arrays."
+                )
             predictor = self.get_predictor(known)
             explanations = predictor.explain([texts[number] for number, *_ in losses])
         show_top_losses(losses, outputs, explanations)
@@ -198,17 +200,18 @@ class Judging(Trusting):
         """Predicts the validation data, or raw inputs.
 
         Args:
-            val_data: Texts, as `Predictor.predict` takes them; an array or a dict of arrays,
-                as a Keras model takes them; or data, as `validate` takes it (a file as a `Path`:
-                a string is a text). Default: the learner's validation data.
+            val_data: Texts, images or the like, as `Predictor.predict` takes them; an array or a
+                dict of arrays, as a Keras model takes them; or data, as `validate` takes it (of a
+                model of texts, a file as a `Path`: a string is a text). Default: the learner's
+                validation data.
 
         Returns:
-            For texts, what `Predictor.predict` returns. For data, the probabilities of classes,
-            [rows, classes] ([words, classes] for each text where words have labels, [rows, 1] of
-            a Keras model with a single sigmoid); where there are none, the predictions
-            themselves: numbers, or answers, [rows].
+            For texts and images, what `Predictor.predict` returns. For data, the probabilities of
+            classes, [rows, classes] ([words, classes] for each text where words have labels,
+            [rows, 1] of a Keras model with a single sigmoid); where there are none, the
+            predictions themselves: numbers, or answers, [rows].
         """
-        if _is_texts(val_data) and not self._is_labelled(val_data):
+        if self._is_raw(val_data) and not self._is_labelled(val_data):
             return self._own_predictor().predict(val_data)
         if isinstance(val_data, (np.ndarray, dict)):
             val_data = ArrayData(val_data)
@@ -219,6 +222,18 @@ class Judging(Trusting):
         # As Keras gives it: of a single sigmoid, that of the second class.
         single = self.task is None and self._reading(self._val_feed("predict", val_data)).single
         return probabilities[:, 1:] if single else probabilities
+
+    def _is_raw(self, data: Any) -> bool:
+        """Says whether data is an example, or several, as a predictor takes them."""
+        known = None if self.preproc is None else self.preproc.input
+        if known is None or known.has_pairs:
+            return _is_texts(data)
+        if isinstance(data, (str, os.PathLike)):
+            return known.is_file(Path(data))
+        if known.is_one(data):
+            return True
+        several = isinstance(data, (list, tuple)) or getattr(data, "ndim", 0) > 0
+        return several and len(data) > 0 and all(known.accepts(item) for item in data)
 
     def _is_labelled(self, data: Any) -> bool:
         """Says whether data is (texts, labels), and no pair of texts."""

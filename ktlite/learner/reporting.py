@@ -51,15 +51,15 @@ class Reporting(Recording, RateFinding):
 
         Checks and summary of the data, the learning-rate finder's plot, the curves of the last
         training, figures with 95 % confidence intervals, the confusion matrix, calibration, the
-        worst examples with the words that misled the model, and the run card. What there was
-        none of is left out. The file needs nothing else, and no network; it holds the texts of
-        the worst examples.
+        worst examples with the words, or the patches of images, that misled the model, and the run
+        card. What there was none of is left out. The file needs nothing else, and no network; it
+        holds the worst examples themselves.
 
         Args:
             path: The file. One that is there is replaced.
             n_worst: Validation examples to show, those with the highest losses first.
-            explain: Show which words of these moved the prediction; it takes a second or so for
-                each on a CPU.
+            explain: Show which words or patches of these moved the prediction; it takes a second or
+                so for each on a CPU.
 
         Returns:
             The path.
@@ -175,7 +175,8 @@ class Reporting(Recording, RateFinding):
                 (name, len(values), *(int(np.quantile(values, q)) for q in (0.5, 0.95, 1)))
                 for name, values in lengths.items()
             ]
-            parts.append(table(("tokens", "rows", "median", "95 % have at most", "longest"), rows))
+            unit = f"{feed.data.preproc.input.unit}s" if items_of(feed.data) else "lengths"
+            parts.append(table((unit, "rows", "median", "95 % have at most", "longest"), rows))
         counts: dict[str, Any] = {}
         if reading is not None:
             for name, data in datas.items():

@@ -7,6 +7,7 @@ from typing import Any
 
 from ktlite._arguments import checked
 from ktlite.cards.run_card import calibrated
+from ktlite.encodings.indexed import noun_of
 from ktlite.errors import ArgumentError
 from ktlite.evaluation import (
     Outputs,
@@ -71,7 +72,7 @@ class Trusting(Carded):
         at does nearly as well as fresh one.
 
         Args:
-            val_data: What to calibrate on, better a thousand texts than a hundred. Default: the
+            val_data: What to calibrate on, better a thousand examples than a hundred. Default: the
                 learner's validation data.
 
         Returns:
@@ -97,7 +98,7 @@ class Trusting(Carded):
         if same or shared(data, getattr(self._train, "data", None)) > 0.5:
             raise ArgumentError(
                 "calibrate: this is the training data, on which the model is surer than on any "
-                "other. Calibrate on texts that it has not learned from."
+                f"other. Calibrate on {noun_of(data)}s that it has not learned from."
             )
         outputs = self._outputs("calibrate", val_data)
         found = calibrate(self.task, outputs)

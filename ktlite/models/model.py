@@ -20,7 +20,7 @@ from ktlite.models.adapters import has_adapters
 from ktlite.models.checkpoint import CheckpointReader
 from ktlite.models.config import ConfigReader, label_count, read_config
 from ktlite.models.core.init import Init
-from ktlite.models.core.spec import HeadSpec, ModelSpec
+from ktlite.models.core.spec import HeadSpec, ModelSpec, TokensSpec
 from ktlite.models.decoding import Decoding
 from ktlite.models.families import Family, get_family
 from ktlite.models.head_labels import HeadLabels, labels_of
@@ -302,7 +302,7 @@ class TransformerModel(Decoding, keras.Model):
         if self.task_name == EMBEDDING:
             head = self.spec.heads[EMBEDDING]
             write_modules(Path(folder), head.pooling, head.normalize, self.spec.width)
-        if tokenizer:
+        if tokenizer and isinstance(self.spec.first.front, TokensSpec):
             write_tokenizer(Path(folder), self.source)
 
     def load_pretrained(self, folder: str | os.PathLike[str]) -> None:

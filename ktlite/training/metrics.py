@@ -121,7 +121,8 @@ def _in_units(name: str, task: Regression) -> Any:
     function = getattr(found, "_fn", found)
     if isinstance(function, keras.metrics.Metric):
         raise ArgumentError(
-            f"metrics: {name!r} is no mean over texts; learner.metrics() gives {', '.join(USUAL)}."
+            f"metrics: {name!r} is no mean over examples; learner.metrics() gives "
+            f"{', '.join(USUAL)}."
         )
 
     def of_values(y_true: Any, y_pred: Any) -> Any:

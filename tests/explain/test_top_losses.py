@@ -37,5 +37,5 @@ def test_arrays_have_no_words_to_explain() -> None:
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     data = (np.zeros((8, 3), "float32"), np.zeros(8, "int32"))
     learner = ktlite.get_learner(model, train_data=data, val_data=data)
-    with pytest.raises(ArgumentError, match="explain=True needs texts"):
+    with pytest.raises(ArgumentError, match="explain=True needs texts, images"):
         learner.view_top_losses(1, explain=True)

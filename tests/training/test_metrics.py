@@ -135,7 +135,7 @@ def test_names_of_keras_are_in_the_targets_units(name: str) -> None:
         (sk.log_loss, TASK, "'log_loss' is none that compares labels .*learner.ground_truth"),
         (sk.f1_score, Regression(), "'f1_score' compares one class a text; of a regression"),
         ("msee", Regression(), "Keras knows no 'msee'. Did you mean 'mse'"),
-        ("R2Score", Regression(), "'R2Score' is no mean over texts; learner.metrics"),
+        ("R2Score", Regression(), "'R2Score' is no mean over examples; learner.metrics"),
     ],
 )
 def test_what_cannot_work_is_refused(metric: Any, task: Any, message: str) -> None:

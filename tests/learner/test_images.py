@@ -1,0 +1,173 @@
+"""What a learner says and shows of images."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ktlite
+from ktlite.errors import DataError
+from ktlite.models import from_config
+
+CONFIG = {
+    "model_type": "vit", "image_size": 32, "patch_size": 8, "hidden_size": 32,
+    "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+    "hidden_dropout_prob": 0.1,
+}  # fmt: skip
+
+
+def picture(bright: bool, random: np.random.Generator) -> np.ndarray:
+    low, high = (100, 256) if bright else (0, 156)
+    return random.integers(low, high, (40, 36, 3)).astype("uint8")
+
+
+def write_folders(folder: Path, count: int, seed: int) -> Path:
+    """Writes class folders of so many pictures each."""
+    random = np.random.default_rng(seed)
+    for name in ("bright", "dark"):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(picture(name == "bright", random)).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vit") / "tiny-vit"
+    from_config(CONFIG, "image-classification", num_labels=2).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("data")
+    return write_folders(folder / "train", 16, 0), write_folders(folder / "val", 6, 1)
+
+
+def learner_of(vit: Path, data: tuple[Path, Path], **options: Any) -> Any:
+    train, val = data
+    return ktlite.get_learner(
+        vit, train_data=train, val_data=val, batch_size=8, verbose=0, **{"check": False, **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def learner(vit: Path, data: tuple[Path, Path]) -> Any:
+    made = learner_of(vit, data)
+    made.fit_onecycle(2e-3, 2, verbose=0)
+    return made
+
+
+def test_a_model_of_images_is_saved_without_a_word_on_tokenizers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "ktlite"):
+        from_config(CONFIG, "image-classification", num_labels=2).save_pretrained(tmp_path)
+    assert "tokenizer" not in caplog.text
+
+
+def test_checks_look_at_sizes_and_content(
+    vit: Path, data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    train, val = tmp_path / "train", data[1]
+    shutil.copytree(data[0], train)
+    shutil.copy(val / "dark" / "0.png", train / "dark" / "another name.png")
+    found = {line.check: line for line in learner_of(vit, (train, val)).check()}
+    both = found["in both splits"]
+    assert both.found.startswith("1 of 12 images of val_data (8.3%) are in train_data too")
+    sizes = found["sizes in train_data"].found
+    assert sizes == "all 40 x 36 (height x width); the model reads 32 x 32"
+    assert found["classes in train_data"].found.startswith("2 classes; bright has 16 examples")
+    assert not any("text" in f"{line.found} {line.advice}" for line in found.values())
+
+
+def test_the_worst_images_are_shown_with_heat_maps(
+    learner: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "ktlite"):
+        (found,) = learner.view_top_losses(1, explain=True)
+    (number, *_), file = learner.top_losses(1)[0], learner.val_data.items
+    assert Path(file[number]).name in caplog.text and "(36 x 40)" in caplog.text
+    assert found.to_frame().shape == (16, 5)
+    page = learner.report(tmp_path / "report.html", n_worst=2).read_text(encoding="utf-8")
+    assert page.count('class="ktlite-explanation"') == 2
+    assert page.count('<img src="data:image/jpeg;base64,') == 4
+    assert "img-src data:" in page
+    plain = learner.report(tmp_path / "plain.html", n_worst=2, explain=False)
+    assert plain.read_text(encoding="utf-8").count("<img src=") == 2
+
+
+def test_images_are_predicted_however_they_are_given(learner: Any, data: tuple[Path, Path]) -> None:
+    files = [data[1] / "bright" / f"{number}.png" for number in range(3)]
+    expected = learner.get_predictor().predict(files)
+    arrays = [np.asarray(Image.open(file)) for file in files]
+    assert learner.predict(files) == expected
+    assert learner.predict([str(file) for file in files]) == expected
+    assert learner.predict(np.stack(arrays)) == expected
+    for item in (files[0], str(files[0]), files[0].read_bytes(), arrays[0], Image.open(files[0])):
+        assert learner.predict(item) == expected[0]
+    of_data = learner.predict(data[1])
+    assert of_data.shape == (12, 2)
+    np.testing.assert_allclose(learner.predict((files, ["bright"] * 3)), of_data[:3], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("A warm, funny film.", "there is no file 'A warm, funny film.'"),
+        ("no/such.png", "there is no file 'no/such.png'"),
+        (np.zeros((32, 32, 3)), r"float64, not of uint8.*\(255 \* array\)"),
+        ([np.zeros((2, 2, 32, 32, 3), "uint8")], r"\[2, 2, 32, 32, 3\] of uint8"),
+        ([np.zeros((3, 32, 32), "uint8")], "where channels come first, give np.moveaxis"),
+        (3, "predict takes the path of a file, its bytes, .* or a list of them; got int"),
+        (("no/a.png", "no/b.png"), "2 images cannot be read"),
+        ([None], "a value of type NoneType is no picture"),
+        (b"", "no bytes"),
+    ],
+)
+def test_what_is_no_image_is_told(learner: Any, given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        learner.get_predictor().predict(given)
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """Class folders with files that are no pictures, and others beside."""
+    folder = write_folders(tmp_path / "train", 6, 2)
+    (folder / "dark" / "1.png").write_bytes(b"")
+    cut = (folder / "bright" / "2.png").read_bytes()[:-500]
+    (folder / "bright" / "2.png").write_bytes(cut)
+    (folder / "dark" / "notes.txt").write_text("no picture")
+    (folder / "dark" / "Thumbs.db").write_bytes(b"12")
+    return folder
+
+
+def test_damaged_files_are_left_out_or_refused_before_training(
+    vit: Path, data: tuple[Path, Path], damaged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "ktlite"):
+        made = learner_of(vit, (damaged, data[1]), missing="drop")
+    assert len(made.train_data) == 10
+    assert "2.png" in caplog.text and "1.png" in caplog.text
+    with pytest.raises(DataError) as caught:
+        learner_of(vit, (damaged, data[1]), missing="error")
+    assert "2.png" in str(caught.value) and "1.png" in str(caught.value)
+
+
+def test_tables_name_what_is_missing(vit: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
+    table = tmp_path / "train.csv"
+    rows = [f"{data[0]}/{name}/{i}.png,{name}" for i in range(8) for name in ("bright", "dark")]
+    table.write_text("\n".join(["file,label", *rows, f"{data[0]}/dark/99.png,dark"]))
+    with pytest.raises(DataError, match="no column is 'path'. The columns are 'file', 'label'"):
+        ktlite.get_learner(
+            vit, table, data[1], text_column="path", label_columns="label", verbose=0
+        )
+    with pytest.raises(DataError, match=r"no such file.*99.png.*row 16"):
+        ktlite.get_learner(vit, table, data[1], text_column="file", label_columns="label",
+                           missing="error", verbose=0)  # fmt: skip
