@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import ktlite
 from ktlite.errors import DataError
-from ktlite.models import from_config
+from ktlite.inputs.image_augmentation import ImageAugmentation
+from ktlite.models import from_config, from_pretrained
 
+ROOT = Path(__file__).parents[2]
 CONFIG = {
     "model_type": "vit", "image_size": 32, "patch_size": 8, "hidden_size": 32,
     "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
@@ -51,10 +57,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def learner_of(vit: Path, data: tuple[Path, Path], **options: Any) -> Any:
-    train, val = data
-    return ktlite.get_learner(
-        vit, train_data=train, val_data=val, batch_size=8, verbose=0, **{"check": False, **options}
-    )
+    given = {"batch_size": 8, "check": False, **options}
+    return ktlite.get_learner(vit, train_data=data[0], val_data=data[1], verbose=0, **given)
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +175,124 @@ def test_tables_name_what_is_missing(vit: Path, data: tuple[Path, Path], tmp_pat
     with pytest.raises(DataError, match=r"no such file.*99.png.*row 16"):
         ktlite.get_learner(vit, table, data[1], text_column="file", label_columns="label",
                            missing="error", verbose=0)  # fmt: skip
+
+
+# Training in other ways: each gives what plain training gives
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint without dropout, so that ways of training can be compared."""
+    folder = tmp_path_factory.mktemp("still") / "tiny-vit"
+    config = {**CONFIG, "hidden_dropout_prob": 0.0}
+    from_config(config, "image-classification", num_labels=2).save_pretrained(folder)
+    return folder
+
+
+def logits_after(learner: Any, epochs: int = 1) -> np.ndarray:
+    learner.fit(1e-3, epochs, verbose=0)
+    return learner.get_predictor().logits(learner.val_data.items)
+
+
+@pytest.fixture(scope="module")
+def plain(still: Path, data: tuple[Path, Path]) -> np.ndarray:
+    learner = learner_of(still, data)
+    before = learner.get_predictor().logits(learner.val_data.items)
+    after = logits_after(learner)
+    assert np.abs(after - before).max() > 0.05
+    return after
+
+
+@pytest.mark.parametrize("option", ["remat", "xla"])
+def test_what_saves_memory_or_time_changes_no_numbers(
+    still: Path, data: tuple[Path, Path], plain: np.ndarray, option: str
+) -> None:
+    found = logits_after(learner_of(still, data, **{option: True}))
+    np.testing.assert_allclose(found, plain, atol=2e-3)
+
+
+def test_batches_of_one_step_are_one_batch(still: Path, data: tuple[Path, Path]) -> None:
+    whole, parts = (
+        logits_after(learner_of(still, data, batch_size=size, accumulate=32 // size))
+        for size in (32, 8)
+    )
+    np.testing.assert_allclose(parts, whole, atol=2e-3)
+
+
+def test_half_precision_is_near(still: Path, data: tuple[Path, Path], plain: np.ndarray) -> None:
+    learner = learner_of(still, data, precision="bfloat16")
+    assert {str(weight.dtype) for weight in learner.model.trainable_weights} == {"float32"}
+    np.testing.assert_allclose(logits_after(learner), plain, atol=0.1)
+
+
+def test_an_average_of_the_weights_is_left(
+    still: Path, data: tuple[Path, Path], plain: np.ndarray
+) -> None:
+    averaged = logits_after(learner_of(still, data, ema=0.99))
+    assert np.isfinite(averaged).all() and np.abs(averaged - plain).max() > 1e-3
+
+
+def test_the_head_alone_trains_on_kept_features(still: Path, data: tuple[Path, Path]) -> None:
+    found = []
+    for keep in (True, False):
+        learner = learner_of(still, data)
+        learner.freeze(keep_features=keep)
+        found.append(logits_after(learner, 2))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
+def test_adapters_train_and_come_back(still: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
+    learner = learner_of(still, data, lora=4)
+    trained = {weight.path for weight in learner.model.trainable_weights}
+    assert all("lora" in path or "head" in path for path in trained) and len(trained) > 10
+    after = logits_after(learner, 2)
+    learner.save_adapters(tmp_path / "adapters")
+    back = from_pretrained(still, "image-classification", adapters=tmp_path / "adapters")
+    values = learner.val_data.encodings.batch(np.arange(12))
+    np.testing.assert_allclose(back(values), after, atol=1e-4)
+
+
+class Crash(Exception):
+    """What nothing catches."""
+
+
+class Stop(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.model.optimizer.iterations.numpy() == 6:  # in the second epoch
+            raise Crash
+
+
+def test_a_run_goes_on_in_the_middle_of_an_epoch_bit_by_bit(
+    vit: Path, data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    augment = ImageAugmentation(horizontal_flip=True)
+    alone, stopped, resumed = (learner_of(vit, data, augment=augment) for _ in range(3))
+    alone.fit_onecycle(1e-3, 2, verbose=0)
+    options = {"checkpoint_folder": tmp_path / "run", "save_every": 1, "verbose": 0}
+    with pytest.raises(Crash):
+        stopped.fit_onecycle(1e-3, 2, callbacks=[Stop()], **options)
+    resumed.fit_onecycle(1e-3, 2, resume=True, **options)
+    for mine, theirs in zip(resumed.model.weights, alone.model.weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert resumed.history.history["loss"] == alone.history.history["loss"]
+
+
+def test_two_devices_follow_one(
+    still: Path, data: tuple[Path, Path], plain: np.ndarray, tmp_path: Path
+) -> None:
+    """In a process of its own, since devices must be set before anything uses them."""
+    program = f"""
+import numpy as np, tensorflow as tf
+cpus = tf.config.list_physical_devices("CPU")[:1]
+tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+import ktlite
+learner = ktlite.get_learner({str(still)!r}, {str(data[0])!r}, {str(data[1])!r}, batch_size=8,
+                             verbose=0, check=False, devices=["CPU:0", "CPU:1"])
+learner.fit(1e-3, 1, verbose=0)
+np.save({str(tmp_path / "logits.npy")!r}, learner.get_predictor().logits(learner.val_data.items))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True,
+                          text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), plain, atol=2e-3)
