@@ -95,7 +95,9 @@ class AdapterReader:
         self._whole = whole
         self._scale = _scale(folder)
         file = open_tensors(folder / WEIGHTS)
-        found = {name.removeprefix(BASE): file.read(name) for name in file.names()}
+        found = {
+            family.in_checkpoint(name.removeprefix(BASE)): file.read(name) for name in file.names()
+        }
         file.close()
         prefix = find_prefix(whole, family)
         backbone = {n for rule in expand(family.names, spec) for n in rule.names(prefix)}

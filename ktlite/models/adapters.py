@@ -124,7 +124,7 @@ def save_adapters(
         a, b = (ops.convert_to_numpy(x).T for x in (layer.lora_kernel_a, layer.lora_kernel_b))
         # Layers that are one of ours share the first matrix.
         for name, rows in zip(names, np.split(b, len(names)), strict=True):
-            module = name.removesuffix(".weight")
+            module = model.family.in_pytorch(name.removesuffix(".weight"))
             tensors[f"{BASE}{module}.lora_A.weight"] = a
             tensors[f"{BASE}{module}.lora_B.weight"] = rows
             targets.add(module)

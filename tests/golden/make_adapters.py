@@ -25,6 +25,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
+    AutoModelForImageClassification,
     AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
@@ -139,8 +140,13 @@ def write(
     stored = load_file(HERE / name / "expected.safetensors")
     names = ("input_ids", "attention_mask", "token_type_ids")
     inputs = {n: stored[n].long() for n in names if n in stored}
+    kept = {n: x.int() for n, x in inputs.items()}
+    if "pixel_values" in stored:  # which PyTorch has channels first
+        inputs = {"pixel_values": stored["pixel_values"].permute(0, 3, 1, 2)}
+        kept = {"pixel_values": stored["pixel_values"]}
     if auto is AutoModelForMaskedLM:  # whose logits are many
         inputs = {n: x[-1:, :6] for n, x in inputs.items()}
+        kept = {n: x.int() for n, x in inputs.items()}
     # PeftModelForQuestionAnswering itself leaves out token_type_ids and position_ids.
     outputs = adapted.base_model(**inputs)
     if auto is AutoModel:
@@ -149,8 +155,8 @@ def write(
         expected = {"logits": torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)}
     else:
         expected = {"logits": outputs.logits}
-    kept = {**{n: x.int() for n, x in inputs.items()}, **expected}
-    save_file({n: x.contiguous() for n, x in kept.items()}, folder / "expected.safetensors")
+    kept = {n: x.contiguous() for n, x in {**kept, **expected}.items()}
+    save_file(kept, folder / "expected.safetensors")
 
 
 def main() -> None:
@@ -162,6 +168,7 @@ def main() -> None:
         write(name, name, *HEADS[""], None, targets)
     for name in ("distilbert", "mpnet"):
         write(name, f"{name}-encoder", AutoModel, "FEATURE_EXTRACTION", None)
+    write("vit", "vit", AutoModelForImageClassification, None, ["classifier"])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ TASKS = {
     "mlm": "masked-lm",
     "choice": "multiple-choice",
     "encoder": None,
+    "vit": "image-classification",
 }
 FAMILIES = ("albert", "bert", "deberta", "distilbert", "electra", "modernbert", "mpnet", "roberta")
 HEADS = ("", "-token", "-span", "-mlm", "-choice")
@@ -33,6 +34,7 @@ WHOLE = [
     "bert-relu",
     "distilbert-encoder",
     "mpnet-encoder",
+    "vit",
 ]
 TEXTS = ["the film was great", "a bad film", "great great", "it was bad"] * 4
 LABELS = ["good", "bad", "good", "bad"] * 4
@@ -43,7 +45,7 @@ def task_of(name: str) -> str | None:
 
 
 def inputs_of(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    names = ("input_ids", "attention_mask", "token_type_ids")
+    names = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
     return {name: stored[name] for name in names if name in stored}
 
 
@@ -52,7 +54,7 @@ def expected_of(folder: Path) -> tuple[dict[str, np.ndarray], np.ndarray, Any]:
     stored = load_file(folder / "expected.safetensors")
     inputs = inputs_of(stored)
     outputs = stored["logits" if "logits" in stored else "last_hidden_state"]
-    mask = inputs["attention_mask"] > 0
+    mask = inputs.get("attention_mask", np.zeros(0)) > 0
     return inputs, outputs, mask if outputs.shape[:2] == mask.shape else slice(None)
 
 
@@ -69,6 +71,33 @@ def test_adapters_of_peft_give_the_logits_of_pytorch(golden: Path, name: str) ->
     np.testing.assert_allclose(found[inside], expected[inside], atol=5e-5)
     plain = outputs_of(from_pretrained(checkpoint, task_of(name)), inputs)
     assert np.abs(plain - found)[inside].max() > 1e-2
+
+
+def test_adapters_under_the_names_of_the_checkpoint_are_read_too(
+    golden: Path, tmp_path: Path
+) -> None:
+    """Those of transformers before its version 5, which called modules as tensors are called."""
+    shutil.copytree(golden / "adapters" / "vit", tmp_path / "old")
+    now = load_file(tmp_path / "old" / WEIGHTS)
+    before = (
+        ("vit.layers", "vit.encoder.layer"),
+        ("q_proj", "attention.query"),
+        ("k_proj", "attention.key"),
+        ("v_proj", "attention.value"),
+        ("o_proj", "output.dense"),
+        ("mlp.fc1", "intermediate.dense"),
+        ("mlp.fc2", "output.dense"),
+    )
+    renamed = {}
+    for name, tensor in now.items():
+        for new, old in before:
+            name = name.replace(new, old)
+        renamed[name] = tensor
+    assert not set(renamed) & {name for name in now if "lora" in name}
+    save_file(renamed, tmp_path / "old" / WEIGHTS)
+    inputs, expected, _ = expected_of(tmp_path / "old")
+    model = from_pretrained(golden / "vit", "image-classification", adapters=tmp_path / "old")
+    np.testing.assert_allclose(outputs_of(model, inputs), expected, atol=5e-5)
 
 
 def with_random_adapters(checkpoint: Path, task: str | None, **options: Any) -> Any:
@@ -205,9 +234,12 @@ def test_trained_adapters_come_back_alone_and_merged(tiny_checkpoint: Path, tmp_
 def in_pytorch(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
     import torch
 
+    given = {name: torch.tensor(x).long() for name, x in inputs.items()}
+    if "pixel_values" in inputs:  # channels first
+        given = {"pixel_values": torch.tensor(inputs["pixel_values"]).permute(0, 3, 1, 2)}
     with torch.no_grad():
         # Around it, PeftModelForQuestionAnswering leaves out token_type_ids.
-        outputs = model.base_model(**{name: torch.tensor(x).long() for name, x in inputs.items()})
+        outputs = model.base_model(**given)
     if "start_logits" in outputs:
         return torch.stack([outputs.start_logits, outputs.end_logits], dim=-1).numpy()
     return (outputs.logits if "logits" in outputs else outputs.last_hidden_state).numpy()
@@ -244,12 +276,14 @@ def test_adapters_open_in_peft_and_come_back(golden: Path, tmp_path: Path, name:
     base = getattr(transformers, architecture).from_pretrained(checkpoint)
     theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapters").eval()
     inputs = inputs_of(load_file(golden / "bert-gelu" / "expected.safetensors"))
+    if task == "image-classification":
+        inputs = inputs_of(load_file(checkpoint / "expected.safetensors"))
     if task == "multiple-choice":
         inputs = {n: np.stack([x, x[::-1]], axis=1) for n, x in inputs.items()}
     known = load_file(checkpoint / "expected.safetensors") if name in WHOLE else {}
     inputs = {n: x for n, x in inputs.items() if n in known or n != "token_type_ids"}
     expected = outputs_of(ours, inputs)
-    mask = inputs["attention_mask"] > 0
+    mask = inputs.get("attention_mask", np.zeros(0)) > 0
     inside = mask if expected.shape[:2] == mask.shape else slice(None)
     found = in_pytorch(theirs, inputs)
     np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-4, atol=1e-4)

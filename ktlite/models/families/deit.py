@@ -6,7 +6,7 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.spec import HeadSpec, ModelSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import IMAGE
-from ktlite.models.families.vit import IGNORE, NAMES, spec_of
+from ktlite.models.families.vit import IGNORE, MODULES, NAMES, spec_of
 from ktlite.models.mapping import dense
 
 # The class of the published checkpoints; the other has one classifier, on the first token.
@@ -34,4 +34,5 @@ FAMILY = Family(
     },
     architectures={None: "DeiTModel", IMAGE: "DeiTForImageClassification"},
     ignore=IGNORE,
+    modules=MODULES,
 )

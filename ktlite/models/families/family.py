@@ -26,6 +26,9 @@ class Family:
         heads: By Hugging Face task name, the table of the head's tensors.
         architectures: By task name (`None`: bare backbone), the PyTorch class that
             opens the checkpoint.
+        modules: Where PyTorch's modules are called otherwise than the tensors of a checkpoint, as
+            adapters have them: parts of names (in the checkpoint, in the model), replaced one
+            after the other.
         ignore: Patterns of tensors that a checkpoint may hold and that no model uses.
         layers_field: The config field that counts the layers.
         positions_field: The config field that counts the positions.
@@ -40,6 +43,19 @@ class Family:
     heads: Mapping[str, tuple[Rule, ...]]
     architectures: Mapping[str | None, str]
     ignore: tuple[str, ...] = field(default=())
+    modules: tuple[tuple[str, str], ...] = ()
     layers_field: str = "num_hidden_layers"
     positions_field: str = "max_position_embeddings"
     settle: Callable[[Mapping[str, Any], TensorReader], Mapping[str, Any]] | None = None
+
+    def in_pytorch(self, name: str) -> str:
+        """Returns what the module of a tensor of a checkpoint is called in PyTorch's model."""
+        for stored, called in self.modules:
+            name = name.replace(stored, called)
+        return name
+
+    def in_checkpoint(self, name: str) -> str:
+        """Returns the reverse of `in_pytorch`; names of checkpoints stay as they are."""
+        for stored, called in self.modules:
+            name = name.replace(called, stored)
+        return name

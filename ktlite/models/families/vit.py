@@ -118,6 +118,17 @@ NAMES = (
 # The bare model's pooler, and what masked image modelling adds.
 IGNORE = ("*pooler.dense.*", "*embeddings.mask_token", "decoder.*")
 
+# As transformers calls them since its version 5; a checkpoint has the names above.
+MODULES = (
+    ("encoder.layer.", "layers."),
+    (".attention.attention.query", ".attention.q_proj"),
+    (".attention.attention.key", ".attention.k_proj"),
+    (".attention.attention.value", ".attention.v_proj"),
+    (".attention.output.dense", ".attention.o_proj"),
+    (".intermediate.dense", ".mlp.fc1"),
+    (".output.dense", ".mlp.fc2"),
+)
+
 FAMILY = Family(
     model_types=("vit",),
     spec=spec,
@@ -126,4 +137,5 @@ FAMILY = Family(
     heads={IMAGE: dense("head.classifier", "classifier")},
     architectures={None: "ViTModel", IMAGE: "ViTForImageClassification"},
     ignore=IGNORE,
+    modules=MODULES,
 )
