@@ -151,7 +151,8 @@ def row(name: str, figure: str, ours: list[float], theirs: list[float]) -> str:
         means = statistics.mean(ours), statistics.mean(theirs)
         each = [", ".join(f"{value:.3f}" for value in values) for values in (ours, theirs)]
         shown = [f"{mean:.3f} ({all_})" for mean, all_ in zip(means, each, strict=True)]
-        last = f"{100 * (means[0] - means[1]):+.1f} points"
+        points = round(100 * (means[0] - means[1]), 1) + 0.0  # which has no minus
+        last = f"{points:+.1f} points"
     else:
         shown = [f"{statistics.median(values):.4g}" for values in (ours, theirs)]
         ratios = [b / a for a, b in zip(ours, theirs, strict=True)]

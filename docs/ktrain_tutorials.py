@@ -47,6 +47,7 @@ CHECKPOINTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "aubmindlab/bert-base-arabertv01": ("bert", "masked-lm", {}),
     "monologg/biobert_v1.1_pubmed": ("bert", "masked-lm", {}),
     "bert-large-uncased-whole-word-masking-finetuned-squad": ("bert", "question-answering", {}),
+    "google/vit-base-patch16-224-in21k": ("vit", "", {}),
     "MoritzLaurer/deberta-v3-xsmall-zeroshot-v1.1-all-33": (
         "bert", "text-classification", {"id2label": ENTAILMENT},
     ),
@@ -59,6 +60,8 @@ SIZES = {
     "roberta": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
                 "intermediate_size": 32, "max_position_embeddings": 514, "type_vocab_size": 1,
                 "pad_token_id": 0},
+    "vit": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "intermediate_size": 32, "patch_size": 56},
 }  # fmt: skip
 
 
@@ -86,10 +89,12 @@ def make_hub(cache: Path) -> None:
         if key in made:
             shutil.copytree(made[key], folder)
         else:
-            shutil.copytree(tokenizer, folder)
-            config = {"model_type": kind, "vocab_size": vocabulary, **SIZES[kind], **more}
+            config = {"model_type": kind, **SIZES[kind], **more}
+            if kind != "vit":
+                shutil.copytree(tokenizer, folder)
+                config["vocab_size"] = vocabulary
             labels = len(more["id2label"]) if more else None
-            from_config(config, task, num_labels=labels).save_pretrained(folder)
+            from_config(config, task or None, num_labels=labels).save_pretrained(folder)
             if kind == "distilbert":  # reads no token types, as its own tokenizer knows
                 settings = json.loads((folder / "tokenizer_config.json").read_text())
                 settings["model_input_names"] = ["input_ids", "attention_mask"]
@@ -100,6 +105,34 @@ def make_hub(cache: Path) -> None:
             made[key] = folder
         (top / "refs").mkdir()
         (top / "refs" / "main").write_text("0" * 40)
+
+
+def make_pictures() -> Any:
+    """Writes small pictures where the tutorials look for them; returns some, uint8."""
+    import numpy as np
+    from PIL import Image
+
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 3), "uint8")
+    pictures[::2, :14] //= 4  # so that there is something to learn
+    files = [
+        f"mnist_png/{part}/{n % 10}/{n}.png" for n in range(20) for part in ("training", "testing")
+    ]
+    files += ["mnist_png/testing/7/7021.png", "cat.jpg"]
+    for top, other in (("dogscats", "valid"), ("cats_and_dogs_filtered", "validation")):
+        for number in range(16):
+            kind, part = ("cats", "dogs")[number % 2], ("train", other)[number > 9]
+            files.append(f"{top}/{part}/{kind}/{kind[:3]}.{10006 + number}.jpg")
+    files += [f"oxford-iiit-pet/images/{('Ragdoll', 'beagle')[n % 2]}_{n}.jpg" for n in range(20)]
+    files += [f"age_estimation/images/{20 + n}_1_0_2017.jpg" for n in range(20)]
+    files += [f"planet/train-jpg/train_{n}.jpg" for n in range(20)]
+    for number, name in enumerate(files):
+        file = Path("data", name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pictures[number % len(pictures)]).save(file)
+    tags = ["clear primary", "haze", "clear water", "haze primary water"]
+    lines = [f"train_{n},{tags[n % 4]}" for n in range(20)]
+    Path("data/planet/train_v2.csv").write_text("\n".join(["image_name,tags", *lines]) + "\n")
+    return pictures
 
 
 def make_data() -> dict[str, Any]:
@@ -173,6 +206,7 @@ def make_data() -> dict[str, Any]:
     wrong = [n % 4 if n % 3 else (n + 1) % 4 for n in range(12)]  # so that training stops early
     numbers = np.round(random.uniform(5, 60, 40), 0)
     return {
+        "pictures": make_pictures(),
         "texts": texts, "labels": labels, "flags": flags, "documents": documents,
         "words": words, "tags": tags, "tagged": tagged, "numbers": numbers, "descriptions": texts,
         "news": news, "topics": topics, "news_names": news_names, "arabic": arabic,

@@ -141,6 +141,9 @@ class KeptFeatures:
             if isinstance(feed, Feed) and type(feed.data) is Dataset
         }
         data: list[Any] = [feed.data for feed in texts.values()]
+        if any(one.augmentation is not None for one in data):
+            self.release()  # of a picture that is another each time, so are its vectors
+            return {}
         size = 4 * sum(int(_counts(model, one).sum()) for one in data) * model.spec.width
         if size > LARGEST:
             logger.info(

@@ -83,6 +83,26 @@ def test_a_checkpoint_is_fine_tuned(folder: Path, vit: Path) -> None:
         vision.image_classifier("deit", train)
 
 
+def test_a_frozen_encoder_sees_pictures_as_they_are_augmented(
+    vit: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown, names = pictures(16)
+
+    def trained(data_aug: Any) -> np.ndarray:
+        train, val, _ = vision.images_from_array(
+            shown, names, (shown, names), preprocess_mode=vit, data_aug=data_aug, verbose=0
+        )
+        learner = ktlite.get_learner(vision.image_classifier(vit, train), train, val, 8)
+        learner.freeze()
+        learner.fit(1e-2, 2, verbose=0)
+        return np.array(learner.model.trainable_weights[0])
+
+    dark = vision.get_data_aug(0, 0, 0, 0, brightness_range=(0.1, 0.1))
+    plain, darkened = trained(None), trained(dark)
+    assert caplog.text.count("encodes 32 images once") == 1
+    assert np.abs(plain - darkened).max() > 1e-4
+
+
 @pytest.mark.parametrize("name", ["default_cnn", "vit"])
 def test_numbers_are_predicted(name: str, folder: Path, vit: Path) -> None:
     train, val, _ = vision.images_from_fname(
