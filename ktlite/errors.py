@@ -66,7 +66,7 @@ def plural(count: int, noun: str) -> str:
     """Returns `"1 row"`, `"2 rows"`, `"1,204 patches"`."""
     if count == 1:
         return f"{count:,} {noun}"
-    return f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'}"
+    return f"{count:,} {noun}{'es' if noun.endswith('tch') else 's'}"
 
 
 class Problems:

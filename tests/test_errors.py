@@ -57,6 +57,12 @@ def test_plural_agrees_with_the_count(count: int, expected: str) -> None:
     assert plural(count, "row") == expected
 
 
+def test_plural_is_spelled_right() -> None:
+    nouns = ("epoch", "patch", "batch", "image")
+    assert [plural(2, noun) for noun in nouns] == ["2 epochs", "2 patches", "2 batches", "2 images"]
+    assert plural(1, "patch") == "1 patch"
+
+
 def test_every_error_is_a_ktlite_error_and_a_value_error() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     kinds = [kind for kind in kinds if issubclass(kind, Exception)]

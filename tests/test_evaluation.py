@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import ArgumentError
 from ktlite.evaluation import Outputs, run_model, show_top_losses
 from ktlite.inference.runner import Forward
+from ktlite.inputs.texts import Texts
 from ktlite.tasks import Classification, MultiLabel, Regression
 from ktlite.training.feed import as_feed
 
@@ -99,9 +102,24 @@ def test_models_with_several_outputs_are_refused() -> None:
             outputs_of(model, (X, Y))
 
 
-class Source(NamedTuple):
-    texts: list[Any]
-    rows: np.ndarray
+class Source(IndexedData):
+    """Texts of a source."""
+
+    fields = None
+    preproc = SimpleNamespace(input=Texts)
+
+    def __init__(self, texts: list[Any], rows: np.ndarray) -> None:
+        self.items, self.rows = texts, rows
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.zeros(len(self), "int64")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def examples(self, rows: np.ndarray, seed: Any) -> tuple[Any, Any]:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize(
