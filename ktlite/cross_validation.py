@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import inspect
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ from ktlite.data.split import fold_numbers
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.evaluation import Outputs, interval_table, label_errors
 from ktlite.evaluation.bootstrap import LEVEL, confidence_intervals
+from ktlite.inputs.input import Input
 from ktlite.tasks import Report, Task
 from ktlite.text.loaders import DEFAULT_SEED
 from ktlite.workflow import get_learner
+from ktlite.workflow_checks import kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,10 +51,29 @@ class CrossValidation(Outputs):
         data: The texts, with `rows`, their numbers in the source.
         fold_of: int64 [texts], the fold of each, from 0.
         fold_metrics: The figures of each fold.
+        kind: What an example is: `"text"`, `"image"`, ...
     """
 
     fold_of: np.ndarray
     fold_metrics: list[dict[str, float]]
+    kind: str = "text"
+
+    @property
+    def items(self) -> Sequence[Any]:
+        """The texts, or what else the examples are."""
+        items: Sequence[Any] = self.data.items
+        return items
+
+    @property
+    def rows(self) -> np.ndarray:
+        """int64 [texts], their rows in the source."""
+        rows: np.ndarray = self.data.rows
+        return rows
+
+    @property
+    def noun(self) -> str:
+        """What an example is called."""
+        return self.kind
 
     @property
     def predictions(self) -> list[Any]:
@@ -80,15 +102,18 @@ class CrossValidation(Outputs):
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A row for each text: its `row` in the source, `fold`, `label`, `predicted`, `loss`."""
+        """A row for each text, or other example, which stands under its kind's name.
+
+        Columns: `row` in the source, `fold`, `text` (`image`, ...), `label`, `predicted`, `loss`.
+        """
         import pandas as pd
 
         targets = self.known_targets()
         return pd.DataFrame(
             {
-                "row": self.data.rows,
+                "row": self.rows,
                 "fold": self.fold_of,
-                "text": list(self.data.items),
+                self.noun: list(self.items),
                 "label": self.task.decode_targets(targets),
                 "predicted": self.predictions,
                 "loss": self.task.example_losses(self.logits, targets),
@@ -106,8 +131,8 @@ class CrossValidation(Outputs):
         (`ktlite[labels]`).
 
         Returns:
-            A row for each: `row` in the source, `text`, the `label` given, the one that is
-            `suggested`, and `score`, the probability of the given one.
+            A row for each: `row` in the source, `text` (`image`, ...), the `label` given, the one
+            that is `suggested`, and `score`, the probability of the given one.
 
         Raises:
             ArgumentError: If cleanlab is not installed, or the labels are not one class a text.
@@ -121,7 +146,7 @@ class CrossValidation(Outputs):
         """Returns mean, standard deviation and confidence interval of each figure, as a table."""
         figures = self.report.metrics
         table = interval_table(figures, self.intervals(), LEVEL)
-        return "\n".join([*self._over_folds(), "", "all texts together, " + table])
+        return "\n".join([*self._over_folds(), "", f"all {self.noun}s together, {table}"])
 
     def _over_folds(self) -> list[str]:
         deviations = self.deviations
@@ -134,7 +159,7 @@ class CrossValidation(Outputs):
         ]
 
     def __repr__(self) -> str:
-        head = f"CrossValidation: {plural(len(self.logits), 'text')}, {self.task!r}"
+        head = f"CrossValidation: {plural(len(self.logits), self.noun)}, {self.task!r}"
         return "\n".join([head, *self._over_folds(), "summary() adds confidence intervals"])
 
     def _by_name(self) -> dict[str, list[float]]:
@@ -170,8 +195,8 @@ def cross_validate(
 
     Args:
         checkpoint: Folder, or Hub name.
-        data: As `train_data` of `get_learner`: texts or pairs with labels or numbers, tagged
-            words, or questions.
+        data: As `train_data` of `get_learner`: texts, pairs or images with labels or numbers,
+            tagged words, or questions.
         lr: The highest learning rate.
         epochs: Of each training.
         text_column: Name of the text column, or two names for pairs.
@@ -202,7 +227,10 @@ def cross_validate(
     given = {name: parameter.default for name, parameter in _OPTIONS.items()} | options
     _check(options, groups, data, lr=lr, epochs=epochs, folds=folds)
     reading = {name: given[name] for name in _READING}
-    read = source_of(given["task"]).read
+    kind = kind_of(
+        checkpoint, given["revision"], given["ignore_config_fields"], {"cache_folder": None}
+    )
+    read = source_of(given["task"], kind).read
     raw = read(data, text_column, label_columns, source="data", **reading)
     (raw,) = settled(given["task"], given["class_names"], raw)
     if raw.labels is None:
@@ -221,7 +249,7 @@ def cross_validate(
     numbers = fold_numbers(stratify, folds, seed, together)
     passed = {name: value for name, value in options.items() if name not in _READING}
     passed |= {"task": task, "class_names": (), "seed": seed, "check": False}
-    _warn_of_repeats(raw, numbers)
+    _warn_of_repeats(raw, numbers, kind)
     weights = _per_text("sample_weight", passed.pop("sample_weight", None), data, raw)
     logits: Any = None
     metrics = []
@@ -238,7 +266,7 @@ def cross_validate(
         if verbose:
             shown = listing(f"{name} {value:.4f}" for name, value in metrics[-1].items())
             logger.info("fold %d of %d: %s", number + 1, folds, shown)
-    return CrossValidation(task, logits, targets, raw, numbers, metrics)
+    return CrossValidation(task, logits, targets, raw, numbers, metrics, kind.kind)
 
 
 def _fold(
@@ -292,18 +320,18 @@ def _check(options: dict[str, Any], groups: Any, data: Any, **numbers: Any) -> N
     problems.raise_if_any()
 
 
-def _warn_of_repeats(raw: Examples, numbers: np.ndarray) -> None:
-    """Warns of equal texts in several folds, of which a model predicts what it has learned."""
-    keys = np.unique([repr(text) for text in raw.items], return_inverse=True)[1]
+def _warn_of_repeats(raw: Examples, numbers: np.ndarray, kind: type[Input]) -> None:
+    """Warns of equal examples in several folds, of which a model predicts what it has learned."""
+    keys = np.unique([kind.key(item) for item in raw.items], return_inverse=True)[1]
     folds_of = np.zeros((keys.max() + 1, numbers.max() + 1), bool)
     folds_of[keys, numbers] = True
     count = int((folds_of.sum(axis=1) > 1)[keys].sum())
     if count:
         logger.warning(
-            "%s of %s are in other folds, too, word for word, and figures look a little too good: "
-            "leave repeated texts out, or number equal ones equally in groups=.",
+            "%s of %s are in other folds, too, exactly the same, and figures look a little too "
+            "good: leave repeated ones out, or number equal ones equally in groups=.",
             f"{count:,}",
-            plural(len(keys), "text"),
+            plural(len(keys), kind.kind),
         )
 
 

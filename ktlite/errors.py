@@ -62,6 +62,11 @@ def listing(items: Iterable[object], limit: int = 10) -> str:
     return shown if len(names) <= limit else f"{shown}, ... ({len(names)} in all)"
 
 
+def a(noun: str) -> str:
+    """Returns `"a text"`, `"an image"`."""
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+
+
 def plural(count: int, noun: str) -> str:
     """Returns `"1 row"`, `"2 rows"`, `"1,204 patches"`."""
     if count == 1:

@@ -6,8 +6,12 @@ import importlib.util
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from ktlite.predictor import Predictor
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -59,3 +63,59 @@ def tiny_predictors(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     for made in (golden / "ktrain").iterdir():
         convert_ktrain(made, folder / made.name)
     return folder
+
+
+_COLOURS = {"blue": (30, 40, 210), "green": (40, 200, 60), "red": (220, 40, 30)}
+
+
+@pytest.fixture(scope="session")
+def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`train` and `valid`: pictures of noise around a colour, a class folder each. Do not write."""
+    import numpy as np
+    from PIL import Image
+
+    top, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for part, count in {"train": 8, "valid": 4}.items():
+        for name, colour in _COLOURS.items():
+            folder = top / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                noise = random.normal(colour, 20, (24 + number, 40, 3))
+                picture = Image.fromarray(np.clip(noise, 0, 255).astype("uint8"))
+                picture.save(folder / f"{number}.{'png' if number % 2 else 'jpg'}")
+    return top
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ViT checkpoint of random weights, 32 x 32 pixels and 3 labels. Do not write here."""
+    from ktlite.inputs.image_processor import ImageProcessor
+    from ktlite.models import from_config
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny-vit"
+    config = {
+        "model_type": "vit", "image_size": 32, "patch_size": 8, "hidden_size": 32,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+    }  # fmt: skip
+    model = from_config(config, "image-classification", num_labels=3)
+    model.save_pretrained(folder, tokenizer=False)
+    ImageProcessor(size=(32, 32), resize=(32, 32)).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image_predictor(tiny_vit: Path, class_folders: Path) -> Predictor:
+    """A predictor that tells the colours of `class_folders`. Do not change it."""
+    import ktlite
+
+    learner = ktlite.get_learner(
+        tiny_vit,
+        train_data=class_folders / "train",
+        val_data=class_folders / "valid",
+        batch_size=8,
+        verbose=0,
+        check=False,
+    )
+    learner.fit_onecycle(3e-3, 4, verbose=0)
+    learner.validate(print_report=False)
+    return learner.get_predictor()

@@ -17,6 +17,9 @@ import ktlite
 from ktlite import cross_validation
 from ktlite.cross_validation import CrossValidation, cross_validate
 from ktlite.errors import ArgumentError, DataError
+from ktlite.inputs.images import Images
+from ktlite.inputs.input import Input
+from ktlite.inputs.texts import Texts
 from ktlite.learner import Learner
 from ktlite.tasks import Regression
 
@@ -49,9 +52,10 @@ def result(tiny_checkpoint: Path, frame: pd.DataFrame) -> CrossValidation:
 class Trained:
     """What each fold was given, in place of training: models that know what they learned from."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kind: type[Input] = Texts) -> None:
         self.folds: list[tuple[list[Any], list[Any], dict[str, Any]]] = []
         monkeypatch.setattr(cross_validation, "_fold", self.fold)
+        monkeypatch.setattr(cross_validation, "kind_of", lambda *given: kind)
 
     def fold(
         self,
@@ -132,7 +136,7 @@ def test_equal_texts_in_several_folds_are_told(
     assert "in other folds" not in caplog.text
     words, labels = texts(12)
     run((words * 5, labels * 5))
-    assert "60 of 60 texts are in other folds, too, word for word" in caplog.text
+    assert "60 of 60 texts are in other folds, too, exactly the same" in caplog.text
     caplog.clear()
     run((words * 5, labels * 5), groups=np.tile(np.arange(12), 5))
     assert "in other folds" not in caplog.text
@@ -284,3 +288,56 @@ def test_folds_that_cannot_be_made_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         run(frame, **options)
+
+
+@pytest.mark.parametrize("kind", ["folder", "csv"])
+def test_images(tiny_vit: Path, class_folders: Path, tmp_path: Path, kind: str) -> None:
+    data: Any = class_folders / "train"
+    files = sorted(data.rglob("*.*"))
+    columns = {}
+    if kind == "csv":
+        frame = pd.DataFrame({"file": map(str, files), "label": [f.parent.name for f in files]})
+        frame.to_csv(tmp_path / "pictures.csv", index=False)
+        data = tmp_path / "pictures.csv"
+        columns = {"text_column": "file", "label_columns": "label"}
+    result = cross_validate(
+        tiny_vit, data, lr=3e-3, epochs=4, folds=2, batch_size=8, verbose=0, **columns
+    )
+    assert result.metrics["accuracy"] == 1.0
+    assert repr(result).startswith("CrossValidation: 24 images, ")
+    assert "all images together" in result.summary()
+    assert result.frame["image"].tolist() == [str(file) for file in files]
+    assert ktlite.compare_predictors(result, result).a == 1.0
+
+
+def test_wrong_labels_of_images_are_found(
+    tiny_vit: Path, class_folders: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("cleanlab")
+    files = sorted((class_folders / "train").rglob("*.*"))
+    labels = [file.parent.name for file in files]
+    labels[3] = "red"  # it is blue
+    result = cross_validate(
+        tiny_vit, (list(map(str, files)), labels), lr=3e-3, epochs=6, folds=2, batch_size=8,
+        verbose=0,
+    )  # fmt: skip
+    found = result.label_errors()
+    assert (found.image[0], found.label[0], found.suggested[0]) == (str(files[3]), "red", "blue")
+
+
+def test_equal_images_of_two_names_are_told(
+    tiny_vit: Path, class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    Trained(monkeypatch, Images)
+    files = sorted((class_folders / "train" / "red").iterdir())
+    others = sorted((class_folders / "train" / "blue").iterdir())
+    copied = tmp_path / "again.jpg"
+    copied.write_bytes(files[0].read_bytes())
+    pictures = [*map(str, files), str(copied), *map(str, others)]
+    labels = ["red"] * (len(files) + 1) + ["blue"] * len(others)
+    for seed in range(8):  # until they fall into two folds
+        cross_validate(
+            tiny_vit, (pictures, labels), lr=1e-3, epochs=1, folds=5, seed=seed, verbose=0
+        )
+    assert "2 of 17 images are in other folds, too, exactly the same" in caplog.text

@@ -21,7 +21,14 @@ from sklearn.utils import estimator_checks
 
 import ktlite
 from ktlite.errors import ArgumentError, DataError, PredictorError
-from ktlite.sklearn import TextClassifier, TextRegressor, TokenClassifier
+from ktlite.inputs.pictures import read_picture
+from ktlite.sklearn import (
+    ImageClassifier,
+    ImageRegressor,
+    TextClassifier,
+    TextRegressor,
+    TokenClassifier,
+)
 
 TEXTS = ["a a b", "x y x", "b a", "y y", "a b b", "x x y", "b b a a", "y x"]
 LABELS = ["first", "last"] * 4
@@ -232,3 +239,46 @@ def test_every_kind_of_estimator_is_pickled(options: dict[str, Any]) -> None:
     again = pickle.loads(pickle.dumps(regressor))
     np.testing.assert_allclose(again.predict(TEXTS), regressor.predict(TEXTS), atol=1e-4)
     assert pickle.loads(pickle.dumps(tagger)).predict(WORDS) == tagger.predict(WORDS)
+
+
+@pytest.mark.parametrize("kind", ["paths", "frame", "arrays"])
+def test_a_classifier_of_images(tiny_vit: Path, class_folders: Path, kind: str) -> None:
+    files = sorted((class_folders / "train").rglob("*.*"))
+    labels = [file.parent.name for file in files]
+    X: Any = [str(file) for file in files]
+    if kind == "frame":
+        X = pd.DataFrame({"image": X})
+    if kind == "arrays":
+        X = np.stack([read_picture(file).resize((32, 32)) for file in files])
+    classifier = ImageClassifier(tiny_vit, epochs=4, batch_size=8, lr=3e-3).fit(X, labels)
+    assert classifier.score(X, labels) == 1.0
+    assert classifier.predict_proba(X).shape == (24, 3)
+    with pytest.raises(DataError, match="X is one image"):
+        classifier.predict(str(files[0]))
+
+
+def test_scikit_learn_crosses_images(tiny_vit: Path, class_folders: Path, tmp_path: Path) -> None:
+    files = [str(file) for file in sorted((class_folders / "train").rglob("*.*"))]
+    labels = [Path(file).parent.name for file in files]
+    classifier = ImageClassifier(tiny_vit, epochs=4, batch_size=8, lr=3e-3)
+    assert "maxlen" not in clone(classifier).get_params() and is_classifier(classifier)
+    assert cross_val_score(classifier, files, labels, cv=2).tolist() == [1.0, 1.0]
+    classifier.fit(files, labels).save(tmp_path / "saved")
+    loaded = ImageClassifier.load(tmp_path / "saved")
+    np.testing.assert_allclose(loaded.predict_proba(files), classifier.predict_proba(files))
+
+
+def test_a_regressor_of_images(tiny_vit: Path, class_folders: Path) -> None:
+    files = sorted((class_folders / "train").rglob("*.*"))
+    reds = [np.asarray(read_picture(file))[..., 0].mean() for file in files]
+    found = ImageRegressor(tiny_vit, epochs=20, batch_size=8, lr=3e-3).fit(files, reds)
+    assert is_regressor(found) and found.score(files, reds) > 0.9
+
+
+def test_estimators_refuse_checkpoints_of_another_kind(
+    tiny_vit: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ArgumentError, match="TextClassifier: .* reads images, not texts"):
+        TextClassifier(tiny_vit).fit(TEXTS, LABELS)
+    with pytest.raises(ArgumentError, match="ImageClassifier: .* reads texts, not images"):
+        ImageClassifier(options["checkpoint"]).fit(TEXTS, LABELS)

@@ -8,39 +8,41 @@ from pathlib import Path
 from typing import Any
 
 from ktlite.cards.run_card import RunCard, as_figure, calibrated
+from ktlite.data.preprocessor import Preprocessor
 from ktlite.errors import listing
 from ktlite.tasks import Task
 from ktlite.tasks.calibration import TEMPERATURE
 
 FILE = "README.md"
 # The head's tasks that transformers has pipelines of.
-_PIPELINES = ("text-classification", "token-classification", "question-answering")
+_PIPELINES = (
+    "text-classification", "token-classification", "question-answering", "image-classification",
+)  # fmt: skip
 _DATASET = "validation data"
 
 
 def write_model_card(
     folder: str | os.PathLike[str],
     card: RunCard,
-    task: Task,
+    preproc: Preprocessor,
     in_pytorch: bool,
-    example: Any = None,
 ) -> None:
     """Writes `README.md`: YAML for the Hub, and text with the figures of the run card.
 
     Args:
         folder: Where to.
         card: Of the model's training.
-        task: What the model does.
+        preproc: What the model reads, and does.
         in_pytorch: Whether transformers has such models, and opens the folder.
-        example: What `predict` takes. Default: the task's first golden example.
     """
-    in_pytorch = in_pytorch and task.head in _PIPELINES
+    task, head = preproc.task, preproc.head
+    in_pytorch = in_pytorch and head in _PIPELINES
     title = f"{card.model.get('name') or 'A model'}, trained for {task.name}"
     parts = [
-        f"---\n{_yaml(card, task, title, in_pytorch)}\n---",
+        f"---\n{_yaml(card, head, title, in_pytorch)}\n---",
         f"# {title}",
         _what_it_does(card, task),
-        _how_to_use(task, in_pytorch, task.golden_examples[0] if example is None else example),
+        _how_to_use(preproc, in_pytorch),
         _figures(card),
         _data(card),
         _training(card),
@@ -53,12 +55,12 @@ def write_model_card(
     Path(folder, FILE).write_text(text, encoding="utf-8")
 
 
-def _yaml(card: RunCard, task: Task, title: str, in_pytorch: bool) -> str:
+def _yaml(card: RunCard, head: str, title: str, in_pytorch: bool) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     results = [
         EvalResult(
-            task.head,
+            head,
             "custom",
             _DATASET,
             metric_type=name.removeprefix("val_"),
@@ -71,7 +73,7 @@ def _yaml(card: RunCard, task: Task, title: str, in_pytorch: bool) -> str:
     data = ModelCardData(
         base_model=base,
         library_name="transformers" if in_pytorch else "keras",
-        pipeline_tag=task.head,
+        pipeline_tag=head,
         tags=["ktlite", "keras"],
         model_name=title,
         eval_results=results or None,
@@ -90,21 +92,22 @@ def _what_it_does(card: RunCard, task: Task) -> str:
     return " ".join(lines)
 
 
-def _how_to_use(task: Task, in_pytorch: bool, example: Any) -> str:
+def _how_to_use(preproc: Preprocessor, in_pytorch: bool) -> str:
+    example = preproc.input.in_code(preproc.golden_examples[0])
     text = (
         "## Use\n\n```python\nimport ktlite\n\n"
-        f'predictor = ktlite.load_predictor("this-folder")\npredictor.predict({example!r})\n```'
+        f'predictor = ktlite.load_predictor("this-folder")\npredictor.predict({example})\n```'
     )
     if in_pytorch:
         text += (
             "\n\nIt also opens in PyTorch:\n\n```python\nfrom transformers import pipeline\n\n"
-            f'model = pipeline("{task.head}", model="this-folder")\n```'
+            f'model = pipeline("{preproc.head}", model="this-folder")\n```'
         )
-        text += _temperature(task)
+        text += _temperature(preproc.task, preproc.input.in_pytorch)
     return text
 
 
-def _temperature(task: Task) -> str:
+def _temperature(task: Task, inputs: Sequence[str]) -> str:
     """Says how to have the calibrated probabilities elsewhere; nothing where there are none."""
     temperature = task.calibration.temperature
     if temperature == 1:
@@ -114,8 +117,9 @@ def _temperature(task: Task) -> str:
         "\n\nThe probabilities are calibrated: ktlite divides the logits by the temperature "
         f"{temperature:.4g}. `transformers` knows of no temperature, and its pipeline gives the "
         "same labels with other probabilities. These are ktlite's:\n\n```python\n"
-        'inputs = model.tokenizer("A text.", return_tensors="pt")\n'
-        f"logits = model.model(**inputs).logits / {temperature!r}  # {TEMPERATURE} in config.json\n"
+        + "\n".join(inputs)
+        + f"\nlogits = model.model(**inputs).logits / {temperature!r}"
+        f"  # {TEMPERATURE} in config.json\n"
         f"probabilities = logits.{'sigmoid()' if several else 'softmax(-1)'}\n```"
     )
 

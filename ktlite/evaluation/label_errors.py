@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ktlite.encodings.indexed import items_of, noun_of, source_rows_of
 from ktlite.errors import ArgumentError
 from ktlite.evaluation.outputs import Outputs
 from ktlite.tasks import Classification
@@ -26,29 +25,28 @@ def label_errors(outputs: Outputs) -> pd.DataFrame:
         outputs: Of a classification, with targets.
 
     Returns:
-        A row for each candidate: `row` in the source, `text` (`image`, ...), the `label` given, the
-        one that is `suggested`, and `score`, the probability of the given one.
+        A row for each candidate: `row` in the source, the example itself under its name (`text`,
+        `image`, ...), the `label` given, the one that is `suggested`, and `score`, the probability
+        of the given one.
 
     Raises:
-        ArgumentError: If cleanlab is not installed, or the labels are not one class an
-            example.
+        ArgumentError: If cleanlab is not installed, or the labels are not one class an example.
     """
     import pandas as pd
 
     task, targets = outputs.task, outputs.known_targets()
     if not isinstance(task, Classification):
         raise ArgumentError(
-            "label_errors looks for wrong classes, one an example; these are labels of a "
+            f"label_errors looks for wrong classes, one an example; these are labels of a "
             f"{task.name} task. top_losses() lists what the model finds least likely."
         )
     probabilities = task.probabilities(outputs.logits)
     wrong = _candidates(targets.astype(int), probabilities)
-    texts = items_of(outputs.data)
-    rows = source_rows_of(outputs.data)
-    noun = "text" if texts is None else noun_of(outputs.data)
+    items, rows = outputs.items, outputs.rows
+    noun = "text" if items is None else outputs.noun
     columns = {
         "row": wrong if rows is None else np.asarray(rows)[wrong],
-        noun: [None if texts is None else texts[i] for i in wrong],
+        noun: [None if items is None else items[i] for i in wrong],
         "label": task.decode_targets(targets[wrong]),
         "suggested": task.decode(outputs.logits[wrong]),
         "score": probabilities[wrong, targets[wrong].astype(int)],

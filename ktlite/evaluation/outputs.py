@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._logging import results
-from ktlite.encodings.indexed import items_of, source_rows_of
+from ktlite.encodings.indexed import items_of, noun_of, source_rows_of
 from ktlite.errors import ArgumentError, plural
 from ktlite.inference.answers import data_answers
 from ktlite.inference.runner import Forward
@@ -40,6 +40,21 @@ class Outputs:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {plural(len(self.logits), 'example')}, {self.task!r}"
+
+    @property
+    def items(self) -> Sequence[Any] | None:
+        """The examples as they were given; None where they are not known."""
+        return items_of(self.data)
+
+    @property
+    def rows(self) -> np.ndarray | None:
+        """int64 [examples], their rows in the source; None: their numbers."""
+        return source_rows_of(self.data)
+
+    @property
+    def noun(self) -> str:
+        """What an example is called, such as `"text"`."""
+        return noun_of(self.data)
 
     def known_targets(self) -> np.ndarray:
         """Returns the targets.
@@ -132,8 +147,7 @@ def show_top_losses(
         outputs: Where they come from.
         explanations: Of their predictions, to be shown below them.
     """
-    texts = items_of(outputs.data)
-    rows = source_rows_of(outputs.data)
+    texts, rows = outputs.items, outputs.rows
     for place, (number, loss, true, predicted) in enumerate(losses):
         example = () if texts is None else outputs.data.preproc.input.shown(texts[number])
         summary, lines = outputs.task.describe(example, true, predicted)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.encodings.indexed import noun_of
 from ktlite.inference.answers import answers
 from ktlite.inference.runner import Runner
 
@@ -22,9 +23,10 @@ def costs(runner: Runner, data: Any, batch_size: int) -> dict[str, float]:
 
     Returns:
         What the task's report has, such as `accuracy`; `one_text_ms`, the median time of 30 runs of
-        a text of middle length; `texts_per_s`, of all texts in batches.
+        a text of middle length; `texts_per_s`, of all texts in batches. Of another kind of input,
+        its name stands in place of `text`.
     """
-    task = data.preproc.task
+    task, noun = data.preproc.task, noun_of(data)
     middle = data.encodings.batch(np.argsort(data.lengths)[len(data) // 2 :][:1])
     runner(middle)  # the first run readies it
     start = time.perf_counter()
@@ -37,6 +39,6 @@ def costs(runner: Runner, data: Any, batch_size: int) -> dict[str, float]:
         times.append(time.perf_counter() - begun)
     return {
         **task.report(logits, data.targets).metrics,
-        "one_text_ms": 1e3 * statistics.median(times),
-        "texts_per_s": len(data.items) / seconds,
+        f"one_{noun}_ms": 1e3 * statistics.median(times),
+        f"{noun}s_per_s": len(data.items) / seconds,
     }

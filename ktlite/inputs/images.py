@@ -34,6 +34,7 @@ from ktlite.inputs.pictures import (
     is_picture,
     media_type,
     name_of,
+    pixel_count,
     problem,
     read_picture,
 )
@@ -86,9 +87,16 @@ class Images(Input):
     """
 
     kind = "image"
+    measure = "pixels"
+    media = "image/*"
     expected = EXPECTED
     heads = MappingProxyType({"text-classification": "image-classification"})
     golden = _golden()
+    in_pytorch = (
+        "from PIL import Image\n",
+        'picture = Image.open("picture.jpg").convert("RGB")',
+        'inputs = model.image_processor(picture, return_tensors="pt")',
+    )
 
     def __init__(
         self,
@@ -192,6 +200,20 @@ class Images(Input):
             raise DataError(f"an image is {value[:40]!r}; {problem}.") from None
 
     @classmethod
+    def from_bytes(cls, content: bytes) -> bytes:
+        """Returns the bytes of a file, which are a picture as they are."""
+        return content
+
+    @classmethod
+    def extent(cls, item: Any) -> int:
+        """Returns the pixels of a picture; of files by their header, which costs little.
+
+        Raises:
+            DataError: If it is no picture.
+        """
+        return pixel_count(item)
+
+    @classmethod
     def schema(cls) -> dict[str, Any]:
         """Returns the JSON schema of a picture."""
         return {
@@ -217,6 +239,11 @@ class Images(Input):
         except DataError:
             return name
         return f"{name} ({picture.width} x {picture.height})"
+
+    @classmethod
+    def in_code(cls, item: Any) -> str:
+        """Returns how a picture is given in an example of code: as the name of a file."""
+        return '"picture.jpg"'
 
     @classmethod
     def shown_as_html(cls, item: Any) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.indexed import IndexedData
-from ktlite.errors import ArgumentError, listing
+from ktlite.errors import ArgumentError, DataError, listing
 from ktlite.inputs.parts import Parts
 
 
@@ -39,6 +39,15 @@ class Input(abc.ABC):
     #: Items for recorded predictions, never the user's: a predictor travels further than its data.
     #: None: examples of the task.
     golden: ClassVar[Sequence[Any] | None] = None
+
+    #: Lines of Python that make `inputs` of an item for `model`, a pipeline of Hugging Face's.
+    in_pytorch: ClassVar[Sequence[str]] = ()
+
+    #: What `extent` counts, as servers limit it: `"characters"`; empty: nothing.
+    measure: ClassVar[str] = ""
+    #: The media type of the files that hold one item each, as browsers ask: `"image/*"`. Empty:
+    #: items are no files.
+    media: ClassVar[str] = ""
 
     @property
     def noun(self) -> str:
@@ -114,6 +123,25 @@ class Input(abc.ABC):
         return value
 
     @classmethod
+    def is_one_json(cls, value: Any) -> bool:
+        """Says whether a value of JSON is a single item, not several."""
+        return isinstance(value, str)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Any:
+        """Returns the item that an uploaded file holds, of a kind with `media`."""
+        raise DataError(f"{cls.kind}s are not files of their own.")
+
+    @classmethod
+    def extent(cls, item: Any) -> int:
+        """Returns how large an item is, in its kind's `measure`, before it is read in full.
+
+        Raises:
+            DataError: If that cannot be told.
+        """
+        return 0
+
+    @classmethod
     def schema(cls) -> dict[str, Any]:
         """Returns the JSON schema of what `to_json` returns."""
         return {"type": "string"}
@@ -122,6 +150,11 @@ class Input(abc.ABC):
     def shown(cls, item: Any) -> Any:
         """Returns an item as a person reads it in a line: here itself."""
         return item
+
+    @classmethod
+    def in_code(cls, item: Any) -> str:
+        """Returns how an item is written in an example of code."""
+        return repr(item)
 
     @classmethod
     def shown_as_html(cls, item: Any) -> str | None:
@@ -176,6 +209,10 @@ class Input(abc.ABC):
             f"explain: {self.noun}s have no parts that are known, so that nothing can be taken out "
             f"of one. `parts` of {type(self).__name__} would say what they are."
         )
+
+    def remarks(self, items: Sequence[Any]) -> list[str | None]:
+        """Says of each item, in a few words, why not to trust what is predicted; None: nothing."""
+        return [None] * len(items)
 
     def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> Sequence[Any]:
         """Looks at data of this kind, for `Learner.check`.

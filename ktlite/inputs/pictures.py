@@ -182,6 +182,20 @@ def media_type(content: bytes) -> str:
         raise DataError(f"{error}.") from None
 
 
+def pixel_count(item: Any) -> int:
+    """Returns the pixels of a picture, without decoding it.
+
+    Raises:
+        DataError: If it is none, or of more pixels than Pillow opens.
+    """
+    try:
+        with _told(item):
+            opened = _opened(item)
+            return int(opened.width * opened.height)
+    except DataError as error:
+        raise DataError(f"{error}.") from None
+
+
 def name_of(item: Any) -> str:
     """Returns what to call a picture in a message.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ class Texts(Input):
     expected = "str"
     has_pairs = True
     options = ("maxlen", "window", "stride")
+    measure = "characters"
+    in_pytorch = ('inputs = model.tokenizer("A text.", return_tensors="pt")',)
 
     @classmethod
     def accepts(cls, item: Any) -> bool:
@@ -37,9 +40,26 @@ class Texts(Input):
         return False  # the task says: of one that tags words, a list of them is an example
 
     @classmethod
+    def is_one_json(cls, value: Any) -> bool:
+        return isinstance(value, (str, dict))  # a question and its context are an object
+
+    @classmethod
+    def extent(cls, item: Any) -> int:
+        return len(item)
+
+    @classmethod
     def listed(cls, items: Any) -> list[Any]:
         listed: list[Any] = items.tolist() if hasattr(items, "tolist") else list(items)
         return listed
+
+    def remarks(self, items: Sequence[Any]) -> list[str | None]:
+        return self._familiarity.remarks(items)
+
+    @functools.cached_property
+    def _familiarity(self) -> Any:
+        from ktlite.inputs.familiarity import Familiarity  # which needs a tokenizer, as this one is
+
+        return Familiarity(self)  # type: ignore[arg-type]
 
     @classmethod
     def of_files(

@@ -12,7 +12,7 @@ from ktlite.encodings.encodings import Seed
 from ktlite.encodings.field import Field
 from ktlite.encodings.indexed import IndexedData
 from ktlite.encodings.plan import padded_length
-from ktlite.errors import ArgumentError, TrainingError
+from ktlite.errors import ArgumentError, TrainingError, plural
 from ktlite.learner.state import State
 from ktlite.training import run
 from ktlite.training.feed import Feed
@@ -33,6 +33,8 @@ class Sizing(State):
     ) -> int:
         """Tries training steps on the longest rows, with batches of 8, 16, 32, ...
 
+        Where all rows are of one size, as images are, it is they.
+
         Model, optimizer and random states are put back afterwards. On a GPU it goes on until
         memory runs out. Where the computer's own memory is used, running out would end the
         process: there it stops when the next size, by the growth so far, would need more than
@@ -49,7 +51,7 @@ class Sizing(State):
             second are of the longest rows, so others are faster.
 
         Raises:
-            ArgumentError: If the learner has no texts to train on, or not even `start` fits.
+            ArgumentError: If the training data comes in batches, or not even `start` fits.
 
         Example:
             >>> size = learner.find_batch_size()
@@ -62,8 +64,7 @@ class Sizing(State):
             positive(problems, memory=memory)
         feed: Any = self._train
         problems.add_unless(
-            isinstance(feed, Feed) and bool(feed.data.lengths.any()),
-            "the training data comes in batches of its own, or all rows are of one size.",
+            isinstance(feed, Feed), "the training data comes in batches of its own."
         )
         problems.add_unless(
             bool(problems.found) or largest >= start,
@@ -76,6 +77,7 @@ class Sizing(State):
         size = start
         while size <= largest:
             rows = Longest(feed.data, size * _STEPS)
+            long = f" of {plural(rows.longest, self._unit)}" if rows.longest else ""
             try:
                 with Snapshot(self.model), peak:
                     seconds = self._step_seconds(Feed(rows, size, self.seed))
@@ -87,8 +89,8 @@ class Sizing(State):
             needed.append(peak.read())
             fitting = size
             logger.info(
-                "batch_size %4d: %6.1f rows a second, %5.1f GB (rows of %d tokens)",
-                *(size, size / seconds, needed[-1] / 1e9, rows.longest),
+                "batch_size %4d: %6.1f rows a second, %5.1f GB%s",
+                *(size, size / seconds, needed[-1] / 1e9, f" (rows{long})" if long else ""),
             )
             # The next one adds twice as much as this one did.
             if needed[-1] + 2 * max(needed[-1] - needed[-2], 0) > limit:
@@ -97,10 +99,16 @@ class Sizing(State):
             size *= 2
         if not fitting:
             raise ArgumentError(
-                f"find_batch_size: a batch of {start} rows of {rows.longest} tokens does not fit "
-                "into memory. Try a smaller start or maxlen, precision='bfloat16', or lora=8."
+                f"find_batch_size: a batch of {start} rows{long} does not fit into memory. Try a "
+                f"smaller start{' or maxlen' if long else ''}, precision='bfloat16', or lora=8."
             )
         return fitting
+
+    @property
+    def _unit(self) -> str:
+        """What the lengths of rows count."""
+        preproc = self.preproc
+        return "token" if preproc is None else str(preproc.input.unit)
 
     def _step_seconds(self, feed: Feed) -> float:
         """Returns how long a training step takes that has been traced."""

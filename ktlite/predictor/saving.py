@@ -77,8 +77,7 @@ class Saving(Predicting):
         write_manifest(folder, manifest)
         if self.card is not None:  # after the manifest has sealed the folder: people will edit it
             in_pytorch = isinstance(self.model, TransformerModel)
-            example = self.preproc.golden_examples[0]
-            write_model_card(folder, self.card, self.preproc.task, in_pytorch, example)
+            write_model_card(folder, self.card, self.preproc, in_pytorch)
 
     def _check_writable(self) -> None:
         """Gives the model the labels' names to write; raises PredictorError if it cannot be."""

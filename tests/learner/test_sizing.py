@@ -97,3 +97,13 @@ def test_a_fit_without_memory_says_what_to_lower(
         learner.fit_onecycle(1e-3, 1, verbose=0)
     assert "accumulate=2" in str(error.value)
     assert isinstance(error.value.__cause__, tf.errors.ResourceExhaustedError)
+
+
+def test_rows_of_one_size(
+    tiny_vit: Path, class_folders: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    learner = ktlite.get_learner(
+        tiny_vit, class_folders / "train", class_folders / "valid", batch_size=4, verbose=0
+    )
+    assert learner.find_batch_size(start=4, largest=10, memory=1e4) == 8
+    assert "batch_size    8:" in caplog.text and "(rows of" not in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,18 @@ class Counts(Input):
 
     @classmethod
     def from_json(cls, value: Any) -> Any:
-        return np.asarray(value, "int64")
+        try:
+            return np.array([operator.index(count) for count in value], "int64")
+        except TypeError as error:
+            raise DataError(f"a signal is {value!r:.40}; expected {cls.expected}.") from error
+
+    @classmethod
+    def is_one_json(cls, value: Any) -> bool:
+        return isinstance(value, list) and not any(isinstance(part, list) for part in value)
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        return {"type": "array", "items": {"type": "integer"}}
 
     @classmethod
     def shown(cls, item: Any) -> str:

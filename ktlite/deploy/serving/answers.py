@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 _REMARKS = (
-    "Of each text that the model's tokenizer hardly knows, why; null for the others. Missing where "
-    "there is nothing to say. Do not trust the predictions of such texts."
+    "Of each example that the model hardly knows, such as a text of unknown tokens, why; null for "
+    "the others. Missing where there is nothing to say. Do not trust such predictions."
 )
 
 
@@ -16,7 +16,8 @@ class Predictions(BaseModel):
     """What `/predict` answers."""
 
     predictions: Any = Field(
-        description="Of one text its prediction, of a list a list, as Predictor.predict gives them."
+        description="Of one example its prediction, of a list a list, as Predictor.predict gives "
+        "them."
     )
     remarks: str | list[str | None] | None = Field(None, description=_REMARKS)
 
@@ -26,8 +27,8 @@ class Probabilities(BaseModel):
 
     classes: list[Any] = Field(description="The classes, in the order of the probabilities.")
     probabilities: list[Any] = Field(
-        description="[classes] for one text, [texts, classes] for a list; of a model that tags "
-        "words [words, classes] for each text."
+        description="[classes] for one example, [examples, classes] for a list; of a model that "
+        "tags words [words, classes] for each text."
     )
     remarks: str | list[str | None] | None = Field(None, description=_REMARKS)
 
@@ -62,8 +63,10 @@ class Explanation(BaseModel):
 class Allowed(BaseModel):
     """The largest requests that are taken."""
 
-    texts: int = Field(description="Texts.")
+    texts: int = Field(description="Examples of a request.")
     characters: int = Field(description="Characters of a text.")
+    pixels: int = Field(description="Pixels of an image.")
+    body: int = Field(description="Bytes of a request.")
 
 
 class Info(BaseModel):
@@ -72,10 +75,13 @@ class Info(BaseModel):
     name: str = Field(description="Of the predictor's folder.")
     task: str = Field(description="What it does.")
     takes: str = Field(description="What an example is: texts, tagged, questions or groups.")
+    input: str = Field(description="What the model reads, such as text or image.")
+    noun: str = Field(description="What an example is called; fields are called so.")
+    media: str = Field(description="The media type of files that may be sent; empty: none.")
     classes: list[Any] = Field(description="The labels, in the order of the probabilities.")
-    options: list[str] = Field(description="What /predict takes beside texts.")
+    options: list[str] = Field(description="What /predict takes beside examples.")
     settings: dict[str, Any] = Field(description="Of the task.")
-    maxlen: int = Field(description="Tokens of the longest text.")
+    maxlen: int | None = Field(description="Tokens of the longest text; null: there are none.")
     limits: Allowed = Field(description="The largest requests.")
     loaded: str = Field(description="When the predictor was loaded, in UTC.")
     ktlite: str = Field(description="The version.")
@@ -100,8 +106,8 @@ _WHY = {
     408: "the request took too long to arrive",
     409: "there is nothing to load, or another task",
     413: "the request is too large",
-    415: "not Content-Type: application/json",
-    422: "no texts, too many, too long, unknown fields, or what the task does not take",
+    415: "a Content-Type that is not taken",
+    422: "no examples, too many, too large, unknown fields, or what the task does not take",
     500: "the folder does not load",
     503: "too many requests are waiting, or the model does not answer",
     504: "no answer in time",

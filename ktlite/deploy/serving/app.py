@@ -28,8 +28,8 @@ from ktlite.deploy.serving import metrics as prometheus
 from ktlite.deploy.serving.answers import problems
 from ktlite.deploy.serving.limits import Limits
 from ktlite.deploy.serving.middleware import Observed, WholeBody
-from ktlite.deploy.serving.requests import Explain, Proba
 from ktlite.deploy.serving.service import Service
+from ktlite.deploy.serving.uploads import FORM
 from ktlite.errors import ArgumentError, KtliteError
 from ktlite.predictor import Predictor, load_predictor
 
@@ -73,6 +73,8 @@ def create_app(
         predictor = load()
     limits, counted = Limits.of(limits), prometheus.Metrics()
     service = Service(predictor, limits, counted, load, name)
+    noun = service.input.noun
+    taken = ["application/json", *([FORM] if service.input.media else [])]
     app = FastAPI(title=f"ktlite: {name}", version=__version__, docs_url=None, redoc_url=None)
     app.state.service = service
     if cors:
@@ -101,7 +103,7 @@ def create_app(
         except TimeoutError:
             raise HTTPException(
                 504,
-                f"no answer within {limits.timeout:g} s. Send fewer or shorter texts, or later.",
+                f"no answer within {limits.timeout:g} s. Send fewer or smaller {noun}s, or later.",
             ) from None
         except KtliteError as error:
             raise HTTPException(422, str(error)) from None
@@ -110,17 +112,23 @@ def create_app(
             counted.waiting(service.in_flight)
         return Response(content, media_type="application/json")
 
-    def texts_in(
-        path: str, work: Callable[[bytes], Any], schema: type[BaseModel], answered: type[BaseModel]
+    def examples_in(
+        path: str,
+        work: Callable[[bytes, str], Any],
+        schema: type[BaseModel],
+        answered: type[BaseModel],
     ) -> None:
-        """Adds a route that takes texts."""
+        """Adds a route that takes texts, or what else the predictor reads."""
         content = {"application/json": {"schema": schema.model_json_schema()}}
+        if FORM in taken:
+            field = noun if noun in schema.model_fields else f"{noun}s"
+            content[FORM] = {"schema": _form(field, field != noun)}
 
         async def answer(request: Request) -> Response:
-            kind = request.headers.get("content-type", "").partition(";")[0].strip()
-            if kind != "application/json":
-                raise HTTPException(415, "expected the header Content-Type: application/json.")
-            return await in_thread(work, await request.body())
+            header = request.headers.get("content-type", "")
+            if header.partition(";")[0].strip().lower() not in taken:
+                raise HTTPException(415, f"expected the header Content-Type: {' or '.join(taken)}.")
+            return await in_thread(work, await request.body(), header)
 
         answer.__doc__ = work.__doc__
         app.add_api_route(
@@ -134,9 +142,10 @@ def create_app(
             openapi_extra={"requestBody": {"required": True, "content": content}},
         )
 
-    texts_in("/predict", service.predict, service.Predict, answers.Predictions)
-    texts_in("/predict_proba", service.predict_proba, Proba, answers.Probabilities)
-    texts_in("/explain", service.explain, Explain, answers.Explanation)
+    takes = service.takes
+    examples_in("/predict", service.predict, takes.predict, answers.Predictions)
+    examples_in("/predict_proba", service.predict_proba, takes.proba, answers.Probabilities)
+    examples_in("/explain", service.explain, takes.explain, answers.Explanation)
 
     @app.get(
         "/info",
@@ -196,6 +205,13 @@ def create_app(
         _add_file(app, f"/{file}", file)
     _add_heads(app)
     return app
+
+
+def _form(field: str, several: bool) -> dict[str, Any]:
+    """Returns the schema of a form with files."""
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    schema = {"type": "array", "items": file} if several else file
+    return {"type": "object", "properties": {field: schema}, "required": [field]}
 
 
 def _add_heads(app: FastAPI) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from ktlite._arguments import at_least_one, positive
 from ktlite.errors import ArgumentError, Problems
 
-SHORT = 2_000  # characters of a text that counts once
+# How large is what counts once in a batch, by what an input measures.
+_SHORT = {"characters": 2_000, "pixels": 4_000_000}
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,14 @@ class Limits:
 
     Args:
         body: Bytes of a request (413).
-        texts: Texts of a request (422).
+        texts: Texts, images or other examples of a request (422).
         characters: Characters of a text (422).
+        pixels: Pixels of an image (422).
         waiting: Requests that are being answered or wait for it; further ones are asked to come
             again (503).
-        batch: Texts that the model is given together, from as many requests as they are of. A
-            text counts once more for every 2,000 characters.
-        gather: Seconds that a batch waits for the texts of other requests that have arrived.
+        batch: Examples that the model is given together, from as many requests as they are of. A
+            text counts once more for every 2,000 characters, an image for every 4 million pixels.
+        gather: Seconds that a batch waits for those of other requests that have arrived.
         timeout: Seconds until an answer is given up (504).
         slow: Seconds that a client may take to send its request (408).
 
@@ -35,6 +37,7 @@ class Limits:
     body: int = 8 * 2**20
     texts: int = 1_000
     characters: int = 100_000
+    pixels: int = 50_000_000
     waiting: int = 256
     batch: int = 64
     gather: float = 0.005
@@ -71,8 +74,18 @@ class Limits:
             body=self.body,
             texts=self.texts,
             characters=self.characters,
+            pixels=self.pixels,
             waiting=self.waiting,
             batch=self.batch,
         )
         positive(problems, gather=self.gather, timeout=self.timeout, slow=self.slow)
         problems.raise_if_any()
+
+    def largest(self, measure: str) -> int | None:
+        """Returns the limit of an example in what its input measures; None where there is none."""
+        return getattr(self, measure) if measure in _SHORT else None
+
+
+def cost(measure: str, extent: int) -> int:
+    """Returns how many short examples one of this size counts as, in what its input measures."""
+    return 1 + (extent // _SHORT[measure] if measure in _SHORT else 0)

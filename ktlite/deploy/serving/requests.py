@@ -7,14 +7,17 @@ import json
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, create_model
 
 from ktlite.deploy.serving.limits import Limits
-from ktlite.errors import did_you_mean, listing, plural
+from ktlite.deploy.serving.uploads import FORM, fields_of_form
+from ktlite.errors import DataError, a, did_you_mean, listing, plural
+from ktlite.inputs.input import Input
 
+# Of kinds whose examples may be several items.
 _EXAMPLE = {
     "anyOf": [
         {"type": "string", "title": "A text"},
@@ -31,66 +34,85 @@ _EXAMPLE = {
         },
     ]
 }
-_TEXTS = {"anyOf": [*_EXAMPLE["anyOf"][::2], {"type": "array", "items": _EXAMPLE}]}
-#: One example, or a list of them.
-Texts = Annotated[Any, WithJsonSchema(_TEXTS), Field(description="One text, or a list of them.")]
-#: One example.
-Text = Annotated[Any, WithJsonSchema(_EXAMPLE), Field(description="One text.")]
+_METHODS = "integrated-gradients, occlusion or lime."
+_TARGET = "What to explain. Default: the prediction."
 _TOLD = 5  # unknown fields that are told
 _PLAIN = {bool, int, float, str, type(None)}
 
 
-class Proba(BaseModel):
-    """What `/predict_proba` takes."""
+class Models(NamedTuple):
+    """What the routes take, of one predictor.
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-    texts: Texts
-
-
-class Explain(BaseModel):
-    """What `/explain` takes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    text: Text
-    method: str | None = Field(None, description="integrated-gradients, occlusion or lime.")
-    target: str | int | None = Field(None, description="What to explain. Default: the prediction.")
-
-
-def predict_model(*methods: Callable[..., Any]) -> type[BaseModel]:
-    """Returns what `/predict` takes: texts, and those arguments of the methods that JSON can hold.
-
-    How many texts are a batch is not for the client to say.
+    Args:
+        predict: Of `/predict`.
+        proba: Of `/predict_proba`.
+        explain: Of `/explain`.
     """
-    fields: dict[str, Any] = {"texts": (Texts, ...)}
-    for method in methods:
-        hints = typing.get_type_hints(inspect.unwrap(method))
-        for argument in inspect.signature(method).parameters.values():
-            kind = hints.get(argument.name)
-            plain = set(typing.get_args(kind) if isinstance(kind, types.UnionType) else [kind])
-            if plain <= _PLAIN and argument.name not in ("batch_size", "verbose"):
-                fields[argument.name] = (kind, argument.default)
-    return create_model("Predict", __config__=ConfigDict(extra="forbid", strict=True), **fields)
+
+    predict: type[BaseModel]
+    proba: type[BaseModel]
+    explain: type[BaseModel]
+
+    @classmethod
+    def of(cls, input: Input, *methods: Callable[..., Any]) -> Models:
+        """Returns what a predictor's routes take: examples, and the options of its methods.
+
+        How many examples are a batch is not for the client to say.
+
+        Args:
+            input: What it reads.
+            *methods: Those whose arguments, as far as JSON can hold them, `/predict` takes.
+        """
+        noun = input.noun
+        one: dict[str, Any] = _EXAMPLE if input.has_pairs else input.schema()
+        shapes = one["anyOf"][::2] if input.has_pairs else [one]
+        several = {"anyOf": [*shapes, {"type": "array", "items": one}]}
+        examples = {f"{noun}s": (_field(several, f"One {noun}, or a list of them."), ...)}
+        options: dict[str, Any] = {}
+        for method in methods:
+            hints = typing.get_type_hints(inspect.unwrap(method))
+            for argument in inspect.signature(method).parameters.values():
+                kind = hints.get(argument.name)
+                plain = set(typing.get_args(kind) if isinstance(kind, types.UnionType) else [kind])
+                if plain <= _PLAIN and argument.name not in ("batch_size", "verbose"):
+                    options[argument.name] = (kind, argument.default)
+        explaining = {
+            noun: (_field(one, f"One {noun}."), ...),
+            "method": (str | None, Field(None, description=_METHODS)),
+            "target": (str | int | None, Field(None, description=_TARGET)),
+        }
+        return cls(
+            _model("Predict", examples | options),
+            _model("Proba", examples),
+            _model("Explain", explaining),
+        )
 
 
-def parse(body: bytes, model: type[BaseModel]) -> dict[str, Any]:
+def _field(schema: dict[str, Any], description: str) -> Any:
+    return Annotated[Any, WithJsonSchema(schema), Field(description=description)]
+
+
+def _model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+    strict = ConfigDict(extra="forbid", strict=True)
+    made: type[BaseModel] = create_model(name, __config__=strict, **fields)
+    return made
+
+
+def parse(body: bytes, content_type: str, model: type[BaseModel], noun: str) -> dict[str, Any]:
     """Returns what a client gave, by the names of the model's fields.
 
+    Args:
+        body: Of the request.
+        content_type: The header: JSON, or a form with files.
+        model: What is taken; its first field is that of the examples.
+        noun: What an example is called.
+
     Raises:
-        HTTPException: 400 where the body is no JSON, 422 where it says something else.
+        HTTPException: 400 where the body is no JSON or no form, 422 where it says something else.
     """
-    try:
-        content = json.loads(body.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise HTTPException(
-            400, f"the body is not UTF-8: byte {error.start} is {body[error.start]:#04x}."
-        ) from None
-    except json.JSONDecodeError as error:
-        raise HTTPException(
-            400, f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}."
-        ) from None
-    except (ValueError, RecursionError) as error:  # numbers of too many digits, too many brackets
-        raise HTTPException(400, f"the body is JSON that cannot be read: {error}.") from None
     fields = list(model.model_fields)
+    is_form = content_type.partition(";")[0].strip().lower() == FORM
+    content = fields_of_form(body, content_type, noun, fields[0]) if is_form else _json(body)
     if not isinstance(content, dict):
         raise HTTPException(
             422, f'expected an object such as {{"{fields[0]}": ...}}; got {_kind(content)}.'
@@ -109,55 +131,92 @@ def parse(body: bytes, model: type[BaseModel]) -> dict[str, Any]:
     return content
 
 
-def examples_of(texts: Any, limits: Limits, *, words: bool) -> tuple[list[Any], bool]:
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise HTTPException(
+            400, f"the body is not UTF-8: byte {error.start} is {body[error.start]:#04x}."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise HTTPException(
+            400, f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}."
+        ) from None
+    except (ValueError, RecursionError) as error:  # numbers of too many digits, too many brackets
+        raise HTTPException(400, f"the body is JSON that cannot be read: {error}.") from None
+
+
+def examples_of(given: Any, limits: Limits, input: Input, *, words: bool) -> tuple[list[Any], bool]:
     """Returns the examples of a request, and whether it is a single one.
 
     Args:
-        texts: As the client gave them.
+        given: What the client gave: values of JSON, or the bytes of files.
         limits: What they have to keep to.
+        input: What they are.
         words: A list of strings in the list is the words of a text; else it is a pair.
 
     Raises:
-        HTTPException: 422 where they are no texts, too many or too long.
+        HTTPException: 422 where they are no such examples, too many or too large.
     """
-    single = isinstance(texts, (str, dict))
-    given = [texts] if single else texts
-    if not isinstance(given, list):
-        raise HTTPException(422, f"texts: expected a text or a list of them; got {_kind(given)}.")
-    if not 0 < len(given) <= limits.texts:
+    noun = input.noun
+    single = isinstance(given, bytes) or input.is_one_json(given)
+    many = [given] if single else given
+    if not isinstance(many, list):
+        raise HTTPException(
+            422, f"{noun}s: expected {a(noun)} or a list of them; got {_kind(given)}."
+        )
+    if not 0 < len(many) <= limits.texts:
         raise HTTPException(
             422,
-            f"texts: got {plural(len(given), 'text')}; this server takes 1 to {limits.texts:,} a "
+            f"{noun}s: got {plural(len(many), noun)}; this server takes 1 to {limits.texts:,} a "
             "request. Send them in several.",
         )
-    problems = [
-        f"texts{'' if single else f'[{number}]'} {problem}"
-        for number, item in enumerate(given)
-        if (problem := _problem(item, limits))
-    ]
+    examples, problems = [], []
+    for number, item in enumerate(many):
+        example, problem = _example(item, limits, input, words)
+        examples.append(example)
+        if problem:
+            problems.append(f"{place(noun, None if single else number)}{problem}")
     if problems:
         raise HTTPException(422, f"{listing(problems)}.")
-    return [tuple(i) if isinstance(i, list) and not words else i for i in given], single
+    return examples, single
 
 
-def parts_of(example: Any) -> list[Any]:
-    """Returns the texts of an example: itself, of a pair two, of a question it and its context."""
+def place(noun: str, number: int | None) -> str:
+    """Returns what to call an example of a request; None: the only one."""
+    return f"{noun}s" if number is None else f"{noun}s[{number}]"
+
+
+def items_of(example: Any, input: Input) -> list[Any]:
+    """Returns the items of an example: itself, of a pair two, of a question it and its context."""
+    if not input.has_pairs:
+        return [example]
     if isinstance(example, dict):
         return list(example.values())
     return list(example) if isinstance(example, (list, tuple)) else [example]
 
 
-def _problem(item: Any, limits: Limits) -> str:
-    parts = parts_of(item)
-    wrong = [part for part in parts if not isinstance(part, str)]
-    if wrong:
-        return f"is {_kind(wrong[0])}, not a text"
-    if not any(part.strip() for part in parts):
-        return "is empty"
-    length = sum(len(part) for part in parts)
-    if length > limits.characters:
-        return f"has {length:,} characters; this server takes up to {limits.characters:,}"
-    return ""
+def _example(item: Any, limits: Limits, input: Input, words: bool) -> tuple[Any, str]:
+    """Returns an example, and what is wrong with it."""
+    try:
+        parts = [
+            input.from_bytes(part) if isinstance(part, bytes) else input.from_json(part)
+            for part in items_of(item, input)
+        ]
+        wrong = [part for part in parts if not input.accepts(part)]
+        if wrong:
+            return None, f" is {_kind(wrong[0])}, not {a(input.noun)}"
+        if all(isinstance(part, str) and not part.strip() for part in parts):
+            return None, " is empty"
+        extent = sum(map(input.extent, parts))
+    except DataError as error:
+        return None, f": {str(error).removesuffix('.')}"
+    largest = limits.largest(input.measure)
+    if largest is not None and extent > largest:
+        return None, (f" has {extent:,} {input.measure}; this server takes up to {largest:,}")
+    if not input.has_pairs:
+        return parts[0], ""
+    return tuple(item) if isinstance(item, list) and not words else item, ""
 
 
 def _kind(value: Any) -> str:

@@ -129,3 +129,17 @@ def serving() -> Iterator[Callable[..., Client]]:
     for server, thread in started:
         server.should_exit = True
         thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def counts_predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A predictor of a kind of input that ktlite does not have."""
+    import ktlite
+    from ktlite.models import from_config
+    from tests.made_up import counter, counts  # noqa: F401  both register themselves
+
+    folder = tmp_path_factory.mktemp("made-up") / "counter"
+    from_config(counter.CONFIG, counter.TASK, num_labels=2).save_pretrained(folder)
+    random = np.random.default_rng(0)
+    data = [random.poisson(3, 5) for _ in range(8)], ["few", "many"] * 4
+    return ktlite.get_learner(folder, data, data, verbose=0, check=False).get_predictor()

@@ -11,8 +11,12 @@ export async function ask(path, body, signal) {
   const options = { headers, signal };
   if (body !== undefined) {
     options.method = "POST";
-    options.body = JSON.stringify(body);
-    headers["Content-Type"] = "application/json";
+    if (body instanceof FormData) {
+      options.body = body; // the browser says what stands between its parts
+    } else {
+      options.body = JSON.stringify(body);
+      headers["Content-Type"] = "application/json";
+    }
   }
   for (let attempt = 0; ; attempt++) {
     let response;

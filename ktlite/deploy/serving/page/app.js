@@ -3,7 +3,7 @@
 import { ask, setKey } from "./api.js";
 import { decoded, download, rowsOf, written } from "./csv.js";
 import { explainer } from "./explanation.js";
-import { element, kindOf, typesOf } from "./kinds.js";
+import { element, kindOf, texts, typesOf } from "./kinds.js";
 
 const SHOWN = 100; // rows of a table that the page shows; the file has all
 const LARGEST = 50e6; // bytes of a table
@@ -16,13 +16,15 @@ const PLACEHOLDERS = {
   other: ["Type or paste texts, one a line", "One a line; each goes with the text beside it"],
 };
 const TASKS = {
-  classification: "Says which of these a text is", multilabel: "Says which of these a text has",
-  regression: "Predicts a number for each text", "token-classification": "Finds in texts",
-  "question-answering": "Answers questions from a text", "sentence-similarity": "Says how alike two texts are",
+  classification: (noun) => `Says which of these ${a(noun)} is`, multilabel: (noun) => `Says which of these ${a(noun)} has`,
+  regression: (noun) => `Predicts a number for each ${noun}`, "token-classification": (noun) => `Finds in ${noun}s`,
+  "question-answering": (noun) => `Answers questions from ${a(noun)}`, "sentence-similarity": (noun) => `Says how alike two ${noun}s are`,
 };
+const a = (noun) => (/^[aeiou]/.test(noun) ? "an " : "a ") + noun;
+const SHARE_OF_BODY = 0.9; // for files; the rest is what stands between them
 
 const $ = (id) => document.getElementById(id);
-let info, kind, table, results = [], stop = null;
+let info, kind, table, files = [], results = [], stop = null;
 
 // What is there
 
@@ -54,7 +56,8 @@ async function begin() {
   }
   const longest = Math.max(...info.classes.map((name) => String(name).length));
   if (info.classes.length) $("rows").style.setProperty("--names", `${Math.min(24, longest + 1)}ch`);
-  $("pairs-label").hidden = info.takes !== "texts";
+  $("pairs-label").hidden = info.takes !== "texts" || info.input !== "text";
+  if (info.media) takeFiles();
   $("hint").textContent = /Mac|iP/.test(navigator.platform) ? "⌘ Enter" : "Ctrl + Enter";
   showSecond();
   $("first").focus();
@@ -63,7 +66,7 @@ async function begin() {
 function about() {
   const names = typesOf(info);
   const listed = names.slice(0, 8).join(", ") + (names.length > 8 ? `, … (${names.length} in all)` : "");
-  return (TASKS[info.task] ?? info.task) + (names.length ? `: ${listed}` : "");
+  return (TASKS[info.task]?.(info.noun) ?? info.task) + (names.length ? `: ${listed}` : "");
 }
 
 const two = () => info.takes === "questions" || info.takes === "groups" || $("pairs").checked;
@@ -74,9 +77,44 @@ function showSecond() {
   $("column2-field").hidden = info.takes === "tagged";
 }
 
+// Files, each of which is an example
+
+function takeFiles() {
+  $("first-field").hidden = true;
+  $("first").required = false;
+  $("file").accept = info.media;
+  $("file").multiple = true;
+  $("file-label").textContent = `Choose ${info.noun}s…`;
+  $("drop").textContent = `Drop ${info.noun}s to predict them`;
+}
+
+function choose(chosen) {
+  const kindOfFile = info.media.replace("*", "");
+  const [fit, others] = [[], []];
+  for (const file of chosen) (file.type.startsWith(kindOfFile) ? fit : others).push(file);
+  const large = fit.filter((file) => file.size > SHARE_OF_BODY * info.limits.body);
+  files.push(...fit.filter((file) => !large.includes(file)));
+  complain([
+    ...others.map((file) => `${file.name} is no ${info.noun}.`),
+    ...large.map((file) => `${file.name} is larger than this server takes.`),
+  ].slice(0, 5).join(" "));
+  $("file").value = "";
+  showFiles();
+}
+
+function showFiles() {
+  $("pictures").hidden = $("clear").hidden = !files.length;
+  $("pictures").replaceChildren(...files.slice(0, SHOWN).flatMap(texts));
+}
+
 // Texts that were typed
 
 function typed() {
+  if (info.media) {
+    if (!files.length) throw new Error(`Choose ${info.noun}s, or drop them here.`);
+    return files;
+  }
+  if (info.input !== "text") return $("first").value.split(/\r?\n/).filter(Boolean).map((line) => JSON.parse(line));
   const lines = (id) => $(id).value.split(/\r?\n/);
   const filled = (line) => line.trim() !== "";
   if (info.takes === "questions") {
@@ -163,9 +201,12 @@ async function predict(examples, progress = () => {}) {
   results = [];
   complain("");
   try {
-    for (let at = 0; at < there.length; at += size) {
+    for (let at = 0, part; at < there.length; at += part.length) {
       progress(at, there.length);
-      const part = there.slice(at, at + size);
+      part = there.slice(at, at + size);
+      let bytes = 0; // of files; texts have none
+      const full = part.findIndex((i) => (bytes += examples[i].size ?? 0) > SHARE_OF_BODY * info.limits.body);
+      if (full > 0) part.length = full;
       const { outcomes, remarks = [] } = await kind.ask(part.map((i) => examples[i]), info, signal);
       part.forEach((i, j) => { found[i] = outcomes[j]; remarked[i] = remarks[j] ?? null; });
     }
@@ -185,7 +226,7 @@ function show() {
     const item = element("li");
     const parts = kind.show(example, outcome, info);
     const last = parts.pop();
-    const button = info.takes === "groups" ? "" : explainer(example, item);
+    const button = info.takes === "groups" || info.input !== "text" ? "" : explainer(example, item);
     item.append(...parts, element("div", { className: "outcome" }, last, button));
     if (remark) item.append(element("p", { className: "remark" }, `Not to be trusted: ${remark}.`));
     unfold(item);
@@ -210,9 +251,14 @@ function unfold(item) {
 }
 
 function save() {
-  const head = table ? table.head : two() ? ["text", "second text"] : ["text"];
+  const head = table ? table.head : two() ? ["text", "second text"] : [info.noun];
+  const cells = (example) => {
+    if (example instanceof File) return [example.name];
+    if (info.input !== "text") return [JSON.stringify(example)];
+    return typeof example === "string" ? [example] : Object.values(example);
+  };
   const rows = results.map(({ example, outcome, source }) => [
-    ...(source ? head.map((_, i) => source[i] ?? "") : typeof example === "string" ? [example] : Object.values(example)),
+    ...(source ? head.map((_, i) => source[i] ?? "") : cells(example)),
     ...(outcome === null ? kind.columns(info).map(() => "") : kind.values(outcome, info)),
   ]);
   const name = (table ? table.name.replace(/\.\w+$/, "") : info.name) + "-predictions.csv";
@@ -263,7 +309,9 @@ for (const id of ["first", "second"]) {
 }
 $("pairs").onchange = showSecond;
 $("column").onchange = $("column2").onchange = preview;
-$("file").onchange = () => $("file").files.length && open($("file").files[0]);
+const taken = (chosen) => chosen.length && (info.media ? choose(chosen) : open(chosen[0]));
+$("file").onchange = () => taken($("file").files);
+$("clear").onclick = () => { files = []; complain(""); showFiles(); };
 $("close").onclick = closeTable;
 $("stop").onclick = () => stop?.abort();
 $("download").onclick = save;
@@ -277,7 +325,7 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   inside = 0;
   $("drop").hidden = true;
-  if (info && event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
+  if (info) taken(event.dataTransfer.files);
 });
 
 begin();

@@ -8,6 +8,12 @@ const kindOf = (schema) => {
   return schema.type ?? "any";
 };
 
+/** An example of what a field takes, of the first kind that it may be. */
+function sample(schema) {
+  const one = schema.anyOf?.[0] ?? schema;
+  return one.type === "array" ? [sample(one.items)] : one.type === "integer" ? 1 : "Your text";
+}
+
 function fields({ properties, required = [] }, asked = true) {
   const given = (name, schema) => required.includes(name) ? "required" : `default: ${JSON.stringify(schema.default ?? null)}`;
   const there = (name, schema) => required.includes(name) ? kindOf(schema) : `${kindOf(schema)}, or missing`;
@@ -32,9 +38,11 @@ function answers(responses) {
 
 function route(path, method, { summary, description, requestBody, responses = {} }) {
   const schema = requestBody?.content["application/json"].schema;
-  const example = schema && JSON.stringify({ [schema.required[0]]: "Your text" });
+  const form = requestBody?.content["multipart/form-data"]?.schema;
+  const example = schema && JSON.stringify({ [schema.required[0]]: sample(schema.properties[schema.required[0]]) });
   const post = method === "post" ? " -X POST" : "";
-  const command = `curl${schema ? ` --json '${example}'` : post} ${here}${path}`;
+  const json = schema ? ` --json '${example}'` : post;
+  const command = `curl${form ? ` -F ${form.required[0]}=@a-file` : json} ${here}${path}`;
   return element("section", { className: "card" },
     element("h2", {}, element("span", { className: "method" }, method.toUpperCase()), element("code", {}, path)),
     element("p", {}, (description ?? summary).split("\n\n")[0].replaceAll("`", "")),

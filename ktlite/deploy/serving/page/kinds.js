@@ -13,10 +13,25 @@ export function element(tag, properties = {}, ...children) {
 
 const percent = (p) => (100 * p).toFixed(1) + " %";
 const decimals = (number) => Number(number).toLocaleString("en", { maximumSignificantDigits: 5, useGrouping: false });
+
+/** Returns what to send: examples under their kind's name, and options. Files go as a form. */
+function request(examples, info, options = {}) {
+  const name = `${info.noun}s`;
+  if (!info.media) return { [name]: examples, ...options };
+  const form = new FormData();
+  for (const [key, value] of Object.entries(options)) form.append(key, JSON.stringify(value));
+  for (const file of examples) form.append(name, file, file.name);
+  return form;
+}
+
 const textsOf = (example) => (Array.isArray(example) ? example : [example]);
 
-/** Shows texts as they are. */
+/** Shows texts as they are, and pictures with their names. */
 export function texts(example) {
+  if (example instanceof File) {
+    const picture = element("img", { src: URL.createObjectURL(example), alt: "", loading: "lazy" });
+    return [element("figure", { className: "picture" }, picture, element("figcaption", { className: "quiet" }, example.name))];
+  }
   return textsOf(example).map((text) => element("div", { className: "text folded" }, text));
 }
 
@@ -72,7 +87,7 @@ const classesWithShares = (row, classes, chosen) =>
 
 const classification = {
   async ask(examples, info, signal) {
-    const { classes, probabilities, remarks } = await ask("predict_proba", { texts: examples }, signal);
+    const { classes, probabilities, remarks } = await ask("predict_proba", request(examples, info), signal);
     if (JSON.stringify(classes) !== JSON.stringify(info.classes)) {
       throw new Error("The server has another model by now, with other classes. Load this page again.");
     }
@@ -102,7 +117,7 @@ async function predictions(options, signal) {
 }
 
 const plain = {
-  ask: (examples, info, signal) => predictions({ texts: examples }, signal),
+  ask: (examples, info, signal) => predictions(request(examples, info), signal),
   label: () => null,
   show: (example, value) => [...texts(example), element("div", { className: "number" }, JSON.stringify(value))],
   columns: () => ["prediction"],
@@ -129,7 +144,7 @@ const similarity = {
 
 const tagging = {
   ask: (examples, info, signal) =>
-    predictions({ texts: examples, merge_tokens: true, return_proba: true }, signal),
+    predictions(request(examples, info, { merge_tokens: true, return_proba: true }), signal),
   label: () => null,
   show(example, entities, info) {
     const parts = entities.map(([, type, share, [start, end]]) => ({
@@ -150,7 +165,7 @@ const tagging = {
 
 const answering = {
   ask: (examples, info, signal) =>
-    predictions({ texts: examples, return_proba: true, return_offsets: true, n_best: 3 }, signal),
+    predictions(request(examples, info, { return_proba: true, return_offsets: true, n_best: 3 }), signal),
   label: () => null,
   show({ question, context }, answers) {
     const [, , [start, end]] = answers[0];
