@@ -187,7 +187,6 @@ KNOWN_IN: dict[str, tuple[set[str], dict[str, str]]] = {
         {"inputs", "tasks", "data", "text", "applications", "pretraining"},
         {
             "workflow.py": "cache_folder= keeps the tokens of texts",
-            "deploy/serving/service.py": "says how well it knows a text",
         },
     ),
     "which task it is": (

@@ -104,15 +104,19 @@ def _facts(folder: Path, check: bool) -> dict[str, Any]:
         if any(folder.glob("*.preproc")):
             kind = f"predictor of ktrain; ktlite convert {folder} --out NEW"
         return {"kind": kind, **model, "labels": label_names(config), **files}
+    from ktlite.data.preprocessor import inputs_of
+
     manifest = read_manifest(folder) if check else _json(folder / MANIFEST)
     preproc = manifest.get("preprocessor", {})
     task = preproc.get("task", {})
+    kind, settings = inputs_of(preproc) if preproc else (None, {})
     return {
         "kind": "predictor" if preproc else "saved by ktlite, no predictor",
         "task": task.get("name"),
         "labels": [str(label) for label in task.get("classes") or task.get("names") or []],
-        "maxlen": preproc.get("maxlen"),
-        "stride": preproc.get("stride"),
+        "reads": kind and f"{kind}s",
+        "maxlen": settings.get("maxlen"),
+        "stride": settings.get("stride"),
         **model,
         "precision": manifest.get("precision"),
         "runtime": _runtime(manifest.get("format")),

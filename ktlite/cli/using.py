@@ -23,12 +23,12 @@ def add_commands(add: Callable[..., Any]) -> None:
     predict = add(
         "predict",
         run_predict,
-        "Predict texts, files or folders of files. Rows come out in their order, with their "
-        "columns and two more, `prediction` and `probability`. A folder into a folder can be "
+        "Predict texts or images, files or folders of files. Rows come out in their order, with "
+        "their columns and two more, `prediction` and `probability`. A folder into a folder can be "
         "killed and started again.",
     )
     _add_predictor(predict)
-    predict.add_argument("texts", nargs="*", metavar="TEXT", help="texts to predict")
+    predict.add_argument("texts", nargs="*", metavar="TEXT", help="texts, or paths of images")
     predict.add_argument(
         "--pair", action="store_true", help="TEXT TEXT are one pair, or a question and its context"
     )
@@ -36,8 +36,8 @@ def add_commands(add: Callable[..., Any]) -> None:
         "--input",
         "-i",
         metavar="PATH",
-        help="CSV, TSV, JSONL, Parquet or a text a line; a folder of such; - is standard input, "
-        "the default where no TEXT is given",
+        help="CSV, TSV, JSONL, Parquet or a text a line; a folder of such, or of images; - is "
+        "standard input, the default where no TEXT is given",
     )
     predict.add_argument(
         "--out",
@@ -53,7 +53,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         "--output-format", choices=FORMATS[:-1], help="default: by the name of the output, or csv"
     )
     predict.add_argument(
-        "--text", nargs="+", metavar="COLUMN", default=[], help="column of the texts; of pairs two"
+        "--text",
+        nargs="+",
+        metavar="COLUMN",
+        default=[],
+        help="column of the texts, or of paths of images; of pairs two",
     )
     _add_reading(predict)
     predict.add_argument("--block", type=_count, help="rows to hold at a time; of a part")
@@ -67,7 +71,9 @@ def add_commands(add: Callable[..., Any]) -> None:
     )
     _add_predictor(evaluate)
     evaluate.add_argument("--data", required=True, metavar="PATH", help="labelled data")
-    evaluate.add_argument("--text", nargs="+", metavar="COLUMN", help="column of the texts")
+    evaluate.add_argument(
+        "--text", nargs="+", metavar="COLUMN", help="column of the texts or images"
+    )
     evaluate.add_argument("--label", nargs="+", metavar="COLUMN", help="column of the labels")
     _add_reading(evaluate)
     evaluate.add_argument("--names", nargs="+", metavar="NAME", help="of a CSV without a header")
@@ -82,10 +88,12 @@ def add_commands(add: Callable[..., Any]) -> None:
     explain = add(
         "explain",
         run_explain,
-        "Show which words moved a prediction.",
+        "Show which words, or patches of an image, moved a prediction.",
     )
     _add_predictor(explain)
-    explain.add_argument("texts", nargs="+", metavar="TEXT", help="a text; of pairs two")
+    explain.add_argument(
+        "texts", nargs="+", metavar="TEXT", help="a text or an image; of pairs two"
+    )
     own = options_of("predictor/explaining.py", "explain", "Explaining")
     add_grouped(explain, {name: own[name] for name in _EXPLAINING}, EXPLAINING)
     explain.add_argument(
@@ -195,17 +203,19 @@ def _predict_texts(args: Any) -> tuple[str, Any]:
     from ktlite.deploy.writers import as_json
     from ktlite.predictor import load_predictor
 
-    for text in filter(is_file, args.texts):
-        logger.warning(
-            "%r is taken for a text, though there is a file of that name: --input %s predicts "
-            "what is in it.",
-            text,
-            text,
-        )
     examples = [tuple(args.texts)] if args.pair else args.texts
     predictor = load_predictor(args.predictor, args.batch_size, devices=args.devices)
+    input = predictor.preproc.input
+    for text in args.texts:
+        if is_file(text) and not input.is_one(text):  # of pictures, the name of a file is one
+            logger.warning(
+                "%r is taken for a text, though there is a file of that name: --input %s predicts "
+                "what is in it.",
+                text,
+                text,
+            )
     found = score(predictor, examples, **dict(args.option))
-    rows = [{"text": text, PREDICTION: p, PROBABILITY: c} for text, (p, c) in
+    rows = [{input.noun: text, PREDICTION: p, PROBABILITY: c} for text, (p, c) in
             zip(examples, found, strict=True)]  # fmt: skip
     lines = (
         prediction if isinstance(prediction, str) else as_json(prediction)
@@ -261,7 +271,7 @@ def _predict_file(args: Any) -> tuple[str, Any]:
         shown = not args.quiet and not (to_screen and args.out_stream.isatty())
         bar = progress(None, "Predicting", "row", shown=shown)
         count = score_file(
-            predictor, table, out, written, Columns(args.text),
+            predictor, table, out, written, Columns(args.text, predictor.preproc.input),
             block=args.block or BLOCK, bar=bar, **dict(args.option),
         )  # fmt: skip
         bar.close()

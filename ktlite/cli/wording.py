@@ -30,11 +30,11 @@ TRAINING: Mapping[str, Group] = {
     "data and model": {
         "model": Word("checkpoint: a folder, or a name on the Hugging Face Hub", "NAME"),
         "train_data": Word(
-            "labelled texts: a CSV, TSV, JSONL or Parquet file, several, 'a/*.parquet', or a "
-            "folder of class folders",
+            "labelled texts or images: a CSV, TSV, JSONL or Parquet file, several, "
+            "'a/*.parquet', or a folder of class folders",
             "PATH",
         ),
-        "text_column": Word("column of the texts; of pairs two", "COLUMN"),
+        "text_column": Word("column of the texts or of images' paths; of pairs two", "COLUMN"),
         "label_columns": Word("column of the labels, or several columns", "COLUMN"),
         "val_data": Word("what to validate on, like --data; default: a part of --data", "PATH"),
         "val_pct": Word("that part; default: 0.1"),
@@ -52,7 +52,7 @@ TRAINING: Mapping[str, Group] = {
         "names": Word("columns of a CSV file without a header", "NAME"),
         "class_names": Word("names of the labels 0, 1, 2, ...", "NAME"),
         "missing": Word(
-            "rows without text or label; default: drop, which counts them",
+            "rows without text, image or label; default: drop, which counts them",
             "WHAT",
             ("drop", "error"),
         ),
@@ -187,7 +187,9 @@ EXAMPLES = {
     "predict": """\
   ktlite predict reviews-predictor "A fine film." "Dull."
   ktlite predict reviews-predictor --input new.csv --text text --out scored.csv
-  zcat reviews.txt.gz | ktlite predict reviews-predictor > scored.csv""",
+  zcat reviews.txt.gz | ktlite predict reviews-predictor > scored.csv
+  ktlite predict cats-predictor cat.jpg
+  ktlite predict cats-predictor --input pictures/ --out scored""",
     "evaluate": """\
   ktlite evaluate reviews-predictor --data test.csv --text text --label label --ci""",
     "explain": """\

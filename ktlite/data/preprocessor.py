@@ -345,13 +345,21 @@ class Preprocessor(Hinted):
                 "your own, import its module first, which has to ktlite.tasks.register it."
             )
         made = TASKS[name].from_config(task)
-        # Before there were other inputs than texts, what is said of these stood at the top.
-        ((kind, facts),) = config.get("inputs", {Texts.kind: config}).items()
+        kind, facts = inputs_of(config)
         input = find_input(kind).load(folder, facts)
         preproc = cls(None, facts.get("maxlen"), made, input=input)
         preproc.reading = dict(config.get("reading", {}))
         preproc.pairs = config.get("pairs")
         return preproc
+
+
+def inputs_of(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Returns the kind that a saved preprocessor reads, and its settings, by what `save` returned.
+
+    Before there were other inputs than texts, what is said of these stood at the top.
+    """
+    ((kind, settings),) = config.get("inputs", {Texts.kind: config}).items()
+    return kind, settings
 
 
 def _is_plain(value: Any) -> bool:

@@ -60,7 +60,8 @@ class Scorer:
         """Returns the two columns for texts.
 
         Args:
-            texts: A Series of texts; or several, of pairs. Their index is the result's.
+            texts: A Series of texts, or of paths or bytes of pictures; or several, of pairs. Their
+                index is the result's.
 
         Raises:
             PredictorError: If another predictor is in the folder now.
@@ -68,8 +69,9 @@ class Scorer:
         import pandas as pd
 
         cells = [column.astype(object).where(column.notna(), None).tolist() for column in texts]
-        examples = cells[0] if len(cells) == 1 else list(zip(*cells, strict=True))
         predictor = loaded(self.path, self.checksum, self.batch_size)
+        items = [predictor.preproc.input.of_cells(column, None) for column in cells]
+        examples = items[0] if len(items) == 1 else list(zip(*items, strict=True))
         scores = score(predictor, examples, **self.options)
         found = zip((PREDICTION, PROBABILITY), zip(*scores, strict=True), strict=True)
         return pd.DataFrame(

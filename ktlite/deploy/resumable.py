@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ktlite._logging import logger
 from ktlite._progress import progress
 from ktlite.data.packed import suffix_of
+from ktlite.data.preprocessor import inputs_of
 from ktlite.deploy.formats import FORMATS, OTHER_NAMES
 from ktlite.deploy.scoring import BLOCK, Columns, score, with_scores, writing
-from ktlite.deploy.tables import Row, opened
+from ktlite.deploy.tables import ItemFiles, Row, Table, opened
 from ktlite.deploy.writers import Writer, whole_file
 from ktlite.errors import ArgumentError, DataError, listing, plural
+from ktlite.inputs.input import Input, find_input
 from ktlite.predictor import load_predictor
 from ktlite.storage import locked, read_manifest
 
@@ -47,10 +49,11 @@ def score_folder(
 
     Args:
         predictor: The predictor's folder.
-        source: The folder to read: Parquet, CSV, TSV, JSONL and text files, in its folders too.
+        source: The folder to read: Parquet, CSV, TSV, JSONL and text files, in its folders too. Of
+            a predictor of images, the pictures in it, which become the table `images`.
         target: The folder to write; it may lie in `source`.
         columns: Which columns hold the texts. Default: the only one, or `"text"`.
-        format: Of the parts, as in `formats.FORMATS`. Default: that of each file.
+        format: Of the parts, as in `formats.FORMATS`. Default: that of each file; of pictures CSV.
         sep: Of CSV, the character between fields.
         encoding: Of text. Default: detected, file by file.
         block: Rows of a part.
@@ -72,9 +75,11 @@ def score_folder(
         1250000
     """
     top, out = Path(source), Path(target)
-    files = _files(top, out)
+    manifest = read_manifest(predictor)
+    kind = find_input(inputs_of(manifest["preprocessor"])[0])
+    files = _files(top, out, kind)
     plan = {
-        "predictor": read_manifest(predictor)["checksum"],
+        "predictor": manifest["checksum"],
         "files": {str(file.relative_to(top)): file.stat().st_size for file in files},
         "columns": list(columns),
         "format": format,
@@ -90,18 +95,19 @@ def score_folder(
             loaded = load_predictor(predictor, batch_size, devices=devices)
             bar = progress(None, "Predicting", "row", shown=verbose)
             done = kept = 0
-            for file in files:
-                with opened(file, sep=sep, encoding=encoding) as table:
+            for table_in, place in _tables(files, top, kind, sep=sep, encoding=encoding):
+                with table_in as table:
                     written = format or ("csv" if table.format == "txt" else table.format)
                     make = writing(loaded, table, written, options)
-                    place, used = out / file.relative_to(top), Columns(columns)
+                    used = Columns(columns, loaded.preproc.input)
+                    place = out / place
                     for number, rows in enumerate(table.blocks(block)):
-                        examples = used.examples(rows, file.name)
+                        examples = used.examples(rows, table.name, table.base)
                         part = place.with_name(f"{place.name}-{number:05d}.{written}")
                         if part.exists():
                             kept += len(rows)
                         else:
-                            scores = score(loaded, examples, **options)
+                            scores = score(loaded, examples, skip=True, **options)
                             _write(part, with_scores(rows, scores), make)
                         done += len(rows)
                         bar.update(len(rows))
@@ -118,24 +124,47 @@ def _write(part: Path, rows: Sequence[Row], make: Callable[[BinaryIO], Writer]) 
         writer.write(rows)
 
 
-def _files(folder: Path, out: Path) -> list[Path]:
-    """Returns the files to read, without those of `out` where that lies in the folder."""
+def _tables(
+    files: Sequence[Path], top: Path, kind: type[Input], **reading: Any
+) -> Iterator[tuple[contextlib.AbstractContextManager[Table | ItemFiles], Path]]:
+    """Yields what opens each table, and the name that its parts begin with."""
+    if _are_items(files, kind):
+        listed = ItemFiles(top, files, kind.kind)
+        yield contextlib.nullcontext(listed), Path(f"{kind.kind}s")
+        return
+    for file in files:
+        yield opened(file, **reading), file.relative_to(top)
+
+
+def _are_items(files: Sequence[Path], kind: type[Input]) -> bool:
+    return bool(kind.media) and all(kind.is_file(file) for file in files)
+
+
+def _files(folder: Path, out: Path, kind: type[Input]) -> list[Path]:
+    """Returns the files to read, without those of `out` where that lies in the folder.
+
+    Where there are files that are examples themselves, it is those.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder.")
     own = out.resolve()
     if own == folder.resolve():
         raise ArgumentError(f"{out}: something else is in it, what is to be read. Name a folder.")
     names = {f".{name}" for name in (*FORMATS, *OTHER_NAMES)}
-    found = [
+    seen = [
         file
         for file in sorted(folder.rglob("*"))
         if file.is_file()
-        and suffix_of(file) in names
         and own not in file.resolve().parents
         and not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
     ]
+    items = [file for file in seen if kind.is_file(file)] if kind.media else []
+    found = items or [file for file in seen if suffix_of(file) in names]
     if not found:
-        raise DataError(f"{folder}: there are no files in it that end in {listing(sorted(names))}.")
+        or_items = f", and no {kind.kind}s" if kind.media else ""
+        raise DataError(
+            f"{folder}: there are no files in it that end in {listing(sorted(names))}{or_items}."
+        )
     return found
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ktlite.deploy.tables import TEXT, Row, Table, parquet_file
+from ktlite._logging import logger
+from ktlite.deploy.tables import ItemFiles, Row, Table, parquet_file
 from ktlite.deploy.writers import Writer, columns_of, make_writer
-from ktlite.errors import ArgumentError, DataError, did_you_mean, listing
+from ktlite.errors import ArgumentError, DataError, did_you_mean, listing, plural
+from ktlite.inputs.input import Input
+from ktlite.inputs.texts import Texts
 from ktlite.predictor import Predictor
 from ktlite.tasks import MultiLabel, Task
 
@@ -32,6 +36,7 @@ def score(
     coverage: float | None = None,
     batch_size: int | None = None,
     verbose: int = 0,
+    skip: bool = False,
     **options: Any,
 ) -> list[tuple[Any, Any]]:
     """Predicts examples, with how sure each prediction is; the model runs once.
@@ -43,6 +48,8 @@ def score(
         coverage: As `Predictor.predict` takes it; so are the others.
         batch_size: Texts a batch. Default: the predictor's.
         verbose: 1 shows a progress bar for many texts.
+        skip: Give no prediction to examples that cannot be read, such as damaged pictures, and
+            warn of them, in place of an error.
         **options: More that the task's `predict` takes.
 
     Returns:
@@ -66,7 +73,18 @@ def score(
         return found
     some = [examples[i] for i in there]
     task = predictor.preproc.task
-    logits = predictor.logits(some, batch_size, verbose)
+    try:
+        logits = predictor.logits(some, batch_size, verbose)
+    except DataError:
+        problems = predictor.preproc.input.problems(some) if skip else []
+        if not any(problems):
+            raise
+        there = [i for i, problem in zip(there, problems, strict=True) if problem is None]
+        _warn(problems, predictor.preproc.input)
+        some = [examples[i] for i in there]
+        logits = predictor.logits(some, batch_size, verbose)
+    if not some:
+        return found
     if coverage is not None:
         predictions = task.sets(logits, coverage)
     else:
@@ -78,6 +96,15 @@ def score(
     for i, prediction, chance in zip(there, predictions, chances, strict=True):
         found[i] = (_plain(prediction), _certainty(chance, task))
     return found
+
+
+def _warn(problems: Sequence[str | None], input: Input) -> None:
+    told = [problem for problem in problems if problem is not None]
+    logger.warning(
+        "%s cannot be read, without a prediction: %s.",
+        plural(len(told), input.noun),
+        listing(dict.fromkeys(told)),
+    )
 
 
 def _blank(example: Any) -> bool:
@@ -123,17 +150,24 @@ class Columns:
     """Which columns of a table the examples are made of.
 
     Args:
-        given: Their names. Default: the only one, or `"text"`.
+        given: Their names. Default: the only one, or that of the kind, such as `"text"`.
+        input: What the examples are.
     """
 
-    def __init__(self, given: Sequence[str] = ()) -> None:
+    def __init__(self, given: Sequence[str] = (), input: Input | type[Input] = Texts) -> None:
         self.names = list(given)
+        self.input = input
         self.found = False
 
-    def examples(self, rows: Sequence[Row], source: str) -> list[Any]:
-        """Returns an example a row: a text, or a tuple of several.
+    def examples(self, rows: Sequence[Row], source: str, base: Path | None = None) -> list[Any]:
+        """Returns an example a row: a text or another item, or a tuple of several.
 
         A row of JSON may lack the column: it has no text then.
+
+        Args:
+            rows: The rows.
+            source: What to call them in messages.
+            base: The folder that paths are relative to; None: the current one.
 
         Raises:
             DataError: If none of the first rows has such a column, or a column that is to be
@@ -148,16 +182,19 @@ class Columns:
                 )
         if not self.found:
             self._find(known, source)
-        cells = [[row.get(name) for name in self.names] for row in rows]
-        return [row[0] if len(row) == 1 else tuple(row) for row in cells]
+        columns = [
+            self.input.of_cells([row.get(name) for row in rows], base) for name in self.names
+        ]
+        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 
     def _find(self, known: Sequence[str], source: str) -> None:
         if not self.names:
-            if len(known) != 1 and TEXT not in known:
+            noun = self.input.kind
+            if len(known) != 1 and noun not in known:
                 raise ArgumentError(
-                    f"{source}: which column holds the texts? Its columns are {listing(known)}."
+                    f"{source}: which column holds the {noun}s? Its columns are {listing(known)}."
                 )
-            self.names = [TEXT if TEXT in known else known[0]]
+            self.names = [noun if noun in known else known[0]]
         for name in self.names:
             if name not in known:
                 raise DataError(
@@ -185,8 +222,8 @@ def scored_blocks(
         **options: As `score` takes them.
     """
     for rows in table.blocks(block):
-        examples = columns.examples(rows, table.name)
-        yield with_scores(rows, score(predictor, examples, **options))
+        examples = columns.examples(rows, table.name, table.base)
+        yield with_scores(rows, score(predictor, examples, skip=True, **options))
 
 
 def with_scores(rows: Sequence[Row], scores: Sequence[tuple[Any, Any]]) -> list[Row]:
@@ -198,11 +235,12 @@ def with_scores(rows: Sequence[Row], scores: Sequence[tuple[Any, Any]]) -> list[
 
 
 def writing(
-    predictor: Predictor, table: Table, format: str, options: Mapping[str, Any]
+    predictor: Predictor, table: Table | ItemFiles, format: str, options: Mapping[str, Any]
 ) -> Callable[[BinaryIO], Writer]:
     """Returns what makes writers of a table's rows with their predictions, in a format."""
-    both = table.format == format == "parquet"
-    schema = parquet_file(table.file).schema_arrow if both else None
+    schema = None
+    if isinstance(table, Table) and table.format == format == "parquet":
+        schema = parquet_file(table.file).schema_arrow
     task = predictor.preproc.task
     types = column_types({"name": task.name, **task.get_config()}, options)
     return functools.partial(make_writer, format=format, types=types, sep=table.sep, schema=schema)

@@ -38,6 +38,7 @@ class Table:
         format: One of `formats.FORMATS`.
         sep: Of CSV, the character between fields. Default: a comma, or of TSV a tab.
         encoding: Of text. Default: detected; of a pipe, UTF-8.
+        base: The folder that paths in it are relative to; None: the current one.
     """
 
     file: BinaryIO
@@ -45,6 +46,7 @@ class Table:
     format: str
     sep: str | None = None
     encoding: str | None = None
+    base: Path | None = None
 
     def blocks(self, rows: int) -> Iterator[list[Row]]:
         """Yields the rows in their order, `rows` at a time.
@@ -153,7 +155,38 @@ def opened(
         raise DataError(f"{file}: by its name it is {refused}")
     found = format_of(file.with_suffix("") if is_packed(file) else file, format)
     with opened_bytes(file) as stream:
-        yield Table(stream, file.name, found, sep, encoding)
+        yield Table(stream, file.name, found, sep, encoding, file.parent)
+
+
+@dataclass(frozen=True)
+class ItemFiles:
+    """Files, each of which is an example, such as pictures, as a table of their paths.
+
+    Args:
+        base: The folder that they are in.
+        files: Their paths.
+        column: What to call the column.
+    """
+
+    base: Path
+    files: Sequence[Path]
+    column: str
+
+    format = "csv"
+    sep = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.base.name
+
+    def blocks(self, rows: int) -> Iterator[list[Row]]:
+        """Yields rows with the path of a file, relative to the folder, `rows` at a time."""
+        for start in range(0, len(self.files), rows):
+            yield [
+                {self.column: file.relative_to(self.base).as_posix()}
+                for file in self.files[start : start + rows]
+            ]
 
 
 def parquet_file(file: BinaryIO) -> Any:

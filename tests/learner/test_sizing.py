@@ -76,9 +76,12 @@ def test_peak_memory_sees_what_has_been_freed() -> None:
 def test_arguments_and_data_that_cannot_work_are_named_at_once(learner: ktlite.Learner) -> None:
     with pytest.raises(ArgumentError, match="start=0.*\n.*largest='many'"):
         learner.find_batch_size(start=0, largest="many")
-    arrays = ktlite.get_learner(learner.model, (np.zeros((4, 2)), np.zeros(4)))
-    with pytest.raises(ArgumentError, match="has no texts"):
-        arrays.find_batch_size()
+    import tensorflow as tf
+
+    batches = tf.data.Dataset.from_tensors((np.zeros((4, 2)), np.zeros(4)))
+    streamed = ktlite.get_learner(learner.model, batches)
+    with pytest.raises(ArgumentError, match="comes in batches of its own"):
+        streamed.find_batch_size()
 
 
 def test_a_fit_without_memory_says_what_to_lower(
