@@ -109,12 +109,12 @@ def _facts(folder: Path, check: bool) -> dict[str, Any]:
     manifest = read_manifest(folder) if check else _json(folder / MANIFEST)
     preproc = manifest.get("preprocessor", {})
     task = preproc.get("task", {})
-    kind, settings = inputs_of(preproc) if preproc else (None, {})
+    kind, settings = inputs_of(preproc) if preproc else ("", {})
     return {
         "kind": "predictor" if preproc else "saved by ktlite, no predictor",
         "task": task.get("name"),
         "labels": [str(label) for label in task.get("classes") or task.get("names") or []],
-        "reads": kind and f"{kind}s",
+        "reads": f"{kind}s" if kind else None,
         "maxlen": settings.get("maxlen"),
         "stride": settings.get("stride"),
         **model,
