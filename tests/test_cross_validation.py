@@ -284,7 +284,11 @@ def test_all_that_is_wrong_is_named_at_once(frame: pd.DataFrame) -> None:
     ],
 )
 def test_folds_that_cannot_be_made_are_refused(
-    frame: pd.DataFrame, options: dict[str, Any], error: type[Exception], message: str
+    trained: Trained,
+    frame: pd.DataFrame,
+    options: dict[str, Any],
+    error: type[Exception],
+    message: str,
 ) -> None:
     with pytest.raises(error, match=message):
         run(frame, **options)
