@@ -13,7 +13,7 @@ import pytest
 
 import ktlite
 from ktlite import text
-from ktlite.errors import CheckpointError, KtliteError
+from ktlite.errors import KtliteError
 
 TEXTS = [f"{end} film {letter}" for letter in "abcdefgh" for end in ("a fine", "a dull")]
 LABELS = ["pos", "neg"] * 8
@@ -163,18 +163,34 @@ LOADING: dict[str, tuple[Callable[[Path], Any], str]] = {
 }  # fmt: skip
 
 
-OF_TEXTS: dict[str, Callable[[Path, Path], Any]] = {
-    "get_learner": lambda images, _: learn()(images),
-    "tags": lambda images, _: learn(TAGGED, task="token-classification")(images),
-    "Transformer": lambda images, _: text.Transformer(images, 8),
-    "get_classifier": lambda images, texts: prepared(texts).get_classifier(images),
-    "load_model": lambda images, _: ktlite.load_model(images, "text-classification"),
-    "get_embedder": lambda images, _: ktlite.get_embedder(images),
-    "TransformerEmbedding": lambda images, _: text.TransformerEmbedding(images),
-    "FillMask": lambda images, _: ktlite.FillMask(images),
-    "cross_validate": lambda images, _: ktlite.cross_validate(
-        images, (TEXTS, LABELS), lr=0.1, epochs=1
+_NOT_TEXTS = r"{}.*reads images .pixel_values., not texts, and its task is image-classification"
+_NO_PICTURE = "no such file, such as 'a fine film a'.*The model reads images: each is the path of"
+OF_TEXTS: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
+    "get_learner": (lambda images, _: ktlite.get_learner(images, (TEXTS, LABELS)), _NO_PICTURE),
+    "maxlen": (
+        lambda images, _: ktlite.get_learner(images, (TEXTS, LABELS), missing="drop", maxlen=8),
+        _NO_PICTURE,
     ),
+    "tags": (
+        lambda images, _: learn(TAGGED, task="token-classification")(images),
+        "it is of texts; this model reads images",
+    ),
+    "Transformer": (
+        lambda images, _: text.Transformer(images, 8),
+        "maxlen=8 goes with texts; this checkpoint reads images",
+    ),
+    "cross_validate": (
+        lambda images, _: ktlite.cross_validate(images, (TEXTS, LABELS), lr=0.1, epochs=1),
+        _NO_PICTURE,
+    ),
+    "get_classifier": (
+        lambda images, texts: prepared(texts).get_classifier(images),
+        _NOT_TEXTS,
+    ),
+    "load_model": (lambda images, _: ktlite.load_model(images, "text-classification"), _NOT_TEXTS),
+    "get_embedder": (lambda images, _: ktlite.get_embedder(images), _NOT_TEXTS),
+    "TransformerEmbedding": (lambda images, _: text.TransformerEmbedding(images), _NOT_TEXTS),
+    "FillMask": (lambda images, _: ktlite.FillMask(images), _NOT_TEXTS),
 }
 
 
@@ -183,9 +199,9 @@ OF_TEXTS: dict[str, Callable[[Path, Path], Any]] = {
 def test_models_of_images_say_that_they_read_no_texts(
     call: str, images: str, golden: Path, tiny_checkpoint: Path
 ) -> None:
-    said = f"{images}.*reads images .pixel_values., not texts, and its task is image-classification"
-    with pytest.raises(CheckpointError, match=said):
-        OF_TEXTS[call](golden / images, tiny_checkpoint)
+    run, said = OF_TEXTS[call]
+    with pytest.raises(KtliteError, match=said.format(images)):
+        run(golden / images, tiny_checkpoint)
 
 
 def prepared(folder: Path) -> text.Transformer:

@@ -129,6 +129,7 @@ class Sieve:
         self._left_out: dict[str, list[str]] = {}  # for each reason the first rows, as shown
         self._counts: Counter[str] = Counter()
         self._numbered = True
+        self._unreadable = False  # whether there were items that are none
 
     def keep(self, block: Block) -> tuple[list[Any], pd.DataFrame | None, np.ndarray]:
         """Takes the next rows.
@@ -176,7 +177,8 @@ class Sieve:
         self.problems.add_unless(self.seen > 0, "there are no rows.")
         if self.seen and not self.kept:
             facts = self._facts().replace("used:", "used, so none is left:", 1)
-            raise DataError(f"{self.source}: {facts}")
+            expected = f" The model reads {self.input.kind}s: each is {self.input.expected}."
+            raise DataError(f"{self.source}: {facts}{expected if self._unreadable else ''}")
         self.check()
         if self.kept == self.seen:
             return ""
@@ -235,6 +237,7 @@ class Sieve:
             for number, problem in enumerate(self.input.problems(column)):
                 if problem is not None:
                     found.setdefault(number, problem)
+        self._unreadable = self._unreadable or bool(found)
         for problem in dict.fromkeys(found.values()):
             hit = [number for number, other in found.items() if other == problem]
             self._leave_out(problem, rows[hit], place)
