@@ -165,6 +165,7 @@ def test_every_family_and_head_has_a_golden_folder(golden: Path) -> None:
         for model_type, family in families._REGISTRY.items()
         for task in family.heads
         if not task.endswith("-generation") and model_type not in ("xlm-roberta", "camembert")
+        if family.spec.__module__.startswith("ktlite.")  # not one that a test has made up
     }
     assert shown == known
 

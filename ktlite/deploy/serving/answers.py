@@ -42,6 +42,15 @@ class Word(BaseModel):
     end: int = Field(description="The character after its last.")
 
 
+class Patch(BaseModel):
+    """A patch of an explained image, in its pixels."""
+
+    top: int = Field(description="Its first row.")
+    left: int = Field(description="Its first column.")
+    height: int = Field(description="Its rows.")
+    width: int = Field(description="Its columns.")
+
+
 class Explanation(BaseModel):
     """What `/explain` answers."""
 
@@ -49,12 +58,13 @@ class Explanation(BaseModel):
     prediction: Any = Field(description="What the model says.")
     probability: float | None = Field(description="Of the target.")
     method: str = Field(description="How the scores were made.")
-    words: list[Word] = Field(description="The words.")
+    words: list[Word] | None = Field(None, description="The words of a text.")
+    patches: list[Patch] | None = Field(None, description="The patches of an image.")
     scores: list[float | None] = Field(
-        description="How much each word speaks for the target, in the unit of the model's outputs "
-        "(of classes, logits); null for words that were not looked at."
+        description="How much each word or patch speaks for the target, in the unit of the model's "
+        "outputs (of classes, logits); null for those that were not looked at."
     )
-    difference: float = Field(description="What all words together make.")
+    difference: float = Field(description="What all together make.")
     completeness_error: float | None = Field(
         description="How far the scores' sum is from that, of integrated gradients."
     )

@@ -239,3 +239,16 @@ def test_a_kind_of_ones_own(serving: Callable[..., Any], counts_predictor: Predi
     assert client.post("/predict", **form(("signal", b"1"))).status == 415
     schema = client.get("/openapi.json").json["paths"]["/explain"]["post"]["requestBody"]
     assert json.dumps(schema).count("integer")
+
+
+def test_explanations_name_patches(
+    serving: Callable[..., Any], image_predictor: Predictor, files: list[bytes]
+) -> None:
+    client = serving(image_predictor)
+    asked = {"image": Images.to_json(files[0]), "method": "occlusion"}
+    found = client.post("/explain", asked)
+    assert found.status == 200, found.body
+    assert found.json["prediction"] == "blue"
+    assert len(found.json["patches"]) == len(found.json["scores"]) > 1
+    assert set(found.json["patches"][0]) == {"top", "left", "height", "width"}
+    assert found.json.get("words") is None
