@@ -28,6 +28,7 @@ from ktlite.predictor import load_predictor
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 from ktlite.tasks import Classification, Task
 from ktlite.text.transformer import Transformer
+from ktlite.workflow_checks import input_of
 
 with needs_extra("train", "ktlite.sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -77,12 +78,12 @@ class _Estimator(BaseEstimator):
     def _fit(self: E, items: Sequence[Any], y: Any, task: str | Task, weights: Any) -> E:
         gc.collect()  # the model of an earlier fit, which a search has let go of
         check_consistent_length(items, y, weights)
-        preproc = Transformer(self.checkpoint, task=task, **self._reading())
-        if preproc.input.kind != self.kind:
+        found = input_of(self.checkpoint).kind
+        if found != self.kind:
             raise ArgumentError(
-                f"{type(self).__name__}: {self.checkpoint} reads {preproc.input.noun}s, not "
-                f"{self.kind}s."
+                f"{type(self).__name__}: {self.checkpoint} reads {found}s, not {self.kind}s."
             )
+        preproc = Transformer(self.checkpoint, task=task, **self._reading())
         train = preproc.preprocess_train(items, y, verbose=self.verbose, sample_weight=weights)
         learner = Learner(
             preproc.get_classifier(seed=self.random_state),

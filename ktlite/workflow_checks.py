@@ -107,16 +107,26 @@ def check_loading(given: Mapping[str, Any], parameters: Parameters) -> None:
     check_places("get_learner", given["model"], train=data, val=given["val_data"])
 
 
-def kind_of(
-    model: Any, revision: str | None, ignore_config_fields: Sequence[str], given: Mapping[str, Any]
+def input_of(
+    model: Any, revision: str | None = None, ignore_config_fields: Sequence[str] = ()
 ) -> type[Input]:
-    """Returns the kind of thing that a checkpoint reads, by its config.json alone."""
+    """Returns the kind of thing that a checkpoint reads, by its config.json alone.
+
+    Raises:
+        CheckpointError: If there is no such checkpoint, or its config is not understood.
+    """
     from ktlite.models.auto import read_spec
     from ktlite.models.checkpoint import find_config
 
-    kind = find_input(
-        read_spec(find_config(model, revision=revision), tuple(ignore_config_fields)).input
-    )
+    spec = read_spec(find_config(model, revision=revision), tuple(ignore_config_fields))
+    return find_input(spec.input)
+
+
+def kind_of(
+    model: Any, revision: str | None, ignore_config_fields: Sequence[str], given: Mapping[str, Any]
+) -> type[Input]:
+    """Returns the kind of thing that a checkpoint reads, for `get_learner`."""
+    kind = input_of(model, revision, ignore_config_fields)
     problems = Problems("get_learner")
     if kind.kind != "text":
         problems.add_unless(

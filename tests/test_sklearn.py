@@ -181,7 +181,7 @@ def test_saved_and_loaded(
 
 def test_what_cannot_be_fitted_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
     estimator = TextClassifier(**options)
-    with pytest.raises(DataError, match="one class a text"):
+    with pytest.raises(DataError, match="one class for each text"):
         estimator.fit(TEXTS, np.eye(8, dtype=int))
     with pytest.raises(DataError, match="one string"):
         estimator.fit("a text", LABELS)

@@ -293,4 +293,6 @@ def _with_maxlen(preproc: Preprocessor, maxlen: int) -> Preprocessor:
     """Returns the same preprocessor with another longest text."""
     with tempfile.TemporaryDirectory() as folder:
         config = preproc.save(Path(folder))
-        return Preprocessor.load(Path(folder), {**config, "maxlen": maxlen})
+        kind = preproc.input.kind
+        inputs = {kind: {**config["inputs"][kind], "maxlen": maxlen}}
+        return Preprocessor.load(Path(folder), {**config, "inputs": inputs})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -12,18 +13,24 @@ from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.field import Field, mismatches
 from ktlite.encodings.grouped import GroupedEncodings
 from ktlite.encodings.joined import JoinedEncodings
+from ktlite.encodings.targets import SourceEncodings, TargetEncodings
 from ktlite.encodings.tokens import TokenEncodings
 from ktlite.encodings.vectors import VectorEncodings
 from ktlite.errors import ArgumentError
 from ktlite.inputs.image_processor import ImageProcessor
 from ktlite.inputs.images import Images
 
+ROOMS = ("ktlite.encodings", "ktlite.inputs.images", "ktlite.inputs.image_encodings")
 LENGTHS = np.array([3, 7, 1, 5, 2, 6])
 
 
 def tokens(lengths: np.ndarray = LENGTHS, **more: object) -> TokenEncodings:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     return TokenEncodings(np.arange(1, offsets[-1] + 1, dtype="int32"), offsets, None, 8, **more)  # type: ignore[arg-type]
+
+
+def held(made: TokenEncodings) -> dict[str, object]:
+    return {field.name: getattr(made, field.name) for field in dataclasses.fields(TokenEncodings)}
 
 
 def grouped() -> GroupedEncodings:
@@ -64,6 +71,8 @@ KINDS: dict[str, Callable[[], Encodings]] = {
     "arrays": arrays,
     "vectors": vectors,
     "images": images,
+    "targets": lambda: TargetEncodings(**held(tokens()), start_id=99),
+    "sources": lambda: SourceEncodings(**held(tokens()), decode=str),
     "joined": lambda: JoinedEncodings({"": images(), "decoder_": tokens()}),
 }
 
@@ -168,7 +177,7 @@ def test_every_kind_is_here() -> None:
     def below(kind: type) -> set[type]:
         return {kind, *(sub for one in kind.__subclasses__() for sub in below(one))}
 
-    own = {kind for kind in below(Encodings) if kind.__module__.startswith("ktlite")}
+    own = {kind for kind in below(Encodings) if kind.__module__.startswith(ROOMS)}
     tried = {type(make()) for make in KINDS.values()}
     # Made by the tokenizer of questions alone, and tried with it.
     assert {kind.__name__ for kind in own - tried} <= {"Encodings", "ContextEncodings"}
