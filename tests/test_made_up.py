@@ -170,3 +170,9 @@ def test_what_is_of_texts_is_refused(checkpoint: Path) -> None:
         ktlite.get_learner(checkpoint, rows(8, 0), rows(8, 1), maxlen=64)
     with pytest.raises(ArgumentError, match="this model reads signals"):
         ktlite.get_learner(checkpoint, rows(8, 0), rows(8, 1), task="question-answering", verbose=0)
+
+
+def test_data_of_another_kind_is_refused(learner: Any, tiny_checkpoint: Path) -> None:
+    model = ktlite.load_model(tiny_checkpoint, task="text-classification", num_labels=2)
+    with pytest.raises(ArgumentError, match=r"train_data: the model reads input_ids .*not give"):
+        ktlite.get_learner(model, learner.train_data, learner.val_data)

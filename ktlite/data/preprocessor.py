@@ -134,10 +134,9 @@ class Preprocessor(Hinted):
     @property
     def shape(self) -> str:
         """How long texts, or how large other items, may be, in words."""
-        return "" if self._input is None and self.maxlen is None else self._shape()
-
-    def _shape(self) -> str:
-        return f"maxlen {self.maxlen}" if self.maxlen is not None else str(self.input)
+        if self.maxlen is not None:
+            return f"maxlen {self.maxlen}"
+        return "" if self._input is None else str(self._input)
 
     def get_classes(self) -> list[Any]:
         """Returns the class labels in the order of the model's outputs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from ktlite._process import check_process
 from ktlite.data.dataset import joined
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.data.reading import read_for
+from ktlite.encodings.field import mismatches
 from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import ArgumentError, Problems, plural
 from ktlite.inference.runner import Forward
@@ -83,6 +84,7 @@ class State:
         self._train = as_feed(self.train_data, batch_size, seed, "train_data", batch_tokens)
         self._val = as_feed(self.val_data, eval_batch_size, seed, "val_data", batch_tokens)
         self.model = model
+        _check_reads(model, {"train_data": self._train, "val_data": self._val})
 
     @property
     def model(self) -> Any:
@@ -235,6 +237,17 @@ class State:
         counted = isinstance(weights, str)
         targets = reading.targets(all_targets(feed)) if counted else np.zeros(0, "int32")
         return reading.task.class_weights(weights, targets)
+
+
+def _check_reads(model: Any, feeds: Mapping[str, Feed | Stream | None]) -> None:
+    """Raises where labelled data does not give what a model of ktlite reads."""
+    problems = Problems("Learner")
+    fields = getattr(model, "fields", None)
+    for name, feed in feeds.items():
+        given = feed.data.fields if isinstance(feed, Feed) and feed.labelled else None
+        for line in mismatches(fields or (), given or ()) if fields and given else ():
+            problems.add(f"{name}: {line}.")
+    problems.raise_if_any()
 
 
 def _is_raw(data: Any, preproc: Preprocessor) -> bool:

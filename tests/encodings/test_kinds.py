@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from ktlite.encodings.arrays import ArrayEncodings, SignalEncodings
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.field import Field, mismatches
 from ktlite.encodings.grouped import GroupedEncodings
 from ktlite.encodings.joined import JoinedEncodings
+from ktlite.encodings.signals import SignalEncodings
 from ktlite.encodings.targets import SourceEncodings, TargetEncodings
 from ktlite.encodings.tokens import TokenEncodings
 from ktlite.encodings.vectors import VectorEncodings
@@ -46,11 +46,6 @@ def signals() -> SignalEncodings:
     )
 
 
-def arrays() -> ArrayEncodings:
-    random = np.random.default_rng(0)
-    return ArrayEncodings({"a": random.standard_normal((6, 3)), "b": np.arange(6)})
-
-
 def vectors() -> VectorEncodings:
     made = VectorEncodings(LENGTHS, 4, 8)
     made.vectors[:] = np.random.default_rng(0).standard_normal(made.vectors.shape)
@@ -68,7 +63,6 @@ KINDS: dict[str, Callable[[], Encodings]] = {
     "windows": lambda: tokens(example_of=np.array([0, 0, 1, 2, 2, 2])),
     "grouped": grouped,
     "signals": signals,
-    "arrays": arrays,
     "vectors": vectors,
     "images": images,
     "targets": lambda: TargetEncodings(**held(tokens()), start_id=99),
@@ -169,8 +163,6 @@ def test_parts_that_do_not_go_together_are_refused() -> None:
         if problem:
             with pytest.raises(ArgumentError, match=problem):
                 JoinedEncodings(parts)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="of one length"):
-        ArrayEncodings({"a": np.zeros(2), "b": np.zeros(3)})
 
 
 def test_every_kind_is_here() -> None:

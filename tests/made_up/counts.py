@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ktlite.encodings.arrays import SignalEncodings
+from ktlite.encodings.signals import SignalEncodings
 from ktlite.errors import DataError
 from ktlite.inputs.input import Input, register
 

@@ -1,54 +1,14 @@
-"""Numbers: arrays of one shape, and signals of unequal length."""
+"""Signals of unequal length."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ktlite.encodings.encodings import Encodings, Seed
 from ktlite.encodings.field import Field
 from ktlite.encodings.plan import padded_length
-from ktlite.errors import ArgumentError
-
-
-class ArrayEncodings(Encodings):
-    """Arrays of one shape a row.
-
-    Args:
-        arrays: By the names of a model's inputs, [rows, ...] each.
-
-    Raises:
-        ArgumentError: If they are of different length, or there are none.
-
-    Example:
-        >>> ArrayEncodings({"vectors": np.zeros((5, 3), "float32")}).fields
-        (Field(name='vectors', dtype='float32', shape=(3,), fill=0, optional=False),)
-    """
-
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        sizes = {len(array) for array in arrays.values()}
-        if len(sizes) != 1:
-            raise ArgumentError(f"arrays must be of one length; got {sorted(sizes)}.")
-        self.arrays = dict(arrays)
-        self._size = sizes.pop()
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        return tuple(Field(n, str(a.dtype), a.shape[1:]) for n, a in self.arrays.items())
-
-    @property
-    def lengths(self) -> np.ndarray:
-        return np.zeros(len(self), "int64")
-
-    def __len__(self) -> int:
-        return self._size
-
-    def batch(self, rows: np.ndarray, seed: Seed | None = None) -> dict[str, np.ndarray]:
-        return {name: array[rows] for name, array in self.arrays.items()}
-
-    def take(self, examples: np.ndarray) -> ArrayEncodings:
-        return ArrayEncodings(self.batch(examples))
 
 
 class SignalEncodings(Encodings):
