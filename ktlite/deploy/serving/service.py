@@ -83,7 +83,7 @@ class Service:
         """Whether the model has not answered for longer than clients wait."""
         return self._batches.busy > self.limits.timeout
 
-    def predict(self, body: bytes, content_type: str) -> dict[str, Any]:
+    def predict(self, body: bytes, content_type: str = "application/json") -> dict[str, Any]:
         """Returns predictions, as `Predictor.predict` gives them."""
         predictor = self._now.predictor
         given, options = self._given(body, content_type, self.takes.predict)
@@ -94,7 +94,7 @@ class Service:
         )
         return {"predictions": predictions, **self._remarks(examples, single)}
 
-    def predict_proba(self, body: bytes, content_type: str) -> dict[str, Any]:
+    def predict_proba(self, body: bytes, content_type: str = "application/json") -> dict[str, Any]:
         """Returns probabilities, and the classes in their order."""
         predictor = self._now.predictor
         given, _ = self._given(body, content_type, self.takes.proba)
@@ -107,7 +107,7 @@ class Service:
             **self._remarks(examples, single),
         }
 
-    def explain(self, body: bytes, content_type: str) -> dict[str, Any]:
+    def explain(self, body: bytes, content_type: str = "application/json") -> dict[str, Any]:
         """Returns what each part of an example did to the prediction, such as each word."""
         predictor = self._now.predictor
         given, options = self._given(body, content_type, self.takes.explain)
