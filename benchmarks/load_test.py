@@ -42,7 +42,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="of load (default: 60)")
     parser.add_argument("--texts", type=int, default=500, help="different ones (default: 500)")
     options = parser.parse_args()
-    maxlen = json.loads((options.predictor / "ktlite.json").read_text())["preprocessor"]["maxlen"]
+    facts = json.loads((options.predictor / "ktlite.json").read_text())["preprocessor"]
+    maxlen = facts["inputs"]["text"]["maxlen"]
     commands = {"ktlite": [sys.executable, "-c", KTLITE.format(PORT), str(options.predictor)]}
     if options.reference_python:
         script = str(ROOT / "benchmarks" / "systems" / "pytorch_server.py")

@@ -226,11 +226,18 @@ def get_learner(
             stride=stride,
         )
     )
-    read = source_of(task, kind_of(model, revision, ignore_config_fields, given)).read
+    # Asked for when the columns are known to be there: it takes Keras, and perhaps a download.
+    kind = functools.cache(lambda: kind_of(model, revision, ignore_config_fields, given))
+    source = source_of(task)
+    if source.items:
+        read: Any = functools.partial(source.read, kind=kind)
+    else:
+        read = source_of(task, kind()).read  # says where the model reads something else
     options: dict[str, Any]
     options = {"sep": sep, "encoding": encoding, "names": names, "missing": missing}
     options["na_values"] = na_values
     if cache_folder is not None:  # tokenises while it reads
+        kind()
         tokenizer = make_transformer().tokenizer
         options["store"] = TokenStore(cache_folder, tokenizer, verbose=verbose)
     raw = read(train_data, text_column, label_columns, source="train_data", **options)

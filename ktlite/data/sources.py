@@ -71,14 +71,15 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
         text_column: Name of the text column, or two names.
         label_columns: Name or names of the label columns.
         **options: `sep`, `encoding`, `names`, `missing`, `na_values`, `source`; `input`, the kind
-            of item; `store`, a `TokenStore` that reads the data and tokenises it to disk.
+            of item, or `kind`, which returns it when it is needed; `store`, a `TokenStore` that
+            reads the data and tokenises it to disk.
 
     Raises:
         DataError: If the data cannot be read.
         ArgumentError: If it is of another kind, or columns are not named.
     """
     source, store = options.pop("source"), options.pop("store", None)
-    input = options.pop("input", Texts)
+    given, kind = options.pop("input", Texts), options.pop("kind", None)
     missing, na_values = options.pop("missing"), options.pop("na_values", None) or ()
     tabular = is_tabular(data)
     problems = Problems("get_learner")
@@ -90,6 +91,7 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     check_na_values(problems, na_values, tabular, source)
     if not tabular:
         problems.raise_if_any()
+        input: type[Input] = given if kind is None else kind()
         if isinstance(data, (tuple, list)) and len(data) == 2:
             return read_arrays(data[0], data[1], missing=missing, source=source, input=input)
         if isinstance(data, (str, os.PathLike)):
@@ -108,6 +110,8 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     if store is not None:
         stored: Examples = store.read(table, texts, labels, missing, na_values)
         return stored
+    check_columns(table, texts, labels, missing)
+    input = given if kind is None else kind()
     return read_table_texts(table, texts, labels, missing, na_values, input)
 
 

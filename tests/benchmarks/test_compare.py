@@ -79,7 +79,7 @@ def test_every_job_gives_figures(checkpoint: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     maxlen = json.loads((work / "spec.json").read_text())["maxlen"]["predict"]
     saved = json.loads((work / "fine-tuned" / "ktlite.json").read_text())
-    assert saved["preprocessor"]["maxlen"] == maxlen
+    assert saved["preprocessor"]["inputs"]["text"]["maxlen"] == maxlen
 
 
 def test_wrong_folder_is_refused_before_anything_is_made(tmp_path: Path) -> None:

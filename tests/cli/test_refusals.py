@@ -29,6 +29,8 @@ found = []
 for missing, words in json.load(sys.stdin):
     lacks.clear()
     lacks.update(missing)
+    for name in [name for name in sys.modules if name.partition(".")[0] in lacks]:
+        del sys.modules[name]  # which reading a table has imported
     with contextlib.redirect_stderr(io.StringIO()) as shown:
         try:
             code = main(words)

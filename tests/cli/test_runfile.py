@@ -59,5 +59,6 @@ def test_what_is_written_is_read_as_it_was(tmp_path: Path) -> None:
     }
     write_run(tmp_path / "run.yaml", settings, "ktlite train")
     assert read_run(str(tmp_path / "run.yaml"), KNOWN) == settings
-    first = (tmp_path / "run.yaml").read_text().partition("\n")[0]
-    assert first.endswith(f"ktlite train --config {tmp_path / 'run.yaml'}")
+    lines = (tmp_path / "run.yaml").read_text().splitlines()
+    assert lines[0].endswith("It repeats the run:")
+    assert lines[1] == f"# ktlite train --config {tmp_path / 'run.yaml'} --out NEW"

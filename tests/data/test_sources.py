@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ktlite.data.reading import raw_for
-from ktlite.data.sources import mistaken_texts
+from ktlite.data.sources import mistaken_texts, source_of
 from ktlite.errors import ArgumentError
 from ktlite.tasks import find_task
 
@@ -35,6 +35,7 @@ def test_paths_are_no_texts(paths: Any, tmp_path: Path) -> None:
 
 def test_texts_without_labels_are_refused_where_figures_are_asked_for() -> None:
     known = {"text_column": "text", "label_columns": "label"}
-    preproc: Any = SimpleNamespace(task=find_task("classification")(["bad", "good"]), reading=known)
+    task = find_task("classification")(["bad", "good"])
+    preproc: Any = SimpleNamespace(task=task, reading=known, source=source_of(task))
     with pytest.raises(ArgumentError, match=r"in lists: data=\(texts, labels\)"):
         raw_for(preproc, TEXTS, where="evaluate")

@@ -95,6 +95,9 @@ class Fixed:
     def __len__(self) -> int:
         return len(self.data)
 
+    def training_examples(self, rows: np.ndarray, seed: Any) -> Any:
+        return self.examples(rows, seed)
+
     def examples(self, rows: np.ndarray, seed: Any) -> Any:
         made = [self.data.examples(np.array([row]), (int(row),)) for row in rows]
 

@@ -60,7 +60,7 @@ def validated(checkpoint: str, devices: list[str] | None) -> list[Any]:
         checkpoint, (texts(60), labels), batch_size=8, maxlen=24, devices=devices, verbose=0
     )
     learner.freeze()
-    vectors = learner._feeds()[0].data.vectors
+    vectors = learner._feeds()[0].data.kept.vectors
     return [
         learner.validate(print_report=False).tolist(),
         [*learner.predict().tolist(), *vectors[:, :3].tolist()],
