@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +14,14 @@ TRAIN = (
     "PIL", "h5py", "huggingface_hub", "keras", "matplotlib", "ml_dtypes", "pandas", "safetensors",
     "scipy", "sklearn", "tensorflow", "tomli", "transformers", "yaml",
 )  # fmt: skip
+
+
+def is_installed(package: str) -> bool:
+    """Says whether a package can be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # ValueError: a stand-in without a spec
+        return sys.modules.get(package) is not None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import inspect
 import os
@@ -18,16 +19,15 @@ from ktlite.data.examples import Examples
 from ktlite.data.labels import settled
 from ktlite.data.named_labels import encode_labels, in_order
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.data.sources import source_of
-from ktlite.data.split import fold_numbers
+from ktlite.data.sources import reader_of
+from ktlite.data.split import fold_numbers, strata
 from ktlite.errors import ArgumentError, DataError, Problems, listing, plural
 from ktlite.evaluation import Outputs, interval_table, label_errors
 from ktlite.evaluation.bootstrap import LEVEL, confidence_intervals
-from ktlite.inputs.input import Input
+from ktlite.inputs.input import Input, input_of
 from ktlite.tasks import Report, Task
 from ktlite.text.loaders import DEFAULT_SEED
 from ktlite.workflow import get_learner
-from ktlite.workflow_checks import kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,10 +227,10 @@ def cross_validate(
     given = {name: parameter.default for name, parameter in _OPTIONS.items()} | options
     _check(options, groups, data, lr=lr, epochs=epochs, folds=folds)
     reading = {name: given[name] for name in _READING}
-    kind = kind_of(
-        checkpoint, given["revision"], given["ignore_config_fields"], {"cache_folder": None}
+    kind = functools.cache(
+        lambda: input_of(checkpoint, given["revision"], given["ignore_config_fields"])
     )
-    read = source_of(given["task"], kind).read
+    read = reader_of(given["task"], kind)
     raw = read(data, text_column, label_columns, source="data", **reading)
     (raw,) = settled(given["task"], given["class_names"], raw)
     if raw.labels is None:
@@ -240,8 +240,7 @@ def cross_validate(
     # The folds are plain arrays, which have no names any more.
     labels = in_order(raw, task.output_names)
     raw = dataclasses.replace(raw, labels=labels, label_columns=(), class_names=())
-    # Integers that a regression predicts are no classes to keep in proportion.
-    stratify = targets if targets.dtype.kind == "f" else labels
+    stratify = strata(task, labels, targets)
     together = _per_text("groups", groups, data, raw)
     if together is not None:
         # As text: a missing value is equal to no other, and here they are one group.
@@ -249,7 +248,7 @@ def cross_validate(
     numbers = fold_numbers(stratify, folds, seed, together)
     passed = {name: value for name, value in options.items() if name not in _READING}
     passed |= {"task": task, "class_names": (), "seed": seed, "check": False}
-    _warn_of_repeats(raw, numbers, kind)
+    _warn_of_repeats(raw, numbers, kind())
     weights = _per_text("sample_weight", passed.pop("sample_weight", None), data, raw)
     logits: Any = None
     metrics = []
@@ -266,7 +265,7 @@ def cross_validate(
         if verbose:
             shown = listing(f"{name} {value:.4f}" for name, value in metrics[-1].items())
             logger.info("fold %d of %d: %s", number + 1, folds, shown)
-    return CrossValidation(task, logits, targets, raw, numbers, metrics, kind.kind)
+    return CrossValidation(task, logits, targets, raw, numbers, metrics, kind().kind)
 
 
 def _fold(

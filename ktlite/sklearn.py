@@ -22,13 +22,13 @@ from ktlite._extras import needs_extra
 from ktlite.cards import described
 from ktlite.errors import ArgumentError, DataError, PredictorError
 from ktlite.inputs.images import Images
+from ktlite.inputs.input import input_of
 from ktlite.inputs.pictures import name_of
 from ktlite.learner import Learner
 from ktlite.predictor import load_predictor
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 from ktlite.tasks import Classification, Task
 from ktlite.text.transformer import Transformer
-from ktlite.workflow_checks import input_of
 
 with needs_extra("train", "ktlite.sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -49,23 +49,32 @@ R = TypeVar("R", bound="_Regressor")
 
 
 class _Estimator(BaseEstimator):
-    """What the estimators share: training with one cycle on all rows, saving and loading.
-
-    Those of a kind of input have the parameters, as scikit-learn reads them off `__init__`.
-    """
+    """What the estimators share: training with one cycle on all rows, saving and loading."""
 
     kind: ClassVar[str]
 
-    # Set by `__init__` of those of a kind.
-    checkpoint: str | os.PathLike[str]
-    lr: float
-    epochs: int
-    batch_size: int
-    weight_decay: float
-    frozen: int
-    class_weight: Any
-    random_state: int
-    verbose: int
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike[str],
+        *,
+        lr: float = 5e-5,
+        epochs: int = 3,
+        batch_size: int = 32,
+        weight_decay: float = 0.01,
+        frozen: int = 0,
+        class_weight: Any = None,
+        random_state: int = 42,
+        verbose: int = 0,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.weight_decay = weight_decay
+        self.frozen = frozen
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.verbose = verbose
 
     @abc.abstractmethod
     def _items(self, X: Any) -> list[Any]:
@@ -173,17 +182,19 @@ class _Texts(_Estimator):
         class_weight: Any = None,
         random_state: int = 42,
         verbose: int = 0,
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.lr = lr
-        self.epochs = epochs
-        self.batch_size = batch_size
+    ) -> None:  # all of them, since scikit-learn reads parameters off here
+        super().__init__(
+            checkpoint,
+            lr=lr,
+            epochs=epochs,
+            batch_size=batch_size,
+            weight_decay=weight_decay,
+            frozen=frozen,
+            class_weight=class_weight,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.maxlen = maxlen
-        self.weight_decay = weight_decay
-        self.frozen = frozen
-        self.class_weight = class_weight
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _items(self, X: Any) -> list[Any]:
         if isinstance(X, str):
@@ -203,29 +214,6 @@ class _Images(_Estimator):
     """Estimators of images."""
 
     kind = "image"
-
-    def __init__(
-        self,
-        checkpoint: str | os.PathLike[str],
-        *,
-        lr: float = 5e-5,
-        epochs: int = 3,
-        batch_size: int = 32,
-        weight_decay: float = 0.01,
-        frozen: int = 0,
-        class_weight: Any = None,
-        random_state: int = 42,
-        verbose: int = 0,
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.lr = lr
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.weight_decay = weight_decay
-        self.frozen = frozen
-        self.class_weight = class_weight
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _items(self, X: Any) -> list[Any]:
         if Images.is_one(X):

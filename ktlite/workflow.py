@@ -14,7 +14,7 @@ from ktlite.cards import described
 from ktlite.data.preparing import prepare
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.data.reading import as_given
-from ktlite.data.sources import source_of
+from ktlite.data.sources import reader_of
 from ktlite.data.token_store import TokenStore
 from ktlite.errors import ArgumentError
 from ktlite.predictor import Predictor
@@ -226,13 +226,8 @@ def get_learner(
             stride=stride,
         )
     )
-    # Asked for when the columns are known to be there: it takes Keras, and perhaps a download.
     kind = functools.cache(lambda: kind_of(model, revision, ignore_config_fields, given))
-    source = source_of(task)
-    if source.items:
-        read: Any = functools.partial(source.read, kind=kind)
-    else:
-        read = source_of(task, kind()).read  # says where the model reads something else
+    read = reader_of(task, kind)
     options: dict[str, Any]
     options = {"sep": sep, "encoding": encoding, "names": names, "missing": missing}
     options["na_values"] = na_values

@@ -11,7 +11,7 @@ from ktlite._places import check_places
 from ktlite.data.sources import mistaken_texts, source_of
 from ktlite.data.table import is_tabular
 from ktlite.errors import Problems, did_you_mean, listing
-from ktlite.inputs.input import Input, find_input
+from ktlite.inputs.input import Input, input_of
 from ktlite.tasks import Task, find_task
 
 Parameters = Mapping[str, inspect.Parameter]
@@ -105,21 +105,6 @@ def check_loading(given: Mapping[str, Any], parameters: Parameters) -> None:
         Execution(**execution).check(problems, **sizes)
     problems.raise_if_any()
     check_places("get_learner", given["model"], train=data, val=given["val_data"])
-
-
-def input_of(
-    model: Any, revision: str | None = None, ignore_config_fields: Sequence[str] = ()
-) -> type[Input]:
-    """Returns the kind of thing that a checkpoint reads, by its config.json alone.
-
-    Raises:
-        CheckpointError: If there is no such checkpoint, or its config is not understood.
-    """
-    from ktlite.models.auto import read_spec
-    from ktlite.models.checkpoint import find_config
-
-    spec = read_spec(find_config(model, revision=revision), tuple(ignore_config_fields))
-    return find_input(spec.input)
 
 
 def kind_of(

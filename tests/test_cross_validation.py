@@ -55,7 +55,7 @@ class Trained:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, kind: type[Input] = Texts) -> None:
         self.folds: list[tuple[list[Any], list[Any], dict[str, Any]]] = []
         monkeypatch.setattr(cross_validation, "_fold", self.fold)
-        monkeypatch.setattr(cross_validation, "kind_of", lambda *given: kind)
+        monkeypatch.setattr(cross_validation, "input_of", lambda *given: kind)
 
     def fold(
         self,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from ktlite._logging import logger
 from ktlite.data.dataset import Dataset
 from ktlite.data.labels import settled
 from ktlite.data.named_labels import encode_labels
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.data.readers import Examples
-from ktlite.data.split import stratified_split
+from ktlite.data.split import strata, stratified_split
 from ktlite.errors import DataError, listing, plural
 
 
@@ -48,10 +46,7 @@ def prepare(
     preproc.learn_task(train)
     if val is None:
         targets = encode_labels(preproc.task, train)
-        # Integers that a regression predicts, and texts to be written, are no classes to keep in
-        # proportion.
-        is_class = targets.dtype.kind != "f" and not preproc.task.labels_are_texts
-        labels = train.labels if is_class else np.zeros(len(targets))
+        labels = strata(preproc.task, train.labels, targets)
         kept, held_out = stratified_split(labels, val_pct, seed)
         val = dataclasses.replace(train.take(held_out), source=f"{train.source} (validation)")
         train = train.take(kept)

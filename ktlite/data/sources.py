@@ -52,7 +52,7 @@ class Source:
             with the options of `get_learner` that load data.
         arrays: Reads (texts, labels) that are in memory; labels may be None.
         items: Whether an example is an item, or a pair of them, with its labels a row: then the
-            readers take `input=`, the kind of item.
+            reader takes `kind=`, and `arrays` takes `input=`.
     """
 
     expected: str
@@ -70,16 +70,16 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
             a folder of class folders, a data frame, a `datasets.Dataset`, or (texts, labels).
         text_column: Name of the text column, or two names.
         label_columns: Name or names of the label columns.
-        **options: `sep`, `encoding`, `names`, `missing`, `na_values`, `source`; `input`, the kind
-            of item, or `kind`, which returns it when it is needed; `store`, a `TokenStore` that
-            reads the data and tokenises it to disk.
+        **options: `sep`, `encoding`, `names`, `missing`, `na_values`, `source`; `kind` of item,
+            which returns it when columns are known to be there; `store`, a `TokenStore` that reads
+            the data and tokenises it to disk.
 
     Raises:
         DataError: If the data cannot be read.
         ArgumentError: If it is of another kind, or columns are not named.
     """
     source, store = options.pop("source"), options.pop("store", None)
-    given, kind = options.pop("input", Texts), options.pop("kind", None)
+    kind: Callable[[], type[Input]] = options.pop("kind", lambda: Texts)
     missing, na_values = options.pop("missing"), options.pop("na_values", None) or ()
     tabular = is_tabular(data)
     problems = Problems("get_learner")
@@ -91,7 +91,7 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     check_na_values(problems, na_values, tabular, source)
     if not tabular:
         problems.raise_if_any()
-        input: type[Input] = given if kind is None else kind()
+        input = kind()
         if isinstance(data, (tuple, list)) and len(data) == 2:
             return read_arrays(data[0], data[1], missing=missing, source=source, input=input)
         if isinstance(data, (str, os.PathLike)):
@@ -110,9 +110,7 @@ def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) ->
     if store is not None:
         stored: Examples = store.read(table, texts, labels, missing, na_values)
         return stored
-    check_columns(table, texts, labels, missing)
-    input = given if kind is None else kind()
-    return read_table_texts(table, texts, labels, missing, na_values, input)
+    return read_table_texts(table, texts, labels, missing, na_values, kind)
 
 
 def expected(input: type[Input]) -> str:
@@ -299,6 +297,21 @@ def source_of(task: str | Task | None, input: type[Input] = Texts) -> Source:
     return replace(
         found,
         expected=expected(input),
-        read=partial(found.read, input=input),
+        read=partial(found.read, kind=lambda: input),
         arrays=partial(found.arrays, input=input),
     )
+
+
+def reader_of(task: str | Task | None, kind: Callable[[], type[Input]]) -> Callable[..., Examples]:
+    """Returns what reads a task's data, for a checkpoint that is not known yet.
+
+    Args:
+        task: As for `source_of`.
+        kind: Returns what the checkpoint reads. It takes Keras, and perhaps a download, so it is
+            asked when the columns are known to be there.
+
+    Raises:
+        ArgumentError: As `source_of`.
+    """
+    source = source_of(task)
+    return partial(source.read, kind=kind) if source.items else source_of(task, kind()).read

@@ -9,6 +9,23 @@ import numpy as np
 
 from ktlite._logging import logger
 from ktlite.errors import DataError, Problems, listing, plural
+from ktlite.tasks import Task
+
+
+def strata(task: Task, labels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Returns what the parts of a split are to have the same mix of, for `stratified_split`.
+
+    Integers that a regression predicts, and texts to be written, are no classes to keep in
+    proportion: of these it is floats.
+
+    Args:
+        task: What the labels mean.
+        labels: [n, ...], as they were read.
+        targets: [n, ...], as the task has them.
+    """
+    if task.labels_are_texts:
+        return np.zeros(len(targets))
+    return targets if targets.dtype.kind == "f" else labels
 
 
 def stratified_split(

@@ -65,9 +65,17 @@ def read_table_texts(
     labels: Names,
     missing: str,
     na_values: NaValues = (),
-    input: type[Input] = Texts,
+    kind: Callable[[], type[Input]] = lambda: Texts,
 ) -> Examples:
     """Reads the whole of a table into memory.
+
+    Args:
+        table: The table.
+        texts: Its columns of texts, or other items.
+        labels: Its columns of labels.
+        missing: "drop" or "error".
+        na_values: Cells that stand for a missing value.
+        kind: Returns what the items are; asked when the columns are known to be there.
 
     Raises:
         DataError: With everything that is wrong: no such column, no rows, texts
@@ -81,7 +89,7 @@ def read_table_texts(
         label_columns=labels,
         class_names=table.class_names(labels),
         na_values=na_values,
-        input=input,
+        input=kind(),
     )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ktlite._extras import needs_extra
+from ktlite._extras import is_installed, needs_extra
 from ktlite.errors import ExportError, Problems, did_you_mean
 from ktlite.export.exported import EMBEDDING
 from ktlite.export.litert import LiteRTModel, write_litert
@@ -147,15 +145,8 @@ def require_packages(name: str) -> None:
     """Raises ExportError unless what writes and opens a format is installed; imports nothing."""
     for package in FORMATS[name].packages:
         with needs_extra(name, f"format={name!r}", ExportError):
-            if not _is_installed(package):
+            if not is_installed(package):
                 raise ModuleNotFoundError(name=package)
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):  # ValueError: a stand-in without a spec
-        return sys.modules.get(package) is not None
 
 
 def model_facts(model: Any) -> dict[str, Any]:

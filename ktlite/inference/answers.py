@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,17 +54,14 @@ def row_answers(
     """Returns what a model says of each row, in the order of the rows; arguments as `answers`."""
     if not len(encodings):
         return np.zeros((0, task.outputs), "float32")
-
-    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray]:
-        return (task.answer(runner, encodings.batch(rows))[0],)
-
-    (found,) = in_order(
-        run,
+    found, _ = _answers(
+        runner,
+        lambda number, rows: (encodings.batch(rows), None),
         encodings.lengths,
-        batch_size,
+        task,
+        batch_size=batch_size,
         what=what,
         verbose=verbose,
-        at_once=runner.devices,
     )
     return np.asarray(found)
 
@@ -80,19 +78,38 @@ def data_answers(
         batch_size: Rows a batch.
         verbose: 1 shows the progress bar for many rows.
     """
-
-    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray, Any]:
-        inputs, targets = data.examples(rows, (0, number))
-        return task.answer(runner, inputs, targets)
-
-    outputs, targets = in_order(
-        run,
+    outputs, targets = _answers(
+        runner,
+        lambda number, rows: data.examples(rows, (0, number)),
         data.lengths,
-        batch_size,
+        task,
+        batch_size=batch_size,
         what="Validating",
         verbose=verbose,
-        at_once=runner.devices,
     )
     if data.encodings is not None:
         return task.join(outputs, data.encodings), data.targets
     return outputs, targets
+
+
+def _answers(
+    runner: Runner,
+    batch: Callable[[int, np.ndarray], tuple[Any, Any]],
+    lengths: np.ndarray,
+    task: Task,
+    **options: Any,
+) -> list[Any]:
+    """Returns what a model says of each row, and targets that are made with the batches.
+
+    Args:
+        runner: Runs the model.
+        batch: Returns (inputs, targets) of a batch, by its number and its rows.
+        lengths: int64 [rows].
+        task: What outputs and targets mean.
+        **options: `batch_size`, `what` and `verbose`, as for `in_order`.
+    """
+
+    def run(number: int, rows: np.ndarray) -> tuple[np.ndarray, Any]:
+        return task.answer(runner, *batch(number, rows))
+
+    return in_order(run, lengths, at_once=runner.devices, **options)

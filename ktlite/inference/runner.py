@@ -170,7 +170,7 @@ class Forward(Runner):
         check_process()
         import tensorflow as tf
 
-        kinds = tuple((name, str(array.dtype), array.ndim) for name, array in inputs.items())
+        kinds = tuple((name, array.dtype, array.ndim) for name, array in inputs.items())
         with self._lock:
             device = min(self._busy, key=self._busy.__getitem__)
             if (device, kinds) not in self._traced:
@@ -185,7 +185,7 @@ class Forward(Runner):
             with self._lock:
                 self._busy[device] -= 1
 
-    def _trace(self, device: str | None, kinds: tuple[tuple[str, str, int], ...]) -> Any:
+    def _trace(self, device: str | None, kinds: tuple[tuple[str, np.dtype[Any], int], ...]) -> Any:
         import tensorflow as tf
 
         # What the model says of the last axes; the batch, and groups of what it reads, vary.

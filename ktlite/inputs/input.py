@@ -249,6 +249,28 @@ def register(kind: T) -> T:
     return kind
 
 
+def input_of(
+    checkpoint: str | os.PathLike[str],
+    revision: str | None = None,
+    ignore_config_fields: Sequence[str] = (),
+) -> type[Input]:
+    """Returns the kind of input that a checkpoint's model reads, by its config.json alone.
+
+    Args:
+        checkpoint: Its folder or Hub name.
+        revision: Branch, tag or commit on the Hub.
+        ignore_config_fields: Unknown fields of the config to accept.
+
+    Raises:
+        CheckpointError: If there is no such checkpoint, or its config is not understood.
+    """
+    from ktlite.models.auto import read_spec
+    from ktlite.models.checkpoint import find_config
+
+    folder = find_config(checkpoint, revision=revision)
+    return find_input(read_spec(folder, tuple(ignore_config_fields)).input)
+
+
 def find_input(kind: str) -> type[Input]:
     """Returns a kind of input.
 

@@ -242,11 +242,10 @@ class State:
 def _check_reads(model: Any, feeds: Mapping[str, Feed | Stream | None]) -> None:
     """Raises where labelled data does not give what a model of ktlite reads."""
     problems = Problems("Learner")
-    fields = getattr(model, "fields", None)
     for name, feed in feeds.items():
-        given = feed.data.fields if isinstance(feed, Feed) and feed.labelled else None
-        for line in mismatches(fields or (), given or ()) if fields and given else ():
-            problems.add(f"{name}: {line}.")
+        if isinstance(feed, Feed) and feed.data.fields and feed.labelled:
+            lines = mismatches(getattr(model, "fields", ()), feed.data.fields)
+            problems.found += [f"{name}: {line}." for line in lines]
     problems.raise_if_any()
 
 

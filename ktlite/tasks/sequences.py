@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ktlite._arguments import checked
+from ktlite._extras import is_installed
 from ktlite._logging import logger
 from ktlite.encodings.encodings import Encodings, Seed
 from ktlite.encodings.joined import JoinedEncodings
 from ktlite.encodings.targets import IGNORE
-from ktlite.errors import ArgumentError, DataError
+from ktlite.errors import ArgumentError, DataError, listing
 from ktlite.inputs.sequences import encode_sources, encode_targets
 from ktlite.tasks.arrays import log_softmax, ragged
 from ktlite.tasks.losses import counted_accuracy, counted_cross_entropy
@@ -183,13 +184,13 @@ class Sequences(Task):
         loss = sum(one.loss for one in logits) / counts
         metrics = {"loss": loss, "perplexity": float(np.exp(min(loss, 700.0)))}
         predicted, expected = self.decode(logits), [[text] for text in targets]
-        try:
-            metrics |= sequence_figures(predicted, expected, names=self.measures).figures
-        except ArgumentError as error:
-            if "ktlite[generation]" not in str(error):
-                raise
-            logger.warning("%s", error)
-            metrics |= sequence_figures(predicted, expected, names=("exact_match",)).figures
+        names = self.measures
+        if not all(map(is_installed, ("sacrebleu", "rouge_score"))):
+            logger.warning(
+                "%s are not measured: pip install 'ktlite[generation]'.", listing(self.measures)
+            )
+            names = ("exact_match",)
+        metrics |= sequence_figures(predicted, expected, names=names).figures
         text = "\n".join(f"{name:>12} {value:10.4f}" for name, value in metrics.items())
         return Report(text, metrics, list(metrics.items()))
 

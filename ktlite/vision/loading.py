@@ -16,6 +16,7 @@ from ktlite.data.readers import Examples
 from ktlite.errors import ArgumentError, Problems
 from ktlite.inputs.image_augmentation import ImageAugmentation
 from ktlite.inputs.images import Images
+from ktlite.inputs.input import input_of
 from ktlite.text.loaders import STANDARD, Loaded, load
 from ktlite.text.transformer import Transformer
 from ktlite.vision.standard import SIZE, StandardImagePreprocessor
@@ -96,11 +97,8 @@ def _of_checkpoint(
     where: str, name: Any, target_size: Any, class_names: Sequence[Any], task: str | None
 ) -> Preprocessor:
     """Returns the preprocessor of a checkpoint that reads pictures of this size."""
-    from ktlite.models.auto import read_spec
-    from ktlite.models.checkpoint import find_config
-
     problems = Problems(where)
-    kind = read_spec(find_config(name)).input
+    kind = input_of(name).kind
     problems.add_unless(
         kind == Images.kind,
         f"preprocess_mode={os.fspath(name)!r} is a checkpoint that reads {kind}s; expected one of "

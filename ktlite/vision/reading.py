@@ -17,7 +17,6 @@ from ktlite.data.files import check_exists, open_table, visible
 from ktlite.data.table import as_names, check_columns
 from ktlite.errors import DataError, Problems, plural
 from ktlite.inputs.images import Images
-from ktlite.inputs.input import Input
 
 
 def read_named(
@@ -64,7 +63,7 @@ def read_named(
         missing=missing,
         label_columns=labels,
         class_names=table.class_names(labels),
-        input=_IMAGES,
+        input=Images,
     )
 
 
@@ -104,7 +103,4 @@ def read_names(
         place=lambda row: files[row].name,
         written=True,
     )
-    return gather([block], source=top.name, missing=missing, input=_IMAGES)
-
-
-_IMAGES: type[Input] = Images
+    return gather([block], source=top.name, missing=missing, input=Images)
