@@ -36,12 +36,13 @@ def check_pairs(texts: Sequence[Any], pairs: bool) -> None:
             )
 
 
-def check_no_table(examples: Any, column: Any = None) -> None:
+def check_no_table(examples: Any, column: Any = None, noun: str = "text") -> None:
     """Raises for a table, which may have more than texts in it: its columns have to be named.
 
     Args:
         examples: What a caller of `predict` gives.
         column: What the column of the texts was called in the training data, or the columns.
+        noun: What an example is called.
 
     Raises:
         DataError: If it is a data frame or a `datasets.Dataset`; it says how to give its texts.
@@ -55,8 +56,8 @@ def check_no_table(examples: Any, column: Any = None) -> None:
     texts = [f"data[{name!r}]" for name in known]
     hint = texts[0] if len(texts) == 1 else f"list(zip({', '.join(texts)}))"
     raise DataError(
-        f"predict takes texts, not a table; got {type(examples).__name__} with the columns "
-        f"{listing(names)}. Give that of the texts, such as {hint}."
+        f"predict takes {noun}s, not a table; got {type(examples).__name__} with the columns "
+        f"{listing(names)}. Give that of the {noun}s, such as {hint}."
     )
 
 

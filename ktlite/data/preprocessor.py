@@ -265,7 +265,7 @@ class Preprocessor(Hinted):
         Raises:
             DataError: If it is a table.
         """
-        check_no_table(examples, self.reading.get("text_column"))
+        check_no_table(examples, self.reading.get("text_column"), self.input.noun)
         if self.input.is_one(examples):
             return [examples], True
         if not self.input.has_pairs:

@@ -309,7 +309,8 @@ def _loaded(item: Any, smaller: int = 1) -> Image.Image:
             "of their values is white; save it with 8 bits",
         )
     if smaller > 1 and image is not item:
-        image.draft(None, (image.width // smaller, image.height // smaller))
+        # A side of fewer pixels than that would have none left.
+        image.draft(None, (max(image.width // smaller, 1), max(image.height // smaller, 1)))
     with _READING if image is item else nullcontext():
         image.load()
     return image

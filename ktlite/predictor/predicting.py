@@ -176,7 +176,8 @@ class Predicting:
         at_least_one(problems, chunk=chunk)
         not_a_string(problems, texts=texts)
         problems.raise_if_any()
-        check_no_table(texts, self.preproc.reading.get("text_column"))
+        preproc = self.preproc
+        check_no_table(texts, preproc.reading.get("text_column"), preproc.input.noun)
 
         def predictions() -> Iterator[Any]:
             source, done = iter(texts), 0

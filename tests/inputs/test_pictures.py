@@ -265,3 +265,12 @@ def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ArgumentError, match=r"pip install 'ktlite\[images\]'"):
         read_picture(FOLDER / "rgb.png")
+
+
+@pytest.mark.parametrize("size", [(39, 7), (7, 39), (1, 1), (8, 8)])
+def test_a_jpeg_of_few_pixels_is_a_picture(size: tuple[int, int], tmp_path: Path) -> None:
+    """It is looked through at an eighth of its size, of which it has less than a pixel."""
+    Image.new("RGB", size, "red").save(tmp_path / "small.jpg")
+    assert problem(tmp_path / "small.jpg") is None
+    assert flaw(tmp_path / "small.jpg") is None
+    assert read_picture(tmp_path / "small.jpg").size == size

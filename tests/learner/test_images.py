@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -133,6 +134,10 @@ def test_images_are_predicted_however_they_are_given(learner: Any, data: tuple[P
         (("no/a.png", "no/b.png"), "2 images cannot be read"),
         ([None], "a value of type NoneType is no picture"),
         (b"", "no bytes"),
+        (
+            pd.DataFrame({"file": ["a.png"], "label": ["dark"]}),
+            r"predict takes images, not a table.*that of the images, such as data\['file'\]",
+        ),
     ],
 )
 def test_what_is_no_image_is_told(learner: Any, given: Any, message: str) -> None:
