@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ktlite
-from ktlite.errors import ArgumentError, DataError
+from ktlite.errors import ArgumentError, DataError, ExportError
 from ktlite.models import from_config
 from ktlite.tasks import Sequences, Summarization, Translation
 
@@ -108,6 +108,9 @@ def test_predicts_saves_and_loads(learner: Any, tmp_path: Path) -> None:
     )
     with pytest.raises(ArgumentError, match="no probabilities"):
         loaded.predict_proba(texts)
+    with pytest.raises(ExportError, match=r"models that write texts .translation. have no exports"):
+        loaded.export(tmp_path / "export")
+    assert not (tmp_path / "export").exists()
 
 
 def test_worst_examples_show_what_was_written(learner: Any, capsys: Any) -> None:

@@ -12,7 +12,7 @@ from ktlite._arguments import checked, not_a_string
 from ktlite._extras import needs_extra
 from ktlite._logging import logger, results, without_results
 from ktlite.data.dataset import Dataset, joined
-from ktlite.errors import DataError, Problems
+from ktlite.errors import DataError, ExportError, Problems
 from ktlite.export import Export, export_model, open_model
 from ktlite.export.costs import costs
 from ktlite.export.formats import find_format, require_packages
@@ -68,6 +68,11 @@ class Exporting(Saving):
             'positive'
         """
         self._check_writable()
+        if self.preproc.task.labels_are_texts:
+            raise ExportError(
+                f"export: models that write texts ({self.preproc.task.name}) have no exports yet. "
+                "predictor.save(path) writes a folder that transformers opens, too."
+            )
 
         def beside(folder: Path, opened: Runner) -> dict[str, Any]:
             exported = type(self)(opened, self.preproc, self.batch_size)
