@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 
 pytest.importorskip("hypothesis")
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from ktlite.data.csv_table import RARE_IN_PROSE
 from ktlite.data.examples import Examples
 from ktlite.data.files import CsvFile
 from ktlite.data.labels import settled
@@ -79,6 +80,15 @@ def written(rows: list[tuple[Any, ...]], quoting: Any = csv.QUOTE_MINIMAL, **opt
     return buffer.getvalue()
 
 
+def two_readings(texts: list[str], sep: str) -> bool:
+    """True if each line of a quoted text is also a row by itself: a file cannot say which it is.
+
+    ktlite takes the lines, where separators are rare in prose (`csv_table.RARE_IN_PROSE`).
+    """
+    lines = [f"{text}{sep}".split("\n") for text in texts if "\n" in text]
+    return sep in RARE_IN_PROSE and any({one.count(sep) for one in text} == {1} for text in lines)
+
+
 def both_ways(path: Path, sep: str, encoding: str | None, part: int) -> list[Examples]:
     """Reads a file whole, and part by part."""
     whole = read_csv(path, "text", "label", sep=sep, encoding=encoding)
@@ -107,6 +117,7 @@ def test_texts_of_any_csv_dialect_come_back(
     part: int,
     data: st.DataObject,
 ) -> None:
+    assume(not two_readings(texts, sep))
     labels = data.draw(st.lists(st.sampled_from("pqr"), min_size=len(texts), max_size=len(texts)))
     content = written(
         list(zip(texts, labels, strict=True)), quoting, delimiter=sep, lineterminator=end
@@ -192,6 +203,7 @@ def test_columns_of_files_are_what_the_csv_module_reads(
     data: st.DataObject,
 ) -> None:
     """Over two files of a data set, or a file and its validation file; also tokenised to disk."""
+    assume(not two_readings([text for text, _ in rows], sep))
     cut = data.draw(st.integers(1, len(rows) - 1))
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     expected: list[list[str]] = []
