@@ -24,7 +24,7 @@ from ktlite.models.adapter_files import BASE, CONFIG, EXPECTED, LABELS, WEIGHTS
 from ktlite.models.core.dense import Dense
 from ktlite.models.families.shared import SEQUENCE, SPAN, TOKEN
 from ktlite.models.head_labels import labels_of
-from ktlite.models.mapping import Rule, expand, variable_at
+from ktlite.models.mapping import SAME, Rule, expand, variable_at
 from ktlite.models.towers import towers_of
 from ktlite.storage import atomic_folder
 
@@ -120,12 +120,16 @@ def save_adapters(
     prefix = model.family.prefixes[0] if model.stored_task else ""
     tensors: dict[str, np.ndarray] = {}
     targets: set[str] = set()
-    for layer, names in _adapted(model, prefix):
-        a, b = (ops.convert_to_numpy(x).T for x in (layer.lora_kernel_a, layer.lora_kernel_b))
+    for layer, rule in _adapted(model):
+        names = rule.names(prefix)
+        a, b = (ops.convert_to_numpy(x) for x in (layer.lora_kernel_a, layer.lora_kernel_b))
+        # The columns of the second one are the kernel's, and lie in PyTorch as those do; but as
+        # rows, whatever becomes of the kernel.
+        parts = [b.T] if rule.op is SAME else rule.op.split(b, len(names))
         # Layers that are one of ours share the first matrix.
-        for name, rows in zip(names, np.split(b, len(names)), strict=True):
+        for name, rows in zip(names, parts, strict=True):
             module = model.family.in_pytorch(name.removesuffix(".weight"))
-            tensors[f"{BASE}{module}.lora_A.weight"] = a
+            tensors[f"{BASE}{module}.lora_A.weight"] = a.T
             tensors[f"{BASE}{module}.lora_B.weight"] = rows
             targets.add(module)
     head = _head_tensors(model, prefix)
@@ -153,13 +157,13 @@ def save_adapters(
             (new / LABELS).write_text(fields + "\n", encoding="utf-8")
 
 
-def _adapted(model: Any, prefix: str) -> Iterator[tuple[Dense, tuple[str, ...]]]:
-    """Yields the layers that have adapters, and their kernels' names in a checkpoint."""
+def _adapted(model: Any) -> Iterator[tuple[Dense, Rule]]:
+    """Yields the layers that have adapters, and the rules of their kernels."""
     for rule in expand(model.family.names, model.spec):
         if rule.ours.endswith(_KERNEL):
             layer = variable_at(model, rule.ours.removesuffix(_KERNEL))
             if getattr(layer, "lora_enabled", False):
-                yield layer, rule.names(prefix)
+                yield layer, rule
 
 
 def _head_tensors(model: Any, prefix: str) -> dict[str, np.ndarray]:

@@ -133,6 +133,19 @@ class ConfigReader:
             raise CheckpointError(f"config field {name}={value!r}; expected at least 1.")
         return value
 
+    def optional_size(self, name: str, default: int | None) -> int | None:
+        """Returns a field that counts something, or None where the file says that it is null.
+
+        `default` stands for an absent field alone.
+
+        Raises:
+            CheckpointError: If the field is neither null nor a whole number of at least 1.
+        """
+        self.read.add(name)
+        if self.config.get(name, default) is None:
+            return None
+        return self.size(name, default or 1)
+
     def choice(self, name: str, default: str, known: Collection[str]) -> str:
         """Returns a field that names one of `known`; a guess would change the numbers.
 

@@ -78,6 +78,25 @@ ROW = Op(
 )
 
 
+def head_by_head(heads: int, parts: int) -> Op:
+    """A dense layer of several, whose outputs lie head by head: all parts of the first head, ...
+
+    Ours lie part by part, as in `fused_dense`. For kernels and for biases.
+    """
+
+    def join(theirs: Sequence[np.ndarray]) -> np.ndarray:
+        (one,) = theirs
+        by_head = one.reshape(heads, parts, -1, *one.shape[1:])
+        return by_head.swapaxes(0, 1).reshape(one.shape).T
+
+    def split(ours: np.ndarray, count: int) -> list[np.ndarray]:
+        one = ours.T
+        by_part = one.reshape(parts, heads, -1, *one.shape[1:])
+        return [by_part.swapaxes(0, 1).reshape(one.shape)]
+
+    return Op("head_by_head", join, split, lambda ours, count: [ours[::-1]])
+
+
 @dataclass(frozen=True)
 class Rule:
     """One line of a family's table.
@@ -90,6 +109,7 @@ class Rule:
         op: How ours is made of theirs.
         when: Says of a model whether the rule is of it. None: of any that has such a variable.
         optional: Whether the variable keeps its initial value where theirs are missing.
+        op_of: Gives `op` for a model, where it depends on one.
     """
 
     ours: str
@@ -97,6 +117,7 @@ class Rule:
     op: Op = SAME
     when: Callable[[ModelSpec], bool] | None = None
     optional: bool = False
+    op_of: Callable[[ModelSpec], Op] | None = None
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Returns the tensor names in a checkpoint whose backbone has this prefix."""
@@ -137,6 +158,14 @@ def fused_dense(ours: str, theirs: Sequence[str]) -> tuple[Rule, Rule]:
     )
 
 
+def mixed_dense(ours: str, theirs: str, op_of: Callable[[ModelSpec], Op]) -> tuple[Rule, Rule]:
+    """Rules for a dense layer whose outputs PyTorch has in another order."""
+    return (
+        Rule(f"{ours}.kernel", f"{theirs}.weight", op_of=op_of),
+        Rule(f"{ours}.bias", f"{theirs}.bias", op_of=op_of),
+    )
+
+
 def norm(ours: str, theirs: str) -> tuple[Rule, Rule]:
     """Rules for the scale and offset of a layer normalisation."""
     return (Rule(f"{ours}.gamma", f"{theirs}.weight"), Rule(f"{ours}.beta", f"{theirs}.bias"))
@@ -163,6 +192,8 @@ def expand(rules: Iterable[Rule], spec: ModelSpec) -> Iterator[Rule]:
             continue
         if any(rule.ours.startswith(f"{path}.") for path in spec.tied):
             continue
+        if rule.op_of is not None:
+            rule = replace(rule, op=rule.op_of(spec), op_of=None)
         if "{i}" in rule.ours:
             yield from (rule.at(i) for i in range(spec.blocks_of(rule.ours)))
         else:

@@ -104,6 +104,18 @@ def test_size_is_at_least_one(value: int) -> None:
     assert ConfigReader({}).size("layers", 12) == 12
 
 
+def test_a_size_that_may_be_null_is_null_only_where_the_file_says_so() -> None:
+    assert ConfigReader({"window": None}).optional_size("window", 4096) is None
+    assert ConfigReader({}).optional_size("window", 4096) == 4096
+    assert ConfigReader({}).optional_size("window", None) is None
+    reader = ConfigReader({"window": 5})
+    assert reader.optional_size("window", None) == 5
+    reader.finish()
+    for value in (0, "5", 5.0, True):
+        with pytest.raises(CheckpointError, match="window="):
+            ConfigReader({"window": value}).optional_size("window", 4096)
+
+
 def test_choice_names_the_nearest() -> None:
     known = ["gelu", "relu"]
     assert ConfigReader({}).choice("act", "gelu", known) == "gelu"

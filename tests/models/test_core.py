@@ -13,9 +13,9 @@ import pytest
 from ktlite.models import from_config
 from ktlite.models.core.attention import rotate, within
 from ktlite.models.core.embeddings import sinusoids
-from ktlite.models.core.init import TruncatedNormal
+from ktlite.models.core.init import TruncatedNormal, normalisation
 from ktlite.models.core.relative import by_pair, deberta_rows, t5_rows
-from ktlite.models.core.spec import RelativeSpec
+from ktlite.models.core.spec import NormSpec, RelativeSpec
 from ktlite.models.families import get_family
 from ktlite.models.transfer import collect_tensors
 
@@ -103,6 +103,22 @@ def test_rotation_turns_pairs_by_their_angles() -> None:
     angle = np.array([[math.pi / 2, math.pi / 6]], np.float32)
     found = keras.ops.convert_to_numpy(rotate(x, np.cos(angle), np.sin(angle)))
     np.testing.assert_allclose(found, [[0.0, math.sqrt(3), 1.0, 1.0]], atol=1e-6)
+
+
+def test_numbers_beyond_the_angles_do_not_turn() -> None:
+    x = np.array([[1.0, 0.0, 5.0, 6.0]], np.float32)
+    angle = np.array([[math.pi / 2]], np.float32)
+    found = keras.ops.convert_to_numpy(rotate(x, np.cos(angle), np.sin(angle)))
+    np.testing.assert_allclose(found, [[0.0, 1.0, 5.0, 6.0]], atol=1e-6)
+
+
+def test_weights_around_one_start_as_zeros_and_scale_by_one_more() -> None:
+    layer = normalisation(NormSpec(0.0, kind="rms", around_one=True), name="norm", dtype="float32")
+    x = np.array([[3.0, -4.0]], np.float32)  # the root of its mean square is 3.5355
+    alone = keras.ops.convert_to_numpy(layer(x))
+    np.testing.assert_allclose(alone, x / math.sqrt(12.5), rtol=1e-6)
+    layer.gamma.assign([0.5, -1.0])
+    np.testing.assert_allclose(layer(x), [[4.5 / math.sqrt(12.5), 0.0]], rtol=1e-6)
 
 
 def test_sinusoids_are_those_of_the_paper() -> None:

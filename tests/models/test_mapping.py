@@ -28,6 +28,7 @@ from ktlite.models.mapping import (
     embedding,
     expand,
     fused_dense,
+    head_by_head,
     matches,
     norm,
     variable_at,
@@ -46,6 +47,14 @@ OPS = [
         id="concat_transpose",
     ),
     pytest.param(CONCAT, [A[0], B[0]], [1, 2, 3, -1, -2, -3], id="concat"),
+    # Two heads of width 1 with three parts each: q k v of the first, q k v of the second.
+    pytest.param(head_by_head(2, 3), [np.arange(6)], [0, 3, 1, 4, 2, 5], id="head_by_head"),
+    pytest.param(
+        head_by_head(2, 2),  # from 3 to 4: q k of the first, q k of the second
+        [np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]])],
+        [[1, 7, 4, 10], [2, 8, 5, 11], [3, 9, 6, 12]],
+        id="head_by_head kernel",
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import layers, ops
 
-from ktlite.models.core.init import Init
+from ktlite.models.core.init import Init, normalisation
 from ktlite.models.core.spec import AttentionSpec, RotarySpec
 
 # Added to nothing, put in place of scores: a finite number keeps rows that are
@@ -99,6 +99,11 @@ class Attention(layers.Layer):
         else:
             self.query = init.dense(inner, bias=spec.bias, name="query", dtype=policy)
             self.key_value = init.dense(2 * kv, bias=spec.bias, name="key_value", dtype=policy)
+        self.query_norm: Any = None
+        self.key_norm: Any = None
+        if spec.norm is not None and memory_width is None:
+            self.query_norm = normalisation(spec.norm, name="query_norm", dtype=policy)
+            self.key_norm = normalisation(spec.norm, name="key_norm", dtype=policy)
         self.dropout = init.dropout(spec.dropout, name="dropout", dtype=policy)
         out_bias = spec.bias if spec.out_bias is None else spec.out_bias
         self.out = init.dense(
@@ -111,6 +116,9 @@ class Attention(layers.Layer):
         else:
             self.query.build((None, None, self.width))
             self.key_value.build((None, None, self.memory_width or self.width))
+        for norm in (self.query_norm, self.key_norm):
+            if norm is not None:
+                norm.build((None, None, None, self.spec.head_width))
         self.out.build((None, None, self.spec.heads * self.spec.head_width))
         self.built = True
 
@@ -119,6 +127,8 @@ class Attention(layers.Layer):
         query, key, value = self.projected(x, seen.memory)
         query = query[:, :, :1] if seen.first_only else query
         batch, heads, rows, head_width = ops.shape(query)
+        if self.query_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
         if self.memory_width is None:
             query, key = self.placed(query, key, seen.position)
         if seen.cache is not None:
@@ -212,11 +222,13 @@ class BiasedAttention(Attention):
 class RotaryAttention(Attention):
     """Turns queries and keys by an angle that grows with the position (Su et al., 2021).
 
-    RoFormer, arXiv:2104.09864. The scores depend on the distance alone.
+    RoFormer, arXiv:2104.09864. The scores depend on the distance alone; or, where only a part of
+    a head turns, on it and the content.
     """
 
     def placed(self, query: Any, key: Any, position: Any) -> tuple[Any, Any]:
-        frequency = frequencies(self.spec.rotary, self.spec.head_width // 2)
+        rotary = self.spec.rotary
+        frequency = frequencies(rotary, (rotary.width or self.spec.head_width) // 2)
         positions = ops.arange(ops.shape(key)[2], dtype="float32") + ops.cast(position, "float32")
         angle = ops.expand_dims(positions, 1) * frequency
         cos, sin = ops.cos(angle), ops.sin(angle)
@@ -238,7 +250,14 @@ def frequencies(spec: RotarySpec, count: int) -> np.ndarray:
 
 
 def rotate(x: Any, cos: Any, sin: Any) -> Any:
-    """Turns each pair (x[k], x[k + width / 2]) by its angle, in float32; keeps the precision."""
+    """Turns each pair (x[k], x[k + width / 2]) by its angle, in float32; keeps the precision.
+
+    The width is twice the number of angles; numbers of x beyond it stay.
+    """
+    width = 2 * cos.shape[-1]
+    if width < x.shape[-1]:
+        turning, still = ops.split(x, [width], axis=-1)
+        return ops.concatenate([rotate(turning, cos, sin), still], axis=-1)
     first, second = ops.split(ops.cast(x, "float32"), 2, axis=-1)
     turned = [first * cos - second * sin, second * cos + first * sin]
     return ops.cast(ops.concatenate(turned, axis=-1), x.dtype)

@@ -112,22 +112,27 @@ class ZeroRow(initializers.Initializer):
 class RootMeanSquare(layers.Layer):
     """Divides by the root of the mean square (Zhang and Sennrich, 2019, arXiv:1910.07467).
 
-    Computed in float32; float [..., width] to the same.
+    Computed in float32; float [..., width] to the same. With `around_one` its weights, which
+    start as zeros, are what is added to one.
     """
 
-    def __init__(self, eps: float, *, name: str, dtype: Any = None) -> None:
+    def __init__(
+        self, eps: float, *, around_one: bool = False, name: str, dtype: Any = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.eps = eps
+        self.eps, self.around_one = eps, around_one
 
     def build(self, input_shape: Any) -> None:
-        self.gamma = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="gamma")
+        start = "zeros" if self.around_one else "ones"
+        self.gamma = self.add_weight(shape=(input_shape[-1],), initializer=start, name="gamma")
         self.built = True
 
     def call(self, x: Any) -> Any:
         precise = ops.cast(x, "float32")
         square = ops.mean(ops.square(precise), axis=-1, keepdims=True)
         normed = precise * ops.rsqrt(square + self.eps)
-        return ops.cast(normed * ops.cast(self.gamma, "float32"), x.dtype)
+        gamma = ops.cast(self.gamma, "float32")
+        return ops.cast(normed * (1.0 + gamma if self.around_one else gamma), x.dtype)
 
 
 def normalisation(spec: NormSpec, *, name: str, dtype: object) -> layers.Layer:
@@ -136,5 +141,5 @@ def normalisation(spec: NormSpec, *, name: str, dtype: object) -> layers.Layer:
     Either one is computed in float32.
     """
     if spec.kind == "rms":
-        return RootMeanSquare(spec.eps, name=name, dtype=dtype)
+        return RootMeanSquare(spec.eps, around_one=spec.around_one, name=name, dtype=dtype)
     return layers.LayerNormalization(epsilon=spec.eps, center=spec.bias, name=name, dtype=dtype)

@@ -23,9 +23,12 @@ class NormSpec:
     """A normalisation: `eps` is added to the variance, or to the mean square."""
 
     eps: float
-    place: str = "post"  # "post": after the residual sum (BERT); "pre": before the sub-layer
+    # "post": after the residual sum (BERT); "pre": before the sub-layer; "parallel": the same, of
+    # two sub-layers side by side (GPT-NeoX); "sandwich": before the sub-layer and after (Gemma)
+    place: str = "post"
     bias: bool = True
     kind: str = "layer"  # or "rms": by the root of the mean square, which has no bias
+    around_one: bool = False  # "rms": the weights are what is added to one (Gemma)
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,14 @@ class PatchesSpec:
 
 @dataclass(frozen=True)
 class RelativeSpec:
-    """A table of relative positions that all layers share, found by `kind`."""
+    """A table of relative positions, found by `kind`."""
 
     kind: str  # "bias": a number a head (MPNet); "vectors": one a distance (DeBERTa)
     buckets: int  # on both sides together; the rows of the table
     max_distance: int  # from here on, distances share the last bucket
     both_sides: bool = True  # False: all buckets are for keys to the left (T5's decoder)
     log: bool = True  # far distances share buckets; if not, each has its own
+    shared: bool = True  # False: each layer has a table of its own (UMT5)
     norm: NormSpec | None = None  # of the table's rows
 
 
@@ -124,6 +128,7 @@ class RotarySpec:
     low_frequency: float = 0.0
     high_frequency: float = 0.0
     original: int = 0
+    width: int | None = None  # of a head, the numbers that turn, the first ones; None: all
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ class AttentionSpec:
     out_bias: bool | None = None  # of the last layer; None: as `bias`
     dropout: float = 0.0  # on the attention probabilities
     rotary: RotarySpec = RotarySpec()
+    norm: NormSpec | None = None  # of each head's queries and keys, before they are turned
     window: int | None = None  # the farthest token attended to, on each side; None: all
     content_to_position: bool = False  # the terms of disentangled attention
     position_to_content: bool = False

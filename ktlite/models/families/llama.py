@@ -5,7 +5,7 @@ SmolLM2 and many others are Llamas.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,70 +25,77 @@ from ktlite.models.core.spec import (
     TowerSpec,
 )
 from ktlite.models.families.family import Family
+from ktlite.models.families.rotary import rotary
 from ktlite.models.families.shared import head_width
 from ktlite.models.families.writers import TEXT, expect_decoder, own_head, settle_head
-from ktlite.models.mapping import dense, embedding, fused_dense, norm
+from ktlite.models.mapping import Rule, dense, embedding, fused_dense, norm
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
-def rotary(config: ConfigReader) -> RotarySpec:
-    """Reads the angles of positions, by the names of old files or of new ones."""
-    theta = config.get("rope_theta", 10_000.0)
-    new, old = config.get("rope_parameters", {}), config.get("rope_scaling", {})
-    fields: Mapping[str, Any] = old or new
-    theta = float(fields.get("rope_theta", new.get("rope_theta", theta)))
-    kind = fields.get("rope_type", fields.get("type", "default"))
-    try:
-        if kind == "default":
-            return RotarySpec(theta)
-        if kind == "linear":
-            return RotarySpec(theta, float(fields["factor"]))
-        if kind == "llama3":
-            return RotarySpec(
-                theta,
-                float(fields["factor"]),
-                float(fields["low_freq_factor"]),
-                float(fields["high_freq_factor"]),
-                int(fields["original_max_position_embeddings"]),
-            )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"config field rope_parameters={dict(fields)!r} is not complete: {error!r}."
-        ) from error
-    raise CheckpointError(
-        f"config field rope_parameters={dict(fields)!r} is not supported; expected rope_type "
-        "'default', 'linear' or 'llama3'."
-    )
+def kinds_of_layers(config: ConfigReader, layers: int, kinds: list[str]) -> tuple[int, ...]:
+    """Returns the numbers of the layers that see a window.
 
+    Args:
+        config: The config.
+        layers: How many there are.
+        kinds: What each of them is, where the config does not say it.
 
-def sliding_layers(config: ConfigReader, layers: int) -> tuple[tuple[int, ...], int | None]:
-    """Returns the numbers of the layers that see a window, and the farthest token of it."""
-    used = config.get("use_sliding_window", False)
-    size = config.get("sliding_window", 4096)
-    first = config.get("max_window_layers", 28)
-    kinds = config.get(
-        "layer_types", [SLIDING if used and i >= first else FULL for i in range(layers)]
-    )
+    Raises:
+        CheckpointError: If it says something else than that.
+    """
+    kinds = config.get("layer_types", kinds)
     if len(kinds) != layers or not set(kinds) <= {FULL, SLIDING}:
         raise CheckpointError(
             f"config field layer_types={kinds!r}; expected {FULL!r} or {SLIDING!r} for each of "
             f"the {layers} layers."
         )
-    found = tuple(i for i, kind in enumerate(kinds) if kind == SLIDING) if used else ()
-    return found, size - 1 if found else None
+    return tuple(i for i, kind in enumerate(kinds) if kind == SLIDING)
 
 
-def spec_of(config: ConfigReader, attention: AttentionSpec, **stack: Any) -> ModelSpec:
-    """Reads what Llama and Qwen2 have in common."""
+def with_windows(config: ConfigReader, attention: AttentionSpec) -> dict[str, Any]:
+    """Returns the fields of a `StackSpec` that say which layers see a window, as Qwen has them."""
+    layers = config.size("num_hidden_layers", 32)
+    used = config.get("use_sliding_window", False)
+    size = config.optional_size("sliding_window", 4096)
+    first = config.get("max_window_layers", 28)
+    sliding = kinds_of_layers(
+        config, layers, [SLIDING if used and size and i >= first else FULL for i in range(layers)]
+    )
+    if not (used and size and sliding):
+        return {}
+    return {"local_attention": replace(attention, window=size - 1), "local_layers": sliding}
+
+
+def spec_of(
+    config: ConfigReader,
+    attention: AttentionSpec,
+    *,
+    vocab_size: int = 32000,
+    intermediate: int = 11008,
+    positions: int = 2048,
+    mlp_bias: bool = False,
+    **stack: Any,
+) -> ModelSpec:
+    """Reads what Llama and its relatives have in common.
+
+    Args:
+        config: The config.
+        attention: Of all layers.
+        vocab_size: The family's default, as those that follow.
+        intermediate: Width of the feed-forward network.
+        positions: The longest text.
+        mlp_bias: Whether the feed-forward network has biases.
+        **stack: Further fields of the `StackSpec`.
+    """
     width = config.size("hidden_size", 4096)
     return ModelSpec(
         towers={
             "decoder": TowerSpec(
                 TokensSpec(
-                    vocab_size=config.size("vocab_size", 32000),
+                    vocab_size=config.size("vocab_size", vocab_size),
                     width=width,
-                    max_positions=config.size("max_position_embeddings", 2048),
+                    max_positions=config.size("max_position_embeddings", positions),
                     positions="none",
                     pad_id=config.get("pad_token_id", -1),
                 ),
@@ -97,14 +104,12 @@ def spec_of(config: ConfigReader, attention: AttentionSpec, **stack: Any) -> Mod
                     width=width,
                     attention=attention,
                     feed_forward=FeedForwardSpec(
-                        config.size("intermediate_size", 11008),
+                        config.size("intermediate_size", intermediate),
                         config.choice("hidden_act", "silu", ACTIVATIONS),
                         kind="gated",
-                        bias=config.get("mlp_bias", False),
+                        bias=mlp_bias,
                     ),
-                    norm=NormSpec(
-                        config.get("rms_norm_eps", 1e-6), place="pre", bias=False, kind="rms"
-                    ),
+                    norm=root_mean_square(config),
                     **stack,
                 ),
                 causal=True,
@@ -115,12 +120,42 @@ def spec_of(config: ConfigReader, attention: AttentionSpec, **stack: Any) -> Mod
     )
 
 
-def attention_of(config: ConfigReader, kv_heads: int | None = None) -> AttentionSpec:
-    width, heads = config.size("hidden_size", 4096), config.size("num_attention_heads", 32)
-    wide = config.get("head_dim", 0) or head_width(
+def root_mean_square(config: ConfigReader) -> NormSpec:
+    """Reads the norm before each sub-layer."""
+    return NormSpec(config.get("rms_norm_eps", 1e-6), place="pre", bias=False, kind="rms")
+
+
+def attention_of(
+    config: ConfigReader,
+    *,
+    width: int = 4096,
+    heads: int = 32,
+    kv_heads: int | None = None,
+    wide: int | None = None,
+    angles: RotarySpec | None = None,
+    bias: bool = False,
+    **more: Any,
+) -> AttentionSpec:
+    """Reads what the attention of Llama and its relatives has in common.
+
+    Args:
+        config: The config.
+        width: The model's, by default.
+        heads: How many heads there are by default.
+        kv_heads: How many heads of keys there are by default; None: as many as of queries.
+        wide: How wide heads are by default; None: the width over their number.
+        angles: Those of positions; None: as the config says for all layers.
+        bias: Whether there are biases.
+        **more: Further fields of the `AttentionSpec`.
+
+    Raises:
+        CheckpointError: If the heads do not go together.
+    """
+    width, heads = config.size("hidden_size", width), config.size("num_attention_heads", heads)
+    wide = config.optional_size("head_dim", wide) or head_width(
         width, heads, ("hidden_size", "num_attention_heads")
     )
-    kv_heads = config.size("num_key_value_heads", kv_heads or heads)
+    kv_heads = config.optional_size("num_key_value_heads", kv_heads) or heads
     problem = None
     if heads % kv_heads:
         problem = f"num_attention_heads={heads} is not divisible by num_key_value_heads={kv_heads}"
@@ -133,9 +168,10 @@ def attention_of(config: ConfigReader, kv_heads: int | None = None) -> Attention
         head_width=wide,
         kv_heads=kv_heads,
         kind="rotary",
-        bias=False,
+        bias=bias,
         dropout=config.get("attention_dropout", 0.0),
-        rotary=rotary(config),
+        rotary=angles or rotary(config, wide),
+        **more,
     )
 
 
@@ -145,18 +181,22 @@ def llama(config: ConfigReader) -> ModelSpec:
     config.expect("is_llama_config", True)  # of SmolLM2's files
     config.expect("rope_interleaved", False)
     config.get("transformers.js_config", {})
-    attention = replace(attention_of(config), bias=config.get("attention_bias", False))
-    return spec_of(config, attention)
+    attention = attention_of(config, bias=config.get("attention_bias", False))
+    return spec_of(config, attention, mlp_bias=config.get("mlp_bias", False))
 
 
 def qwen2(config: ConfigReader) -> ModelSpec:
     expect_decoder(config)
-    config.expect("mlp_bias", False)
     # No field says so: queries, keys and values have biases, the layer after them has none.
-    attention = replace(attention_of(config, 32), bias=True, out_bias=False)
-    layers, window = sliding_layers(config, config.size("num_hidden_layers", 32))
-    local = None if window is None else replace(attention, window=window)
-    return spec_of(config, attention, local_attention=local, local_layers=layers)
+    attention = attention_of(config, kv_heads=32, bias=True, out_bias=False)
+    return spec_of(
+        config,
+        attention,
+        vocab_size=151936,
+        intermediate=22016,
+        positions=32768,
+        **with_windows(config, attention),
+    )
 
 
 BLOCK, OURS = ".layers.{i}", "decoder.blocks.{i}"
@@ -177,16 +217,34 @@ NAMES = (
     *norm("decoder.norm", ".norm"),
 )
 
-FAMILIES = tuple(
-    Family(
+
+def family(
+    model_type: str,
+    read: Callable[[ConfigReader], ModelSpec],
+    name: str,
+    *,
+    bare: str = "Model",
+    names: tuple[Rule, ...] = NAMES,
+) -> Family:
+    """Returns a family whose tensors have the names of Llama's.
+
+    Args:
+        model_type: The configs'.
+        read: Reads one.
+        name: What the names of PyTorch's classes begin with.
+        bare: What that of the one without a head ends with.
+        names: The table of the backbone's tensors.
+    """
+    return Family(
         model_types=(model_type,),
         spec=read,
         prefixes=("model.", ""),
-        names=NAMES,
+        names=names,
         heads={TEXT: own_head(TEXT)},
-        architectures={None: f"{name}Model", TEXT: f"{name}ForCausalLM"},
+        architectures={None: f"{name}{bare}", TEXT: f"{name}ForCausalLM"},
         ignore=("*rotary_emb.inv_freq",),
         settle=settle_head,
     )
-    for model_type, read, name in (("llama", llama, "Llama"), ("qwen2", qwen2, "Qwen2"))
-)
+
+
+FAMILIES = (family("llama", llama, "Llama"), family("qwen2", qwen2, "Qwen2"))
