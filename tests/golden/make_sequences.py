@@ -112,6 +112,29 @@ LLAMA = {
     "pad_token_id": 0,
 }
 
+GPT_NEOX = {
+    "model_type": "gpt_neox",
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 60,
+    "rotary_pct": 0.5,
+    "rotary_emb_base": 100,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+OPT = {
+    "model_type": "opt",
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "ffn_dim": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 60,
+}
+
 # Folder -> fields of its config.
 MODELS: dict[str, dict[str, Any]] = {
     "t5": T5,
@@ -160,9 +183,51 @@ MODELS: dict[str, dict[str, Any]] = {
         "sliding_window": 5,
         "max_window_layers": 1,
     },
+    "mistral": {**LLAMA, "model_type": "mistral", "sliding_window": 5},
+    "qwen3": {
+        **LLAMA,
+        "model_type": "qwen3",
+        "head_dim": 6,
+        "attention_bias": True,
+        "use_sliding_window": True,
+        "sliding_window": 5,
+        "max_window_layers": 1,
+    },
+    "gpt_neox": GPT_NEOX,
+    # One sub-layer after the other, fewer biases, slower angles, and the table of words last.
+    "gpt_neox-serial": {
+        **GPT_NEOX,
+        "use_parallel_residual": False,
+        "attention_bias": False,
+        "tie_word_embeddings": True,
+        "rope_scaling": {"rope_type": "linear", "factor": 2.0},
+    },
+    "opt": {**OPT, "tie_word_embeddings": False},
+    "opt-post": {
+        **OPT,
+        "do_layer_norm_before": False,
+        "enable_bias": False,
+        "activation_function": "gelu",
+    },
+    "gemma3_text": {
+        **LLAMA,
+        "model_type": "gemma3_text",
+        "head_dim": 6,
+        "query_pre_attn_scalar": 10,
+        "sliding_window": 5,
+        "num_hidden_layers": 3,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+        },
+    },
+    "umt5": {**T5, "model_type": "umt5", "tie_word_embeddings": False},
 }
 # Whose last layer gets weights of its own, though transformers ties it by default.
-APART = ("t5-gated", "mt5")
+APART = ("t5-gated", "mt5", "umt5")
+# Whose norms scale by one more than their weights.
+AROUND_ONE = ("gemma3_text",)
 
 GENERATIONS: dict[str, dict[str, Any]] = {
     "greedy": {},
@@ -172,8 +237,8 @@ GENERATIONS: dict[str, dict[str, Any]] = {
 
 
 def head_of(name: str) -> Any:
-    causal = MODELS[name]["model_type"] in ("gpt2", "llama", "qwen2")
-    return AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
+    pair = AutoConfig.for_model(MODELS[name]["model_type"]).is_encoder_decoder
+    return AutoModelForSeq2SeqLM if pair else AutoModelForCausalLM
 
 
 def random_model(name: str) -> PreTrainedModel:
@@ -192,7 +257,7 @@ def random_model(name: str) -> PreTrainedModel:
             elif key.endswith("bias"):
                 parameter.normal_(0.0, 0.3)
             else:
-                parameter.normal_(1.0, 0.2)  # norm weights
+                parameter.normal_(0.0 if name in AROUND_ONE else 1.0, 0.2)  # norm weights
         if hasattr(model, "final_logits_bias"):
             model.final_logits_bias.normal_(0.0, 0.3)
     return model.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,148 @@ PUBLISHED = {
         },
         512,
     ),
+    "Mistral-7B-v0.3": (
+        {
+            "model_type": "mistral",
+            "attention_dropout": 0.0,
+            "hidden_act": "silu",
+            "hidden_size": 4096,
+            "initializer_range": 0.02,
+            "intermediate_size": 14336,
+            "max_position_embeddings": 32768,
+            "num_attention_heads": 32,
+            "num_hidden_layers": 32,
+            "num_key_value_heads": 8,
+            "rms_norm_eps": 1e-05,
+            "rope_theta": 1000000.0,
+            "sliding_window": None,
+            "tie_word_embeddings": False,
+            "vocab_size": 32768,
+        },
+        32768,
+    ),
+    "Qwen3-0.6B": (
+        {
+            "model_type": "qwen3",
+            "attention_bias": False,
+            "attention_dropout": 0.0,
+            "head_dim": 128,
+            "hidden_act": "silu",
+            "hidden_size": 1024,
+            "initializer_range": 0.02,
+            "intermediate_size": 3072,
+            "max_position_embeddings": 40960,
+            "max_window_layers": 28,
+            "num_attention_heads": 16,
+            "num_hidden_layers": 28,
+            "num_key_value_heads": 8,
+            "rms_norm_eps": 1e-06,
+            "rope_scaling": None,
+            "rope_theta": 1000000,
+            "sliding_window": None,
+            "tie_word_embeddings": True,
+            "use_sliding_window": False,
+            "vocab_size": 151936,
+        },
+        40960,
+    ),
+    "pythia-70m": (
+        {
+            "model_type": "gpt_neox",
+            "hidden_act": "gelu",
+            "hidden_size": 512,
+            "initializer_range": 0.02,
+            "intermediate_size": 2048,
+            "layer_norm_eps": 1e-05,
+            "max_position_embeddings": 2048,
+            "num_attention_heads": 8,
+            "num_hidden_layers": 6,
+            "rotary_emb_base": 10000,
+            "rotary_pct": 0.25,
+            "tie_word_embeddings": False,
+            "use_parallel_residual": True,
+            "vocab_size": 50304,
+        },
+        2048,
+    ),
+    "opt-125m": (
+        {
+            "model_type": "opt",
+            "_remove_final_layer_norm": False,
+            "activation_dropout": 0.0,
+            "activation_function": "relu",
+            "attention_dropout": 0.0,
+            "do_layer_norm_before": True,
+            "dropout": 0.1,
+            "ffn_dim": 3072,
+            "hidden_size": 768,
+            "init_std": 0.02,
+            "layerdrop": 0.0,
+            "max_position_embeddings": 2048,
+            "num_attention_heads": 12,
+            "num_hidden_layers": 12,
+            "pad_token_id": 1,
+            "prefix": "</s>",
+            "vocab_size": 50272,
+            "word_embed_proj_dim": 768,
+        },
+        2048,
+    ),
+    "gemma-3-1b-it": (
+        {
+            "model_type": "gemma3_text",
+            "attention_bias": False,
+            "attention_dropout": 0.0,
+            "attn_logit_softcapping": None,
+            "cache_implementation": "hybrid",
+            "final_logit_softcapping": None,
+            "head_dim": 256,
+            "hidden_activation": "gelu_pytorch_tanh",
+            "hidden_size": 1152,
+            "initializer_range": 0.02,
+            "intermediate_size": 6912,
+            "max_position_embeddings": 32768,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 26,
+            "num_key_value_heads": 1,
+            "query_pre_attn_scalar": 256,
+            "rms_norm_eps": 1e-06,
+            "rope_local_base_freq": 10000,
+            "rope_scaling": None,
+            "rope_theta": 1000000,
+            "sliding_window": 512,
+            "sliding_window_pattern": 6,
+            "vocab_size": 262144,
+        },
+        32768,
+    ),
+    "umt5-small": (
+        {
+            "model_type": "umt5",
+            "classifier_dropout": 0.0,
+            "d_ff": 1024,
+            "d_kv": 64,
+            "d_model": 512,
+            "decoder_start_token_id": 0,
+            "dense_act_fn": "gelu_new",
+            "dropout_rate": 0.1,
+            "feed_forward_proj": "gated-gelu",
+            "initializer_factor": 1.0,
+            "is_encoder_decoder": True,
+            "is_gated_act": True,
+            "layer_norm_epsilon": 1e-06,
+            "num_decoder_layers": 8,
+            "num_heads": 6,
+            "num_layers": 8,
+            "output_past": True,
+            "relative_attention_max_distance": 128,
+            "relative_attention_num_buckets": 32,
+            "scalable_attention": True,
+            "tie_word_embeddings": False,
+            "vocab_size": 256384,
+        },
+        512,
+    ),
 }
 
 
@@ -210,7 +353,7 @@ def test_published_config_is_read_in_full(name: str) -> None:
     spec = get_family(config["model_type"]).spec(reader)
     reader.finish()
     assert spec.max_positions == longest
-    assert spec.last.stack.layers == config.get("num_hidden_layers", 6)
+    assert spec.last.stack.layers == config[get_family(config["model_type"]).layers_field]
     names = [field.name for field in spec.fields]
     assert ("token_type_ids" in names) == (config.get("type_vocab_size", 0) > 1)
 
@@ -219,7 +362,8 @@ def test_published_config_is_read_in_full(name: str) -> None:
 @pytest.mark.parametrize(
     "model_type",
     ["albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet",
-     "deit", "roberta", "vit", "xlm-roberta"],
+     "deit", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "mt5", "opt", "qwen2", "qwen3",
+     "roberta", "t5", "umt5", "vit", "xlm-roberta"],
 )  # fmt: skip
 def test_defaults_are_those_of_the_config_class(model_type: str) -> None:
     """An empty config reads as one in which every default is spelled out."""
@@ -336,6 +480,19 @@ def test_old_fields_of_modernbert_mean_what_the_new_ones_do(golden: Path) -> Non
         "repad_logits_with_grad": False,
     }
     assert from_config(old).spec == new
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["Mistral-7B-v0.3", "pythia-70m", "gemma-3-1b-it"])
+def test_old_names_of_rotary_positions_mean_what_the_new_ones_do(name: str) -> None:
+    """As transformers reads a file from before its version 5, and writes it."""
+    from transformers import AutoConfig
+
+    config = {**PUBLISHED[name][0], "rope_scaling": {"rope_type": "linear", "factor": 8.0}}
+    family = get_family(config["model_type"])
+    new = AutoConfig.for_model(**deepcopy(config)).to_dict()
+    assert "rope_scaling" not in new
+    assert family.spec(ConfigReader(config)) == family.spec(ConfigReader(new))
 
 
 @pytest.mark.parametrize(

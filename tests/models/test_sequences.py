@@ -25,8 +25,9 @@ from ktlite.training.remat import rematerialise
 from ktlite.training.xla import compile_encoder
 
 FOLDERS = [
-    *("bart", "bart-scaled", "gpt2", "llama", "llama-biased", "m2m_100", "marian"),
-    *("marian-apart", "mbart", "mt5", "pegasus", "qwen2", "t5", "t5-gated"),
+    *("bart", "bart-scaled", "gemma3_text", "gpt2", "gpt_neox", "gpt_neox-serial", "llama"),
+    *("llama-biased", "m2m_100", "marian", "marian-apart", "mbart", "mistral", "mt5", "opt"),
+    *("opt-post", "pegasus", "qwen2", "qwen3", "t5", "t5-gated", "umt5"),
 ]
 TOLERANCE = 1e-5  # absolute
 Tensors = dict[str, np.ndarray]
@@ -154,6 +155,22 @@ def test_a_token_does_not_see_those_after_it(case: Case) -> None:
         ("qwen2", "sliding_window", 6, 0.001),
         ("qwen2", "use_sliding_window", False, 0.001),
         ("qwen2", "layer_types", ["sliding_attention", "full_attention"], 0.001),
+        ("mistral", "sliding_window", 6, 0.001),
+        ("mistral", "sliding_window", None, 0.001),
+        ("qwen3", "layer_types", ["sliding_attention", "full_attention"], 0.001),
+        ("qwen3", "rms_norm_eps", 1e-3, 20 * TOLERANCE),
+        ("gpt_neox", "use_parallel_residual", False, 0.01),
+        ("gpt_neox", "rope_parameters", {"rope_theta": 100, "partial_rotary_factor": 1.0}, 0.01),
+        ("gpt_neox", "rope_parameters", {"rope_theta": 50, "partial_rotary_factor": 0.5}, 0.001),
+        ("gpt_neox", "layer_norm_eps", 1e-3, 20 * TOLERANCE),
+        ("gpt_neox-serial", "use_parallel_residual", True, 0.01),
+        ("opt-post", "activation_function", "relu", 0.01),
+        ("gemma3_text", "query_pre_attn_scalar", 12, 0.001),
+        ("gemma3_text", "sliding_window", 6, 0.001),
+        ("gemma3_text", "layer_types", ["sliding_attention"] * 3, 0.001),
+        ("gemma3_text", "hidden_activation", "gelu", 5 * TOLERANCE),
+        ("umt5", "relative_attention_max_distance", 64, 0.001),
+        ("umt5", "scale_decoder_outputs", True, 0.1),
     ],
 )
 def test_wrong_reading_of_a_field_would_show(
@@ -351,7 +368,7 @@ def test_saved_checkpoint_is_the_loaded_one(case: Case, tmp_path: Path) -> None:
     for name, tensor in original.items():
         np.testing.assert_array_equal(saved[name], tensor, err_msg=name)
     configs = [json.loads((f / "config.json").read_text()) for f in (tmp_path, case.folder)]
-    if case.folder.name in ("t5-gated", "mt5"):
+    if case.folder.name in ("t5-gated", "mt5", "umt5"):
         # transformers 5 always says that they are one, and looks at the tensors.
         assert configs[0].pop("tie_word_embeddings") is False
         assert configs[1].pop("tie_word_embeddings") is True
@@ -477,7 +494,7 @@ def test_part_of_two_stacks_is_refused(golden: Path) -> None:
         from_pretrained(golden / "t5", "translation", layers=1)
 
 
-@pytest.mark.parametrize("folder", ["gpt2", "llama"])
+@pytest.mark.parametrize("folder", ["gpt2", "llama", "gemma3_text"])
 def test_part_of_a_decoder_loads(golden: Path, folder: str) -> None:
     model = from_pretrained(golden / folder, "text-generation", layers=[1], max_positions=20)
     assert len(model.decoder.blocks) == 1
@@ -498,6 +515,23 @@ def test_part_of_a_decoder_loads(golden: Path, folder: str) -> None:
         ("llama", {"rope_scaling": {"type": "yarn"}}, "expected rope_type 'default', 'linear'"),
         ("llama", {"rope_scaling": {"type": "linear"}}, "is not complete"),
         ("qwen2", {"layer_types": ["full_attention"]}, "for each of the 2 layers"),
+        ("mistral", {"sliding_window": 0}, "sliding_window=0; expected at least 1"),
+        ("mistral", {"layer_types": ["full_attention"] * 2}, "does not know.*layer_types"),
+        ("qwen3", {"rope_scaling": {"type": "dynamic"}}, "expected rope_type 'default', 'linear'"),
+        (
+            "qwen3",
+            {"rope_parameters": {"partial_rotary_factor": 0.5}},
+            "heads that turn as a whole",
+        ),
+        ("gpt_neox", {"rope_parameters": {"partial_rotary_factor": 0.4}}, "is 3 numbers"),
+        ("gpt_neox", {"rotary_pct": 0.5, "partial_rotary_factor": 0.25}, "is not supported"),
+        ("opt", {"word_embed_proj_dim": 16}, "word_embed_proj_dim=16 is not supported"),
+        ("opt", {"layer_norm_elementwise_affine": False}, "is not supported"),
+        ("gemma3_text", {"use_bidirectional_attention": True}, "is not supported"),
+        ("gemma3_text", {"final_logit_softcapping": 30.0}, "is not supported"),
+        ("gemma3_text", {"attn_logit_softcapping": 50.0}, "is not supported"),
+        ("gemma3_text", {"rope_parameters": {"rope_type": "linear"}}, "not rope_type"),
+        ("gemma3_text", {"rope_scaling": {"rope_type": "yarn"}}, "expected rope_type 'default'"),
     ],
 )
 def test_configs_that_are_not_understood(

@@ -18,9 +18,12 @@ from ktlite.models.adapters import add_adapters
 
 PAIRS = [
     *("bart", "bart-scaled", "m2m_100", "marian", "marian-apart", "mbart", "mt5", "pegasus"),
-    *("t5", "t5-gated"),
+    *("t5", "t5-gated", "umt5"),
 ]
-ALONE = ["gpt2", "llama", "llama-biased", "qwen2"]
+ALONE = [
+    *("gemma3_text", "gpt2", "gpt_neox", "gpt_neox-serial", "llama", "llama-biased", "mistral"),
+    *("opt", "opt-post", "qwen2", "qwen3"),
+]
 NEW = {"max_new_tokens": 12}
 # As in make_sequences.py.
 GENERATIONS: dict[str, dict[str, Any]] = {

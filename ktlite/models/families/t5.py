@@ -1,7 +1,7 @@
-"""T5, its version 1.1 with FLAN-T5, and mT5.
+"""T5, its version 1.1 with FLAN-T5, mT5 and UMT5.
 
 Raffel et al., 2019, arXiv:1910.10683; Chung et al., 2022, arXiv:2210.11416; Xue et al., 2020,
-arXiv:2010.11934.
+arXiv:2010.11934; Chung et al., 2023, arXiv:2304.09151.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from ktlite.models.families.family import Family
 from ktlite.models.families.writers import HEAD, SEQ2SEQ, SHARED, expect_pair, own_head
 from ktlite.models.mapping import Rule, dense, embedding, fused_dense, norm, when
 
+SCALED = ("t5", "umt5")  # those that may scale what the last layer is given
+
 
 def feed_forward(config: ConfigReader, dropout: float) -> FeedForwardSpec:
     """Reads the network of a block, whose name says whether it is gated."""
@@ -54,8 +56,10 @@ def feed_forward(config: ConfigReader, dropout: float) -> FeedForwardSpec:
 
 def spec(config: ConfigReader) -> ModelSpec:
     expect_pair(config)
-    is_t5 = config.config.get("model_type") == "t5"
+    model_type = config.config.get("model_type")
+    is_t5 = model_type == "t5"
     config.get("classifier_dropout", 0.0)
+    config.get("scalable_attention", True)  # of UMT5's files, and without effect
     width = config.size("d_model", 512)
     layers = config.size("num_layers", 6 if is_t5 else 8)
     dropout = config.get("dropout_rate", 0.1)
@@ -91,12 +95,14 @@ def spec(config: ConfigReader) -> ModelSpec:
             attention_dropout=dropout,
             feed_forward_dropout=dropout,
             output_dropout=dropout,
-            relative=RelativeSpec("bias", buckets, farthest, both_sides=both_sides),
+            relative=RelativeSpec(
+                "bias", buckets, farthest, both_sides=both_sides, shared=model_type != "umt5"
+            ),
         )
 
     tied = config.get("tie_word_embeddings", True)
     # Files from before transformers 5 say it with the other field. mT5 never scales.
-    scaled = config.get("scale_decoder_outputs", tied) and is_t5
+    scaled = config.get("scale_decoder_outputs", tied) and model_type in SCALED
     return ModelSpec(
         towers={
             "encoder": TowerSpec(front, stack(layers, True)),
@@ -122,7 +128,7 @@ def settle(config: Mapping[str, Any], reader: TensorReader) -> dict[str, Any]:
     )
     scaled = config.get("scale_decoder_outputs", config.get("tie_word_embeddings") is not False)
     return {"tie_word_embeddings": not apart} | (
-        {"scale_decoder_outputs": scaled} if config.get("model_type") == "t5" else {}
+        {"scale_decoder_outputs": scaled} if config.get("model_type") in SCALED else {}
     )
 
 
@@ -144,6 +150,7 @@ def stack_names(name: str, network: int) -> tuple[Rule, ...]:
             f"{name}.relative.table",
             f"{name}.block.0.layer.0.SelfAttention.relative_attention_bias",
         ),
+        embedding(f"{ours}.relative.table", f"{own}.relative_attention_bias"),
         *fused_dense(f"{ours}.attention.qkv", [f"{own}.{part}" for part in "qkv"]),
         *dense(f"{ours}.attention.out", f"{own}.o"),
         *norm(f"{ours}.attention_norm", f"{theirs}.0.layer_norm"),
@@ -182,4 +189,4 @@ def family(model_type: str, name: str) -> Family:
     )
 
 
-FAMILIES = (family("t5", "T5"), family("mt5", "MT5"))
+FAMILIES = (family("t5", "T5"), family("mt5", "MT5"), family("umt5", "UMT5"))

@@ -19,6 +19,7 @@ HEAD = "lm_head.weight"
 _WORDS = (
     "shared.weight", "model.shared.weight", "wte.weight", "transformer.wte.weight",
     "embed_tokens.weight", "model.embed_tokens.weight",
+    "embed_in.weight", "gpt_neox.embed_in.weight",
     "decoder.embed_tokens.weight", "model.decoder.embed_tokens.weight",
 )  # fmt: skip
 
@@ -43,22 +44,24 @@ def expect_pair(config: ConfigReader) -> None:
     config.expect("pruned_heads", {})
 
 
-def settle_head(config: Mapping[str, Any], reader: TensorReader) -> dict[str, Any]:
+def settle_head(
+    config: Mapping[str, Any], reader: TensorReader, head: str = HEAD
+) -> dict[str, Any]:
     """Returns the config's field that says whether the last layer is the table of words.
 
     As in transformers 5, two tensors that differ stay apart, whatever the config says.
     """
-    if config.get("tie_word_embeddings") is False or HEAD not in reader:
+    if config.get("tie_word_embeddings") is False or head not in reader:
         return {}
-    words = [name for name in _WORDS if name in reader and reader.shape(name) == reader.shape(HEAD)]
-    same = any(np.array_equal(reader.read(name), reader.read(HEAD)) for name in words)
+    words = [name for name in _WORDS if name in reader and reader.shape(name) == reader.shape(head)]
+    same = any(np.array_equal(reader.read(name), reader.read(head)) for name in words)
     return {} if same else {"tie_word_embeddings": False}
 
 
-def own_head(task: str) -> tuple[Rule, ...]:
+def own_head(task: str, head: str = HEAD) -> tuple[Rule, ...]:
     """Returns the rule of a last layer that is not the table of words."""
 
     def untied(spec: ModelSpec) -> bool:
         return not spec.heads[task].tied
 
-    return (Rule("head.table.rows", HEAD, when=untied),)
+    return (Rule("head.table.rows", head, when=untied),)
