@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Types of pieces.
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = range(1, 6)
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 _UNIGRAM = 1
 _NEVER = -1e4  # the score of a piece that is not to be used; real ones are above -100
 
@@ -74,6 +74,34 @@ class SentencePieceModel:
     def scores(self) -> list[tuple[str, float]]:
         """The pieces with their scores, by id; those out of use never win."""
         return [(piece, _NEVER if kind == UNUSED else score) for piece, score, kind in self.pieces]
+
+    @property
+    def found(self) -> dict[str, float]:
+        """The scores of those pieces that texts can be split into."""
+        return {
+            piece: score
+            for piece, score, kind in self.pieces
+            if kind in (NORMAL, USER_DEFINED, BYTE)
+        }
+
+    @property
+    def crosses_words(self) -> bool:
+        """Whether some piece goes on behind a space, so that words are not split one by one."""
+        return any("▁" in piece[1:] for piece in self.found)
+
+    def merges(self) -> list[tuple[str, str]]:
+        """Returns what a BPE model merges, the likeliest first.
+
+        SentencePiece keeps pieces alone, and merges any two neighbours that are a piece together.
+        """
+        found = {piece: score for piece, score, kind in self.pieces if kind == NORMAL}
+        ranked = sorted(found, key=found.__getitem__, reverse=True)
+        return [
+            (piece[:cut], piece[cut:])
+            for piece in ranked
+            for cut in range(1, len(piece))
+            if piece[:cut] in found and piece[cut:] in found
+        ]
 
     @property
     def unknown(self) -> int:

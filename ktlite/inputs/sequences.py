@@ -15,7 +15,7 @@ from ktlite.inputs.tokenizer import Tokenizer
 def encode_sources(tokenizer: Tokenizer, texts: Sequence[str], verbose: int = 0) -> SourceEncodings:
     """Returns the tokens of texts to write from."""
     made = tokenizer.encode(texts, verbose=verbose)
-    return SourceEncodings(**_held(made), decode=tokenizer.decode)
+    return SourceEncodings(**_held(made), decode=tokenizer.for_targets.decode)
 
 
 def encode_targets(tokenizer: Tokenizer, texts: Sequence[str]) -> TargetEncodings:
@@ -29,7 +29,9 @@ def encode_targets(tokenizer: Tokenizer, texts: Sequence[str]) -> TargetEncoding
             "this checkpoint has no decoder that could write texts: choose one that reads and "
             "writes, such as T5, BART or Marian."
         )
-    return TargetEncodings(**_held(tokenizer.encode(texts)), start_id=tokenizer.start_id)
+    return TargetEncodings(
+        **_held(tokenizer.for_targets.encode(texts)), start_id=tokenizer.start_id
+    )
 
 
 def _held(made: TokenEncodings) -> dict[str, Any]:

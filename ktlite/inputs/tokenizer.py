@@ -20,18 +20,18 @@ from ktlite.inputs.contexts import encode_contexts
 from ktlite.inputs.frame import Frame
 from ktlite.inputs.input import register
 from ktlite.inputs.long_texts import encode_read
+from ktlite.inputs.reading import Reading
 from ktlite.inputs.texts import Texts, check_texts, lengths
 from ktlite.inputs.token_checks import Line, token_checks
 from ktlite.inputs.tokenizer_files import FILE, FILES, SETTINGS, name
 from ktlite.inputs.tokenizer_reading import (
-    Reading,
     for_words,
     read_saved,
     read_tokenizer,
     rust_tokenizer,
     with_all_offsets,
 )
-from ktlite.inputs.windows import cut, fill_gaps
+from ktlite.inputs.word_encoding import encode_words
 
 __all__ = ["FILE", "FILES", "SETTINGS", "Text", "Tokenizer"]
 
@@ -112,12 +112,14 @@ class Tokenizer(Texts):
 
         lowercase = options.get("embeds", False) and read_sentence_files(folder).lowercase
         made = cls(folder, *lengths(spec.tokens, folder, options), lowercase=lowercase)
-        if made.vocab_size > spec.tokens.vocab_size:
-            raise CheckpointError(
-                f"{folder}: the tokenizer has ids up to {made.vocab_size - 1}, but config.json's "
-                f"vocab_size is {spec.tokens.vocab_size}: the tokenizer belongs to another "
-                "checkpoint."
-            )
+        rows = [tower.front.vocab_size for tower in spec.towers.values()]
+        for used, size in ((made, rows[0]), (made.for_targets, rows[-1])):
+            if used.vocab_size > size:
+                raise CheckpointError(
+                    f"{folder}: the tokenizer has ids up to {used.vocab_size - 1}, but "
+                    f"config.json's vocab_size is {size}: the tokenizer belongs to another "
+                    "checkpoint."
+                )
         if len(spec.towers) > 1:
             made.start_id = Generation.of_folder(folder).first_token()
         return made
@@ -140,16 +142,32 @@ class Tokenizer(Texts):
         self.pad_id = reading.pad_id
         self.framed_by = reading.framed_by
         self._files = reading.files
+        self._numbers = reading.numbers
         self._rust = with_all_offsets(reading.rust)
+        self._writer = self._rust if reading.writer is None else reading.writer
         # Windows hold the whole of a text, whichever end they begin at.
         direction = reading.side if stride is None else "right"
         self._rust.enable_truncation(maxlen, stride=stride or 0, direction=direction)
         self._whole: Any = None  # these two are made when they are asked for
         self._by_words: Any = None
+        self._targets: Tokenizer | None = None
+        if reading.targets is not None:
+            self._targets = type(self).__new__(type(self))
+            self._targets._take(reading.targets, maxlen, stride)
+
+    @property
+    def for_targets(self) -> Tokenizer:
+        """What tokenises texts that a decoder is to write, and turns its tokens into texts."""
+        if self._targets is None:
+            return self
+        self._targets.start_id = self.start_id
+        return self._targets
 
     @property
     def vocab_size(self) -> int:
         """One more than the largest token id."""
+        if self._numbers is not None:
+            return self._numbers.size
         return max(self._rust.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> TokenEncodings:
@@ -172,17 +190,20 @@ class Tokenizer(Texts):
                 "window= reads single texts; a pair of texts is cut at maxlen: leave window out."
             )
         lengths, ids, types, windows = [], [], [], []
+        cuts = self.stride is not None
         nothing = [self.unknown_id]
         bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
         for start in range(0, len(texts), _CHUNK):
-            part, read = texts[start : start + _CHUNK], self.maxlen if self.stride is None else None
+            part, read = texts[start : start + _CHUNK], None if cuts else self.maxlen
             chunk = encoded = encode_read(self._rust, part, read, self.truncation_side)
-            if self.stride is not None:
+            found = self._numbers and self._numbers.of(encoded, part, self._rust, windows=cuts)
+            if cuts:
                 windows.append([1 + len(e.overflowing) for e in encoded])
                 chunk = [window for e in encoded for window in (e, *e.overflowing)]
             lengths.append(np.fromiter((len(e) or 1 for e in chunk), "int64", len(chunk)))
             # Without special tokens nothing may be left of a text.
-            ids.append(np.concatenate([np.array(e.ids or nothing, "int32") for e in chunk]))
+            found = found or [np.array(e.ids or nothing, "int32") for e in chunk]
+            ids.append(np.concatenate(found))
             types.append(np.concatenate([np.array(e.type_ids or [0], "int8") for e in chunk]))
             bar.update(len(encoded))
         bar.close()
@@ -220,44 +241,7 @@ class Tokenizer(Texts):
         Raises:
             DataError: If a text is not Unicode.
         """
-        check_texts([" ".join(words) for words in texts])
-        if self._by_words is None:
-            self._by_words = for_words(_untruncated(self._files[FILE]))
-        frame = self.frame(1)
-        room = self.maxlen - frame.size
-        rows: list[tuple[np.ndarray, np.ndarray]] = []
-        numbers: list[np.ndarray] = []
-        example_of: list[int] = []
-        bar = progress(len(texts), "Tokenising", "text", shown=verbose and len(texts) > _CHUNK)
-        for start in range(0, len(texts), _CHUNK):
-            chunk = [list(words) for words in texts[start : start + _CHUNK]]
-            encoded = self._by_words.encode_batch(
-                chunk, is_pretokenized=True, add_special_tokens=False
-            )
-            for number, (words, found) in enumerate(zip(chunk, encoded, strict=True), start):
-                whole = fill_gaps(found.ids, found.word_ids, len(words), self.unknown_id)
-                for ids, inside in cut(*whole, room):
-                    around, types, (first,) = frame.around([ids])
-                    if not len(around):  # no words, and no special tokens
-                        around, types = np.array([self.unknown_id]), np.zeros(1, "int8")
-                    of_word = np.full(len(around), -1, "int32")
-                    of_word[first : first + len(ids)] = inside
-                    rows.append((around, types))
-                    numbers.append(of_word)
-                    example_of.append(number)
-            bar.update(len(chunk))
-        bar.close()
-        lengths = [len(of_word) for of_word in numbers]
-        type_ids = np.concatenate([[], *(types for _, types in rows)]).astype("int8")
-        return TokenEncodings(
-            ids=np.concatenate([[], *(ids for ids, _ in rows)]).astype("int32"),
-            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype("int64"),
-            type_ids=type_ids if type_ids.any() else None,
-            max_length=self.maxlen,
-            pad_id=self.pad_id,
-            words=np.concatenate([[], *numbers]).astype("int32"),
-            example_of=np.array(example_of, "int64"),
-        )
+        return encode_words(self, texts, verbose)
 
     def encode_contexts(
         self, pairs: Sequence[tuple[str, str]], *, stride: int = 128, verbose: int = 0
@@ -303,10 +287,16 @@ class Tokenizer(Texts):
         whole._rust = self._whole_texts()
         return whole
 
+    def word_by_word(self) -> Any:
+        """Returns the Rust tokenizer of texts that are words already; it cuts nothing."""
+        if self._by_words is None:
+            self._by_words = for_words(_untruncated(self._rust))
+        return self._by_words
+
     def _whole_texts(self) -> Any:
         """Returns a Rust tokenizer that cuts nothing."""
         if self._whole is None:
-            self._whole = _untruncated(self._files[FILE])
+            self._whole = _untruncated(self._rust)
         return self._whole
 
     @property
@@ -338,7 +328,7 @@ class Tokenizer(Texts):
 
     def token(self, number: int) -> str:
         """Returns the vocabulary's entry of an id."""
-        entry: str = self._rust.id_to_token(number)
+        entry: str = self._writer.id_to_token(number)
         return entry
 
     def whole_token(self, word: str) -> int | None:
@@ -351,9 +341,10 @@ class Tokenizer(Texts):
 
     def decode(self, ids: Sequence[int] | np.ndarray, keep: Sequence[int] = ()) -> str:
         """Returns the text of tokens, without special ones but those to keep."""
-        special = set(self._rust.get_added_tokens_decoder()) - set(keep)
+        added = self._rust.get_added_tokens_decoder().items()
+        special = {number for number, token in added if token.special} - set(keep)
         shown = [int(number) for number in ids if int(number) not in special]
-        text: str = self._rust.decode(shown, skip_special_tokens=False)
+        text: str = self._writer.decode(shown, skip_special_tokens=False)
         return text.strip()
 
     def ordinary_ids(self) -> np.ndarray:
@@ -388,9 +379,9 @@ class Tokenizer(Texts):
         return facts if self.start_id is None else {**facts, "start_id": self.start_id}
 
 
-def _untruncated(content: bytes) -> Any:
-    """Returns a Rust tokenizer that cuts nothing."""
-    rust = with_all_offsets(rust_tokenizer(content, Path(FILE)))
-    rust.no_padding()
-    rust.no_truncation()
-    return rust
+def _untruncated(rust: Any) -> Any:
+    """Returns a copy of a Rust tokenizer that cuts nothing."""
+    whole = rust_tokenizer(rust.to_str().encode(), Path(FILE))
+    whole.no_padding()
+    whole.no_truncation()
+    return whole

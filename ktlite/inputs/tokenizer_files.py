@@ -21,7 +21,9 @@ OLDER = (
     "spiece.model",
     "spm.model",
 )
-FILES = (FILE, SETTINGS, _SPECIAL, _ADDED, *OLDER)
+# What gives ids to the pieces of SentencePiece models, of texts that are read and written.
+NUMBERED = ("vocab.json", "target_vocab.json", "source.spm", "target.spm")
+FILES = tuple(dict.fromkeys((FILE, SETTINGS, _SPECIAL, _ADDED, *OLDER, *NUMBERED)))
 _TOKEN_FIELDS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 

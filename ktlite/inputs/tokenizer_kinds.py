@@ -58,10 +58,15 @@ class Kind:
 
 def kind_of(settings: Settings) -> Kind | None:
     """Returns the kind of a tokenizer; None where `tokenizer.json` is all there is to it."""
+    return KINDS.get(class_of(settings))
+
+
+def class_of(settings: Settings) -> str:
+    """Returns the class of `transformers` that reads a tokenizer, without "Fast"; "" if none is."""
     usual = _CLASS_OF.get(settings.model_type, "")
     if usual == _AS_IT_IS:  # `transformers` does not believe another class here
-        return None
-    return KINDS.get((settings.tokenizer_class or usual).removesuffix("Fast"))
+        return usual
+    return (settings.tokenizer_class or usual).removesuffix("Fast")
 
 
 # Settings
@@ -331,6 +336,7 @@ _CLASS_OF = {
     "deberta-v2": "DebertaV2Tokenizer",
     "distilbert": "DistilBertTokenizer",
     "electra": "ElectraTokenizer",
+    "marian": "MarianTokenizer",
     "modernbert": _AS_IT_IS,
     "mpnet": "MPNetTokenizer",
     "roberta": "RobertaTokenizer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from ktlite._logging import logger
 from ktlite.errors import CheckpointError, listing
+from ktlite.inputs.marian import MARIAN, SOURCE, read_marian
+from ktlite.inputs.reading import Reading
 from ktlite.inputs.tokenizer_files import (
     FILE,
     FILES,
@@ -21,7 +22,7 @@ from ktlite.inputs.tokenizer_files import (
     token,
     with_options,
 )
-from ktlite.inputs.tokenizer_kinds import Kind, kind_of
+from ktlite.inputs.tokenizer_kinds import Kind, class_of, kind_of
 from ktlite.inputs.tokenizer_parts import members, part, put, sequence, with_fields
 
 # The class of `transformers` that takes tokenizer.json as it is, in versions 4 and 5.
@@ -29,26 +30,6 @@ _AS_IT_IS = "PreTrainedTokenizerFast"
 _INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
 _WITHOUT_TYPES = ("distilbert", "mpnet", "modernbert")  # models, whatever their tokenizer
 SIDES = ("right", "left")
-
-
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """A tokenizer as it was read.
-
-    Args:
-        rust: It cuts nothing and pads nothing.
-        files: What `save` writes, by name; `tokenizer.json` alone gives the ids of `rust`.
-        side: Where texts that are too long are cut, `"right"` or `"left"`.
-        pad_id: What padding is filled with.
-        framed_by: The class of `transformers` whose special tokens are put around texts in place
-            of none; "" where `tokenizer.json` has its own, or there are none.
-    """
-
-    rust: Any
-    files: Mapping[str, bytes]
-    side: str
-    pad_id: int
-    framed_by: str = ""
 
 
 def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Reading:
@@ -66,14 +47,12 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Reading:
     kind = kind_of(settings)
     files = {n: (folder / n).read_bytes() for n in FILES if (folder / n).is_file()}
     given = FILE in files
+    if class_of(settings) == MARIAN and (SOURCE in files or not given):
+        return read_marian(folder, files, settings, _side(folder, settings))
     rust = (
         rust_tokenizer(files[FILE], folder / FILE) if given else _convert(folder, files, settings)
     )
-    side = settings.get("truncation_side") or (rust.truncation or {}).get("direction") or "right"
-    if side not in SIDES:
-        raise CheckpointError(
-            f"{folder / SETTINGS}: truncation_side is {side!r}; expected 'right' or 'left'."
-        )
+    side = _side(folder, settings, rust.truncation)
     rust.no_padding()
     rust.no_truncation()
     changed = _without_sampling(rust, folder) or not given
@@ -90,6 +69,16 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Reading:
     if kind is not None and (SETTINGS not in files or not _rebuilt(rust, settings, kind)):
         files[SETTINGS] = _as_it_is(rust, settings, kind, side)
     return Reading(rust, files, side, _pad_id(folder, rust), framed_by)
+
+
+def _side(folder: Path, settings: Settings, truncation: Mapping[str, Any] | None = None) -> str:
+    """Returns where texts that are too long are cut."""
+    side = settings.get("truncation_side") or (truncation or {}).get("direction") or "right"
+    if side not in SIDES:
+        raise CheckpointError(
+            f"{folder / SETTINGS}: truncation_side is {side!r}; expected 'right' or 'left'."
+        )
+    return str(side)
 
 
 def read_saved(folder: Path, side: str = "right") -> Reading:

@@ -22,6 +22,7 @@ _FROM_HUB = [
     "*.safetensors.index.json",
     "*token*",
     "vocab*",
+    "target_vocab.json",
     "merges.txt",
     "*.model",
     "modules.json",

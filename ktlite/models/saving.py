@@ -26,7 +26,7 @@ CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model",
-    "spm.model", "source.spm", "target.spm", "chat_template.jinja",
+    "spm.model", "source.spm", "target.spm", "target_vocab.json", "chat_template.jinja",
 )  # fmt: skip
 _SHARDS = "model-*-of-*.safetensors"
 _UNFINISHED = ".ktlite-saving-"

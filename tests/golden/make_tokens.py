@@ -97,7 +97,7 @@ def byte_level() -> dict[str, bytes]:
     }
 
 
-def unigram(rules: bool, **options: Any) -> bytes:
+def unigram(rules: bool, sentences: list[str] | None = None, **options: Any) -> bytes:
     """Trains a SentencePiece model, with a small map of characters or the usual one."""
     written = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +105,7 @@ def unigram(rules: bool, **options: Any) -> bytes:
         file.write_text("".join(f"{source}\t{to}\n" for source, to in RULES.items()))
         how = {"normalization_rule_tsv": str(file)} if rules else {}
         sentencepiece.SentencePieceTrainer.Train(
-            sentence_iterator=iter(corpus()),
+            sentence_iterator=iter(sentences or corpus()),
             model_writer=written,
             hard_vocab_limit=False,
             character_coverage=1.0,
@@ -276,15 +276,17 @@ def decided(text: str, files: dict[str, bytes]) -> bool:
 
     Of equally likely ones SentencePiece takes that which rounding favours.
     """
-    content = next((files[name] for name in files if name.endswith(".model")), None)
-    if content is None:
-        return True
-    model = sentencepiece.SentencePieceProcessor(model_proto=content)
-    for form in (text, text.lower()):
-        found = model.nbest_encode(form, nbest_size=2) if form.strip() else []
-        best = [sum(map(model.get_score, ids)) for ids in found]
-        if len(best) == 2 and abs(best[0] - best[1]) < 1e-3:
-            return False
+    contents = [files[name] for name in files if name.endswith((".model", ".spm"))]
+    for content in contents:
+        model = sentencepiece.SentencePieceProcessor(model_proto=content)
+        for form in (text, text.lower()):
+            try:
+                found = model.nbest_encode(form, nbest_size=2) if form.strip() else []
+            except RuntimeError:  # BPE, which knows one way alone
+                break
+            best = [sum(map(model.get_score, ids)) for ids in found]
+            if len(best) == 2 and abs(best[0] - best[1]) < 1e-3:
+                return False
     return True
 
 
