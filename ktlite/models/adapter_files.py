@@ -16,7 +16,8 @@ from ktlite.models.checkpoint import TensorReader
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import MASKED_LM, PRETRAINING
-from ktlite.models.mapping import expand, matches
+from ktlite.models.families.writers import SEQ2SEQ, TEXT
+from ktlite.models.mapping import SAME, expand, matches
 from ktlite.models.tensor_files import open_tensors
 from ktlite.models.transfer import find_prefix
 
@@ -31,7 +32,6 @@ EXPECTED = {
     "use_dora": False,
     "use_rslora": False,
     "bias": "none",
-    "fan_in_fan_out": False,
     "rank_pattern": {},
     "alpha_pattern": {},
     "lora_bias": False,
@@ -39,10 +39,10 @@ EXPECTED = {
 # Those that change no number once the adapters are trained, or are said by the tensors.
 _HARMLESS = (
     "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying",
-    "eva_config", "exclude_modules", "inference_mode", "init_lora_weights", "layers_pattern",
-    "layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "lora_ga_config",
-    "megatron_core", "modules_to_save", "peft_version", "qalora_group_size", "r", "revision",
-    "target_modules", "task_type",
+    "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights",
+    "layers_pattern", "layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout",
+    "lora_ga_config", "megatron_core", "modules_to_save", "peft_version", "qalora_group_size",
+    "r", "revision", "target_modules", "task_type",
 )  # fmt: skip
 _WITH_HEAD = ("SEQ_CLS", "TOKEN_CLS")
 # Ways to begin that leave the checkpoint's own weights as they are; others change them.
@@ -101,6 +101,13 @@ class AdapterReader:
         file.close()
         prefix = find_prefix(whole, family)
         backbone = {n for rule in expand(family.names, spec) for n in rule.names(prefix)}
+        # Kernels that lie in PyTorch as they do in Keras (GPT-2's): [in, out].
+        self._turned = {
+            name
+            for rule in expand(family.names, spec)
+            if rule.op is SAME and rule.ours.endswith(".kernel")
+            for name in rule.names(prefix)
+        }
         self._pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._saved: dict[str, np.ndarray] = {}
         unknown, misshapen = [], []
@@ -115,7 +122,7 @@ class AdapterReader:
             second = found.get(f"{module}.lora_B.weight")
             if kernel not in whole or second is None:
                 unknown.append(module)
-            elif (second.shape[0], tensor.shape[1]) != whole.shape(kernel):
+            elif (second.shape[0], tensor.shape[1]) != self._turn(kernel, whole.shape(kernel)):
                 misshapen.append(module)
             else:
                 self._pairs[kernel] = (tensor, second)
@@ -128,18 +135,30 @@ class AdapterReader:
             raise CheckpointError(
                 f"{folder}: {listing(misshapen)} are of another shape than in {whole.folder}."
             )
-        self._check_saved(family, folder, prefix, backbone, task)
+        heads = (rule for rules in family.heads.values() for rule in expand(rules, spec))
+        known = backbone | {name for rule in heads for name in rule.names(prefix)}
+        tied = task in (MASKED_LM, PRETRAINING)
+        tied = tied or task in (TEXT, SEQ2SEQ) and spec.heads[task].tied
+        self._check_saved(family, folder, prefix, known, task if tied else None)
+
+    def _turn(self, kernel: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape[::-1] if kernel in self._turned else shape
 
     def _check_saved(
-        self, family: Family, folder: Path, prefix: str, backbone: set[str], task: str | None
+        self, family: Family, folder: Path, prefix: str, known: set[str], task: str | None
     ) -> None:
         """Looks at the tensors beside the adapters: whole modules that were trained, too.
+
+        Args:
+            family: The checkpoint's.
+            folder: The adapters'.
+            prefix: Before the names of the backbone's tensors.
+            known: The tensors that the model takes.
+            task: The head whose kernel is the table of words, if it has such a one.
 
         Raises:
             CheckpointError: If one is of no known module, or of a copy of what is one here.
         """
-        heads = (rule for rules in family.heads.values() for rule in rules)
-        known = backbone | {name for rule in heads for name in rule.names(prefix)}
         others = [name for name in self._saved if name not in known]
         unknown = [name for name in others if not matches(name, family.ignore)]
         if unknown:
@@ -148,7 +167,7 @@ class AdapterReader:
                 f"this model: {listing(unknown)}. Adapters of embeddings and of single tokens are "
                 "not supported: merge them in PEFT (merge_and_unload), and load what is saved then."
             )
-        if task not in (MASKED_LM, PRETRAINING):
+        if task is None:
             return
         # PEFT trains copies of the modules that it saves: what was tied is tied no longer.
         words = family.names[0].names(prefix)[0]
@@ -188,6 +207,7 @@ class AdapterReader:
             return tensor
         first, second = self._pairs[name]
         product = second.astype("float32") @ first.astype("float32")
+        product = product.T if name in self._turned else product
         return np.asarray(tensor.astype("float32") + self._scale * product)
 
 

@@ -23,6 +23,7 @@ from ktlite.errors import ArgumentError, Problems
 from ktlite.models.adapter_files import BASE, CONFIG, EXPECTED, LABELS, WEIGHTS
 from ktlite.models.core.dense import Dense
 from ktlite.models.families.shared import SEQUENCE, SPAN, TOKEN
+from ktlite.models.families.writers import SEQ2SEQ, TEXT
 from ktlite.models.head_labels import labels_of
 from ktlite.models.mapping import SAME, Rule, expand, variable_at
 from ktlite.models.towers import towers_of
@@ -36,6 +37,8 @@ _TASKS = {
     SEQUENCE: ("SEQ_CLS", ("classifier",)),
     TOKEN: ("TOKEN_CLS", ("classifier",)),
     SPAN: ("QUESTION_ANS", ("qa_outputs",)),
+    TEXT: ("CAUSAL_LM", ()),
+    SEQ2SEQ: ("SEQ_2_SEQ_LM", ()),
 }
 
 
@@ -120,12 +123,14 @@ def save_adapters(
     prefix = model.family.prefixes[0] if model.stored_task else ""
     tensors: dict[str, np.ndarray] = {}
     targets: set[str] = set()
+    lie_as_here = False
     for layer, rule in _adapted(model):
         names = rule.names(prefix)
         a, b = (ops.convert_to_numpy(x) for x in (layer.lora_kernel_a, layer.lora_kernel_b))
         # The columns of the second one are the kernel's, and lie in PyTorch as those do; but as
         # rows, whatever becomes of the kernel.
         parts = [b.T] if rule.op is SAME else rule.op.split(b, len(names))
+        lie_as_here |= rule.op is SAME
         # Layers that are one of ours share the first matrix.
         for name, rows in zip(names, parts, strict=True):
             module = model.family.in_pytorch(name.removesuffix(".weight"))
@@ -138,6 +143,7 @@ def save_adapters(
     modules = [name.rsplit(".", 1)[0] for name in head]
     config = {
         **EXPECTED,
+        "fan_in_fan_out": lie_as_here,
         "auto_mapping": None if task_type else _auto_mapping(model),
         "base_model_name_or_path": base or None,
         "revision": revision,
@@ -174,7 +180,8 @@ def _head_tensors(model: Any, prefix: str) -> dict[str, np.ndarray]:
         if variable is not None and variable.trainable:
             names = rule.names(prefix)
             parts = rule.op.split(ops.convert_to_numpy(variable), len(names))
-            tensors.update(zip(names, parts, strict=True))
+            modules = map(model.family.in_pytorch, names)
+            tensors.update(zip(modules, parts, strict=True))
     return tensors
 
 

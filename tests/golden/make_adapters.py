@@ -25,13 +25,16 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from transformers.pytorch_utils import Conv1D
 
 HERE = Path(__file__).parent
 # By the end of a folder's name: the class, PEFT's name of the task.
@@ -82,8 +85,16 @@ AS_USUAL = {
     "bert-gelu": ["query", "value"],
     "deberta-conv": ["query_proj", "value_proj"],
 }
+# Models that write, and which of their last layers are not the table of words.
+WRITERS: dict[str, tuple[Any, str, list[str] | None]] = {
+    "gemma3_text": (AutoModelForCausalLM, "CAUSAL_LM", None),
+    "gpt2": (AutoModelForCausalLM, "CAUSAL_LM", None),
+    "gpt_neox": (AutoModelForCausalLM, "CAUSAL_LM", ["lm_head"]),
+    "opt": (AutoModelForCausalLM, "CAUSAL_LM", ["lm_head"]),
+    "umt5": (AutoModelForSeq2SeqLM, "SEQ_2_SEQ_LM", ["lm_head"]),
+}
 # No parts of the encoder's blocks, though they are dense layers.
-OTHERS = ("pooler", "embedding_hidden_mapping_in", "embeddings_project")
+OTHERS = ("pooler", "embedding_hidden_mapping_in", "embeddings_project", "lm_head")
 
 
 def folder_of(family: str, head: str) -> str:
@@ -97,7 +108,7 @@ def dense_layers(model: Any) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
+        if isinstance(module, (torch.nn.Linear, Conv1D))
         and id(module) in base
         and not any(part in name for part in OTHERS)
     ]
@@ -138,13 +149,14 @@ def write(
     file.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
 
     stored = load_file(HERE / name / "expected.safetensors")
-    names = ("input_ids", "attention_mask", "token_type_ids")
+    names = ("input_ids", "attention_mask", "token_type_ids", "decoder_input_ids")
     inputs = {n: stored[n].long() for n in names if n in stored}
     kept = {n: x.int() for n, x in inputs.items()}
     if "pixel_values" in stored:  # which PyTorch has channels first
         inputs = {"pixel_values": stored["pixel_values"].permute(0, 3, 1, 2)}
         kept = {"pixel_values": stored["pixel_values"]}
-    if auto is AutoModelForMaskedLM:  # whose logits are many
+    if auto in (AutoModelForMaskedLM, AutoModelForCausalLM, AutoModelForSeq2SeqLM):
+        # Whose logits are many.
         inputs = {n: x[-1:, :6] for n, x in inputs.items()}
         kept = {n: x.int() for n, x in inputs.items()}
     # PeftModelForQuestionAnswering itself leaves out token_type_ids and position_ids.
@@ -169,6 +181,8 @@ def main() -> None:
     for name in ("distilbert", "mpnet"):
         write(name, f"{name}-encoder", AutoModel, "FEATURE_EXTRACTION", None)
     write("vit", "vit", AutoModelForImageClassification, None, ["classifier"])
+    for name, (auto, task_type, saved_modules) in WRITERS.items():
+        write(name, name, auto, task_type, saved_modules)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ TASKS = {
     "choice": "multiple-choice",
     "encoder": None,
     "vit": "image-classification",
+    **dict.fromkeys(("gemma3_text", "gpt2", "gpt_neox", "opt"), "text-generation"),
+    "umt5": "text2text-generation",
 }
 FAMILIES = ("albert", "bert", "deberta", "distilbert", "electra", "modernbert", "mpnet", "roberta")
 HEADS = ("", "-token", "-span", "-mlm", "-choice")
@@ -35,6 +37,7 @@ WHOLE = [
     "distilbert-encoder",
     "mpnet-encoder",
     "vit",
+    *("gemma3_text", "gpt2", "gpt_neox", "opt", "umt5"),
 ]
 TEXTS = ["the film was great", "a bad film", "great great", "it was bad"] * 4
 LABELS = ["good", "bad", "good", "bad"] * 4
@@ -45,7 +48,10 @@ def task_of(name: str) -> str | None:
 
 
 def inputs_of(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    names = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
+    names = (
+        *("input_ids", "attention_mask", "token_type_ids", "decoder_input_ids"),
+        "pixel_values",
+    )
     return {name: stored[name] for name in names if name in stored}
 
 
@@ -122,7 +128,11 @@ def test_adapters_are_saved_under_the_names_that_peft_looks_for(
     assert {n: x.shape for n, x in ours.items()} == {n: x.shape for n, x in theirs.items()}
     config = json.loads((tmp_path / CONFIG).read_text())
     their_config = json.loads((golden / "adapters" / name / CONFIG).read_text())
-    assert sorted(config["target_modules"]) == their_config["target_modules"]
+    # PEFT shortens long lists to the ends of names.
+    named = [f".{name}" for name in their_config["target_modules"]]
+    ends = [[e for e in named if f".{target}".endswith(e)] for target in config["target_modules"]]
+    assert all(ends)
+    assert set(named) == {end for found in ends for end in found}
     assert config["task_type"] == their_config["task_type"]
     assert config["base_model_name_or_path"] == "org/base"
     # PEFT wraps each module that one of these names ends, and finds nothing inside a wrapped one.
@@ -276,7 +286,7 @@ def test_adapters_open_in_peft_and_come_back(golden: Path, tmp_path: Path, name:
     base = getattr(transformers, architecture).from_pretrained(checkpoint)
     theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapters").eval()
     inputs = inputs_of(load_file(golden / "bert-gelu" / "expected.safetensors"))
-    if task == "image-classification":
+    if task in ("image-classification", "text2text-generation"):
         inputs = inputs_of(load_file(checkpoint / "expected.safetensors"))
     if task == "multiple-choice":
         inputs = {n: np.stack([x, x[::-1]], axis=1) for n, x in inputs.items()}
@@ -408,6 +418,24 @@ def test_an_output_layer_that_left_the_table_of_words_is_refused(
                 load(**apart)
         else:  # which has no such layer
             load(**apart)
+
+
+@pytest.mark.parametrize("name", ["gemma3_text", "gpt2"])
+def test_a_last_layer_that_is_the_table_of_words_is_not_trained_apart(
+    golden: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(golden / "adapters" / name, tmp_path / "adapters")
+    tensors = load_file(tmp_path / "adapters" / WEIGHTS)
+    whole = load_file(golden / name / "model.safetensors")
+    words = next(n for n in whole if n.endswith(("wte.weight", "embed_tokens.weight")))
+    for saved, said in (
+        ("lm_head.weight", "nor weights of this model: lm_head.weight"),
+        (words, "was trained apart from its twin"),
+    ):
+        more = {f"base_model.model.{saved}": whole[words] + 1}
+        save_file({**tensors, **more}, tmp_path / "adapters" / WEIGHTS)
+        with pytest.raises(CheckpointError, match=said):
+            from_pretrained(golden / name, task_of(name), adapters=tmp_path / "adapters")
 
 
 def test_names_of_the_base_and_its_revision_are_kept(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_logits_and_gradients_are_sound_in_every_precision(
 
 
 @pytest.mark.parametrize("prepare", [compile_encoder, rematerialise])
-@pytest.mark.parametrize("folder", ["t5", "bart", "llama"])
+@pytest.mark.parametrize("folder", ["t5", "bart", "llama", "umt5"])
 def test_gradients_are_the_same_compiled_by_xla_or_computed_a_second_time(
     golden: Path, folder: str, prepare: Callable[[Any], None]
 ) -> None:

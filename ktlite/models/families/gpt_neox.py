@@ -83,7 +83,7 @@ def fused(spec: ModelSpec) -> Op:
     return head_by_head(spec.last.stack.attention.heads, 3)
 
 
-HEAD = "embed_out.weight"  # in files; transformers 5 calls the module lm_head
+HEAD = "embed_out.weight"
 BLOCK, OURS = ".layers.{i}", "decoder.blocks.{i}"
 
 FAMILY = Family(
@@ -104,5 +104,7 @@ FAMILY = Family(
     architectures={None: "GPTNeoXModel", TEXT: "GPTNeoXForCausalLM"},
     # Buffers: the causal mask, and the angles.
     ignore=("*.attention.bias", "*.attention.masked_bias", "*rotary_emb.inv_freq"),
+    # As transformers 5 calls the module.
+    modules=(("embed_out", "lm_head"),),
     settle=partial(settle_head, head=HEAD),
 )
