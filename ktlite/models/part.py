@@ -117,7 +117,10 @@ def part_config(
             isinstance(spec.first.front, TokensSpec),
             f"max_positions={max_positions!r} goes with texts; this model reads images.",
         )
-        part[family.positions_field] = int(max_positions) + first_position(spec.first.front)
+        # The field counts positions; in RoBERTa's relatives the rows of their table.
+        by_rows = getattr(spec.first.front, "positions", None) == "pad_aware"
+        before = first_position(spec.first.front) if by_rows else 0
+        part[family.positions_field] = int(max_positions) + before
     problems.raise_if_any()
     if max_positions is not None:
         _check_relative(spec, family.spec(ConfigReader(part)), max_positions)

@@ -505,6 +505,16 @@ def test_part_of_a_decoder_loads(golden: Path, folder: str) -> None:
     np.testing.assert_array_equal(model.decoder.blocks[0].attention_norm.gamma.numpy(), block)
 
 
+@pytest.mark.parametrize("positions", [20, 80])
+def test_table_of_positions_behind_rows_that_no_token_has(golden: Path, positions: int) -> None:
+    model = from_pretrained(golden / "opt", "text-generation", max_positions=positions)
+    assert model.spec.max_positions == model.config["max_position_embeddings"] == positions
+    table = load_file(golden / "opt" / "model.safetensors")["model.decoder.embed_positions.weight"]
+    found = model.decoder_embeddings.position.embeddings.numpy()
+    expected = [*table, *table[2:]][: positions + 2]  # its own rows again, without the first two
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("folder", "changed", "said"),
     [
