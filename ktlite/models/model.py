@@ -82,7 +82,10 @@ class TransformerModel(Decoding, keras.Model):
         - `masked-lm`: [batch, length, vocab_size]; with `masked_positions` [batch,
           predictions, vocab_size].
         - `text-generation`: [batch, length, vocab_size], for the token after each; with an encoder
-          `text2text-generation`: [batch, target length, vocab_size].
+          `text2text-generation`: [batch, target length, vocab_size]. With `labels` among the
+          inputs, int32 [batch, length], the words that would be right, -100 where none counts:
+          [batch, length, 2], the cross-entropy of each, and 1 where it is the likeliest. Logits of
+          a vocabulary take a thousand times the memory.
         - `pretraining`: for ELECTRA [batch, length], above 0 where a token was replaced.
           For BERT and ALBERT a dict of `prediction_logits`, as of the masked language
           model, and [batch, 2] under `seq_relationship_logits` (BERT: 0 for sentences
@@ -212,9 +215,10 @@ class TransformerModel(Decoding, keras.Model):
             return hidden
         options: dict[str, Any] = {}
         if self.head.reads_words:
-            options["words"] = self.towers[-1].front.word.embeddings
-        if "masked_positions" in inputs:
-            options["masked_positions"] = inputs["masked_positions"]
+            options["words"] = table = self.towers[-1].front.word.embeddings
+            if "labels" in inputs:
+                options["words_learn"] = table.trainable
+        options |= {name: inputs[name] for name in self.head.reads if name in inputs}
         return self.head(hidden, mask, **options, training=training)
 
     @property

@@ -15,6 +15,8 @@ __all__ = [
     "focal_loss",
     "keras_loss",
     "named_loss",
+    "scored_accuracy",
+    "scored_cross_entropy",
 ]
 
 
@@ -133,5 +135,36 @@ def counted_accuracy() -> Any:
             guess = keras.ops.reshape(keras.ops.argmax(y_pred, axis=-1), (-1,))
             right = keras.ops.equal(y_true, keras.ops.cast(guess, "int32"))
             return super().update_state(right, sample_weight=keras.ops.not_equal(y_true, IGNORE))
+
+    return Accuracy("accuracy")
+
+
+def scored_cross_entropy() -> Any:
+    """Returns a Keras loss over what `core.token_scores` returns: the mean of what counts."""
+    import keras
+    from keras import ops
+
+    class Scored(keras.losses.Loss):
+        # Not `call`: of what that returns Keras takes the mean, with what does not count.
+        def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            counted = ops.cast(ops.not_equal(y_true, IGNORE), y_pred.dtype)
+            losses = y_pred[..., 0] * counted
+            if sample_weight is not None:
+                weights = ops.cast(sample_weight, y_pred.dtype)
+                losses *= ops.reshape(weights, (-1, *[1] * (len(losses.shape) - 1)))
+            return ops.sum(losses) / ops.maximum(ops.sum(counted), 1)
+
+    return Scored(name="cross_entropy")
+
+
+def scored_accuracy() -> Any:
+    """Returns a Keras metric over the same: the share of targets that are the likeliest."""
+    import keras
+    from keras import ops
+
+    class Accuracy(keras.metrics.Mean):
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            counted = ops.reshape(ops.not_equal(y_true, IGNORE), (-1,))
+            return super().update_state(ops.reshape(y_pred[..., 1], (-1,)), sample_weight=counted)
 
     return Accuracy("accuracy")

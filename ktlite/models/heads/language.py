@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import layers, ops
 
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import ModelSpec, TokensSpec
+from ktlite.models.core.token_scores import token_scores
 from ktlite.models.heads.head import Head
 
 
@@ -27,6 +29,7 @@ class MaskedLMHead(Head):
     task = "masked-lm"
     fixed_outputs = 0
     reads_words = True
+    reads = ("masked_positions",)
 
     def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
         super().__init__(spec, spec.tokens.width, init, dtype=dtype)
@@ -105,11 +108,16 @@ class LanguageHead(Head):
             kernel of its own.
         few: Whether there are so few tokens that the product is better taken the other way round
             (as in a step of generation): the same numbers, in a fraction of the time.
+        labels: int32 [batch, length], the right word for each token, -100 where none counts. With
+            them the head returns, in place of logits, what `core.token_scores` does, float32
+            [batch, length, 2]: the cross-entropy, and whether the right word is the likeliest.
+        words_learn: Whether `words` is trained, which a tensor does not say.
     """
 
     task = "text-generation"
     fixed_outputs = 0
     reads_words = True
+    reads = ("labels",)
 
     def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
         super().__init__(spec, spec.width, init, dtype=dtype)
@@ -133,11 +141,25 @@ class LanguageHead(Head):
         attention_mask: Any = None,
         words: Any = None,
         few: bool = False,
+        labels: Any = None,
+        words_learn: bool = False,
         training: Any = None,
     ) -> Any:
         features = self.features(hidden, training) * self.spec.scale
-        logits = word_logits(features, words if self.table is None else self.table.rows, few)
-        return logits if self.decoder is None else self.decoder(logits)
+        words = words if self.table is None else self.table.rows
+        if labels is None:
+            logits = word_logits(features, words, few)
+            return logits if self.decoder is None else self.decoder(logits)
+        bias = None if self.decoder is None else self.decoder.bias
+        own = [x for x in (words, bias) if isinstance(x, keras.Variable)]
+        return token_scores(
+            features,
+            words,
+            bias,
+            labels,
+            learns=training is not False,
+            learns_words=words_learn or any(x.trainable for x in own),
+        )
 
 
 class Seq2SeqHead(LanguageHead):

@@ -1,0 +1,180 @@
+"""What all tasks have in common whose models write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ktlite._arguments import checked
+from ktlite.encodings.encodings import Encodings, Seed
+from ktlite.encodings.targets import IGNORE
+from ktlite.errors import ArgumentError, DataError
+from ktlite.tasks.arrays import ragged
+from ktlite.tasks.losses import scored_accuracy, scored_cross_entropy
+from ktlite.tasks.task import Task
+
+LABELS = "labels"  # Hugging Face's name for what is to be written
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a model has written for one example, and how likely it finds what is true.
+
+    Args:
+        ids: int32 [tokens], without those that texts start and end with.
+        loss: The sum of the losses of the tokens that it should have written; NaN without them.
+        count: How many these are.
+        right: How many of them are the likeliest in their place.
+        text: The text.
+    """
+
+    ids: np.ndarray
+    loss: float = float("nan")
+    count: int = 0
+    right: int = 0
+    text: str = ""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The tokens, for recorded predictions."""
+        return self.ids.astype(dtype or "float64")
+
+
+class Writing(Task):
+    """A text for each example, written token by token, and learned by the likelihood of each.
+
+    Args:
+        **options: How to search, in the names of `transformers`: `num_beams`, `max_new_tokens`,
+            `do_sample`, ... Default: as the checkpoint says.
+    """
+
+    counts_targets = True
+    labels_are_texts = True
+
+    def __init__(self, **options: Any) -> None:
+        from ktlite.generation import Generation
+
+        Generation().with_(**options)  # says what is wrong with them
+        self.options = options
+
+    @property
+    def outputs(self) -> int:
+        return 0
+
+    def encode(self, labels: Any, source: str = "labels") -> np.ndarray:
+        """Returns the texts to be written, [texts] object (str)."""
+        values = np.asarray(labels, dtype=object)
+        wrong = [value for value in values.ravel() if not isinstance(value, str)]
+        if values.ndim != 1 or wrong:
+            first = f"{wrong[0]!r:.40} of type {type(wrong[0]).__name__}" if wrong else values.shape
+            raise DataError(f"{source}: expected a text to write for each text; got {first}.")
+        return values
+
+    def loss(self) -> Any:
+        return scored_cross_entropy()
+
+    def custom_loss(self, loss: Any = None, label_smoothing: float = 0.0) -> Any:
+        if loss is not None:
+            raise ArgumentError(
+                f"loss={loss!r}: a {self.name} task learns by the cross-entropy of tokens, whose "
+                "logits are never held as a whole; leave loss= out."
+            )
+        return super().custom_loss(None, label_smoothing)
+
+    def metrics(self) -> list[Any]:
+        return [scored_accuracy()]
+
+    def scored(self, inputs: Mapping[str, np.ndarray], targets: np.ndarray) -> dict[str, Any]:
+        """Returns inputs of a model that make it say how likely the targets are."""
+        return {**inputs, LABELS: targets}
+
+    def batch(
+        self, encodings: Encodings, targets: Any, rows: np.ndarray, seed: Seed
+    ) -> tuple[dict[str, np.ndarray], Any]:
+        inputs, labels = super().batch(encodings, targets, rows, seed)
+        return (inputs if labels is None else self.scored(inputs, labels)), labels
+
+    def answer(
+        self, run: Any, inputs: dict[str, np.ndarray], targets: Any = None
+    ) -> tuple[np.ndarray, Any]:
+        """Writes; or with targets, says how likely these are, and writes where it is measured."""
+        texts = [np.zeros(0, "int32")] * len(next(iter(inputs.values())))
+        if targets is None or self.writes_to_measure:
+            texts = run.generate(self.read(inputs), **self.options)
+        if targets is None:
+            return ragged([Written(ids) for ids in texts]), None
+        scores = run(self.scored(inputs, targets))
+        sums, counts = scores.sum(axis=1), (targets != IGNORE).sum(axis=1)
+        found = [
+            Written(ids, float(loss), int(count), int(right))
+            for ids, (loss, right), count in zip(texts, sums, counts, strict=True)
+        ]
+        return ragged(found), None
+
+    #: Whether what is measured needs texts that the model has written, beside the likelihood of
+    #: those that are true.
+    writes_to_measure = True
+
+    def read(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns what of the inputs is there before anything is written."""
+        return {name: array for name, array in inputs.items() if name != LABELS}
+
+    @checked
+    def predict(
+        self,
+        examples: Any,
+        run: Callable[..., np.ndarray],
+        return_proba: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Writes a text for each.
+
+        Args:
+            examples: One text, or many.
+            run: Turns a list of examples into what the model has written.
+            return_proba: There are no probabilities of texts.
+            **options: How to search, in place of the task's own: `num_beams=4`,
+                `max_new_tokens=60`, `do_sample=True`, ...
+        """
+        if return_proba:
+            self.probabilities(np.zeros(0))
+        many, single = self.as_list(examples)
+        task = self.from_config({**self.get_config(), **options}) if options else self
+        texts = self.decode(run(many, task=task))
+        return texts[0] if single else texts
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        raise ArgumentError("texts that are written have no probabilities; predict gives them.")
+
+    def decode(self, logits: np.ndarray) -> list[Any]:
+        return [one.text for one in logits]
+
+    def decode_targets(self, targets: np.ndarray) -> list[Any]:
+        return list(targets)
+
+    def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Returns the mean loss of each text's tokens, float64 [texts]."""
+        return np.array([one.loss / max(one.count, 1) for one in logits], "float64")
+
+    def likelihood(self, logits: np.ndarray) -> dict[str, float]:
+        """Returns mean loss, perplexity and accuracy of all tokens that count."""
+        count = max(sum(one.count for one in logits), 1)
+        loss = sum(one.loss for one in logits) / count
+        return {
+            "loss": loss,
+            "perplexity": float(np.exp(min(loss, 700.0))),
+            "accuracy": sum(one.right for one in logits) / count,
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        return dict(self.options)
+
+    def hf_config(self) -> dict[str, Any]:
+        return {}
+
+
+def as_lines(metrics: Mapping[str, float]) -> str:
+    """Returns figures to read, one a line."""
+    return "\n".join(f"{name:>12} {value:10.4f}" for name, value in metrics.items())
