@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ktlite.data import groups, squad
+from ktlite.data import continued, groups, squad
 from ktlite.data.examples import Name
 from ktlite.data.files import open_table
 from ktlite.data.packed import suffix_of
@@ -213,6 +213,12 @@ SOURCES: dict[str, Source] = {
         needs_columns=False,
         read=squad.read_any_questions,
         arrays=squad.read_question_arrays,
+    ),
+    "continued": Source(
+        continued.EXPECTED,
+        needs_columns=False,
+        read=continued.read_any_continued,
+        arrays=continued.read_continued_arrays,
     ),
     "groups": Source(
         groups.EXPECTED,

@@ -52,3 +52,41 @@ class TargetEncodings(TokenEncodings):
         given[:, 0] = self.start_id
         given[:, 1:] = ids[:, :-1]
         return {"input_ids": given, "labels": np.where(there, ids, IGNORE).astype("int32")}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PromptEncodings(SourceEncodings):
+    """Tokens of texts that a decoder alone goes on with.
+
+    Args:
+        counted: bool [tokens], those that it learns to write, too: earlier replies of a chat.
+        end: int32 [tokens], what comes behind a text that it is to write.
+    """
+
+    counted: np.ndarray
+    end: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContinuedEncodings(PromptEncodings):
+    """The same with the texts that are to be written behind them."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What a batch holds: int32 arrays [batch, length]."""
+        ids, *others = super().fields
+        return (ids, *others, replace(ids, name="labels", fill=IGNORE))
+
+    def batch(self, rows: np.ndarray, seed: Seed | None = None) -> dict[str, np.ndarray]:
+        """Returns the tokens of rows, and as `labels` what follows each; `IGNORE` if not learned.
+
+        Of what a row is given, and behind its end, nothing is.
+        """
+        batch = super().batch(rows, seed)
+        ids, there = batch["input_ids"], batch["attention_mask"] == 1
+        starts = (self.offsets if self.starts is None else self.starts)[rows]
+        where = np.minimum(starts[:, None] + np.arange(ids.shape[1]), len(self.ids) - 1)
+        wanted = np.where(self.counted[where] & there, ids, IGNORE)
+        labels = np.full_like(ids, IGNORE)
+        labels[:, :-1] = wanted[:, 1:]
+        return {**batch, "labels": labels}

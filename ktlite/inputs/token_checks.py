@@ -35,7 +35,8 @@ def token_checks(splits: Mapping[str, IndexedData], longest: int | None) -> list
     train = next(iter(splits.values()))
     if not isinstance(train.encodings, TokenEncodings):
         return []
-    return [*_cut(train, longest), *_empty(splits), *_unknown(train), _around(train)]
+    found = [*_cut(train, longest), *_empty(splits), *_unknown(train)]
+    return [*found, _around(train)] if train.preproc.tokenizer.framed else found
 
 
 def _cut(data: Any, longest: int | None) -> list[Line]:

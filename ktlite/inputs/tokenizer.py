@@ -17,13 +17,12 @@ from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
 from ktlite.errors import CheckpointError, DataError
 from ktlite.generation.options import Generation
 from ktlite.inputs.contexts import encode_contexts
-from ktlite.inputs.frame import Frame
 from ktlite.inputs.input import register
 from ktlite.inputs.long_texts import encode_read
 from ktlite.inputs.reading import Reading
 from ktlite.inputs.texts import Texts, check_texts, lengths
 from ktlite.inputs.token_checks import Line, token_checks
-from ktlite.inputs.tokenizer_files import FILE, FILES, SETTINGS, name
+from ktlite.inputs.tokenizer_files import FILE, FILES, SETTINGS
 from ktlite.inputs.tokenizer_reading import (
     for_words,
     read_saved,
@@ -31,6 +30,7 @@ from ktlite.inputs.tokenizer_reading import (
     rust_tokenizer,
     with_all_offsets,
 )
+from ktlite.inputs.vocabulary import Vocabulary
 from ktlite.inputs.word_encoding import encode_words
 
 __all__ = ["FILE", "FILES", "SETTINGS", "Text", "Tokenizer"]
@@ -43,7 +43,7 @@ _CHUNK = 2_000
 
 
 @register
-class Tokenizer(Texts):
+class Tokenizer(Vocabulary, Texts):
     """A checkpoint's tokenizer with a maximum length.
 
     It is the Rust tokenizer of `tokenizer.json`, with what the files beside it say; a folder
@@ -57,6 +57,7 @@ class Tokenizer(Texts):
         stride: `encode` cuts longer texts into windows instead, which share so many tokens
             with the next.
         lowercase: Texts are lower-cased first, whatever the files say.
+        framed: Whether its model wants special tokens around texts: their lack is said then.
 
     Raises:
         CheckpointError: If the folder has no tokenizer, or a damaged one.
@@ -73,8 +74,11 @@ class Tokenizer(Texts):
         stride: int | None = None,
         *,
         lowercase: bool = False,
+        framed: bool = True,
     ) -> None:
-        self._take(read_tokenizer(Path(folder), lowercase=lowercase), maxlen, stride)
+        self.framed = framed
+        reading = read_tokenizer(Path(folder), lowercase=lowercase, framed=framed)
+        self._take(reading, maxlen, stride)
 
     @classmethod
     def saved(
@@ -111,7 +115,9 @@ class Tokenizer(Texts):
         from ktlite.models.sentence_files import read_sentence_files  # Keras, too
 
         lowercase = options.get("embeds", False) and read_sentence_files(folder).lowercase
-        made = cls(folder, *lengths(spec.tokens, folder, options), lowercase=lowercase)
+        sizes = lengths(spec.tokens, folder, options)
+        writes_alone = spec.last.causal and len(spec.towers) == 1
+        made = cls(folder, *sizes, lowercase=lowercase, framed=not writes_alone)
         rows = [tower.front.vocab_size for tower in spec.towers.values()]
         for used, size in ((made, rows[0]), (made.for_targets, rows[-1])):
             if used.vocab_size > size:
@@ -120,8 +126,12 @@ class Tokenizer(Texts):
                     f"config.json's vocab_size is {size}: the tokenizer belongs to another "
                     "checkpoint."
                 )
-        if len(spec.towers) > 1:
-            made.start_id = Generation.of_folder(folder).first_token()
+        if spec.last.causal:
+            generation = Generation.of_folder(folder)
+            if len(spec.towers) > 1:
+                made.start_id = generation.first_token()
+            ends = generation.eos_token_id
+            made.end_id = ends[0] if ends else made._special("eos_token", "</s>", "<|endoftext|>")
         return made
 
     @classmethod
@@ -129,11 +139,15 @@ class Tokenizer(Texts):
         # As it was when it was saved, also by a ktlite that passed over the files beside it.
         side = config.get("truncation_side", "right")
         made = cls.saved(folder, config["maxlen"], config.get("stride"), truncation_side=side)
-        made.start_id = config.get("start_id")
+        made.start_id, made.end_id = config.get("start_id"), config.get("end_id")
         return made
 
+    #: Whether its model wants special tokens around texts.
+    framed: bool = True
     #: What a decoder that writes starts with; None where the model has none.
     start_id: int | None = None
+    #: What a model that writes ends a text with; None where it writes none, or nothing ends one.
+    end_id: int | None = None
 
     def _take(self, reading: Reading, maxlen: int, stride: int | None) -> None:
         self.maxlen = maxlen
@@ -162,13 +176,6 @@ class Tokenizer(Texts):
             return self
         self._targets.start_id = self.start_id
         return self._targets
-
-    @property
-    def vocab_size(self) -> int:
-        """One more than the largest token id."""
-        if self._numbers is not None:
-            return self._numbers.size
-        return max(self._rust.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> TokenEncodings:
         """Tokenises texts.
@@ -281,6 +288,16 @@ class Tokenizer(Texts):
             for e in encoded
         ]
 
+    def plain_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Returns the tokens of texts, int32 [tokens] each: whole, without special tokens.
+
+        Raises:
+            DataError: If a text is no string, or not Unicode.
+        """
+        check_texts(texts)
+        found = self._whole_texts().encode_batch(list(texts), add_special_tokens=False)
+        return [np.array(one.ids, "int32") for one in found]
+
     def uncut(self) -> Tokenizer:
         """Returns a copy that takes texts of any length."""
         whole = copy.copy(self)
@@ -299,68 +316,6 @@ class Tokenizer(Texts):
             self._whole = _untruncated(self._rust)
         return self._whole
 
-    @property
-    def mask_id(self) -> int:
-        """The id of the mask token.
-
-        Raises:
-            CheckpointError: If the tokenizer has none.
-        """
-        number = self._special("mask_token", "[MASK]", "<mask>")
-        if number is None:
-            raise CheckpointError("the tokenizer has no mask token such as '[MASK]' or '<mask>'.")
-        return number
-
-    @property
-    def unknown_id(self) -> int:
-        """The id of the token for what is not in the vocabulary; without one, of padding."""
-        number = self._special("unk_token", "[UNK]", "<unk>")
-        return self.pad_id if number is None else number
-
-    def _special(self, setting: str, *usual: str) -> int | None:
-        """Returns the id of a special token, by its setting or a usual name."""
-        named = name(json.loads(self._files.get(SETTINGS, b"{}")).get(setting))
-        for token in (named, *usual):
-            number: int | None = self._rust.token_to_id(token) if token else None
-            if number is not None:
-                return number
-        return None
-
-    def token(self, number: int) -> str:
-        """Returns the vocabulary's entry of an id."""
-        entry: str = self._writer.id_to_token(number)
-        return entry
-
-    def whole_token(self, word: str) -> int | None:
-        """Returns the id of a word that is one token, as it is inside of a text; else None."""
-        for text in (f" {word}", word):
-            ids = self._whole_texts().encode(text, add_special_tokens=False).ids
-            if len(ids) == 1 and ids[0] != self.unknown_id:
-                return int(ids[0])
-        return None
-
-    def decode(self, ids: Sequence[int] | np.ndarray, keep: Sequence[int] = ()) -> str:
-        """Returns the text of tokens, without special ones but those to keep."""
-        added = self._rust.get_added_tokens_decoder().items()
-        special = {number for number, token in added if token.special} - set(keep)
-        shown = [int(number) for number in ids if int(number) not in special]
-        text: str = self._writer.decode(shown, skip_special_tokens=False)
-        return text.strip()
-
-    def ordinary_ids(self) -> np.ndarray:
-        """Returns the ids of all entries but special tokens, int64 [entries]."""
-        added = self._rust.get_added_tokens_decoder()
-        return np.setdiff1d(np.array(list(self._rust.get_vocab().values()), "int64"), list(added))
-
-    def frame(self, texts: int) -> Frame:
-        """Returns the special tokens around an input of one text or two."""
-        return Frame.of(self._whole_texts(), texts)
-
-    def special_tokens(self) -> list[str]:
-        """Returns the tokens that are put around a text."""
-        probe = self._whole_texts().encode("a")
-        return [t for t, of in zip(probe.tokens, probe.sequence_ids, strict=True) if of is None]
-
     def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> list[Line]:
         return token_checks(splits, longest)
 
@@ -376,7 +331,8 @@ class Tokenizer(Texts):
             (folder / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
         side = self.truncation_side
         facts = {"maxlen": self.maxlen, "stride": self.stride, "truncation_side": side}
-        return facts if self.start_id is None else {**facts, "start_id": self.start_id}
+        ends = {"start_id": self.start_id, "end_id": self.end_id}
+        return {**facts, **{name: number for name, number in ends.items() if number is not None}}
 
 
 def _untruncated(rust: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from ktlite.errors import CheckpointError
 
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
 _SPECIAL, _ADDED = "special_tokens_map.json", "added_tokens.json"
 # What can be made into tokenizer.json.
 OLDER = (
@@ -23,7 +24,7 @@ OLDER = (
 )
 # What gives ids to the pieces of SentencePiece models, of texts that are read and written.
 NUMBERED = ("vocab.json", "target_vocab.json", "source.spm", "target.spm")
-FILES = tuple(dict.fromkeys((FILE, SETTINGS, _SPECIAL, _ADDED, *OLDER, *NUMBERED)))
+FILES = tuple(dict.fromkeys((FILE, SETTINGS, _SPECIAL, _ADDED, TEMPLATE, *OLDER, *NUMBERED)))
 _TOKEN_FIELDS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 

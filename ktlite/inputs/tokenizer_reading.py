@@ -32,13 +32,15 @@ _WITHOUT_TYPES = ("distilbert", "mpnet", "modernbert")  # models, whatever their
 SIDES = ("right", "left")
 
 
-def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Reading:
+def read_tokenizer(folder: Path, *, lowercase: bool = False, framed: bool = True) -> Reading:
     """Reads a checkpoint's tokenizer, so that its tokens are those of `transformers`.
 
     Args:
         folder: The folder.
         lowercase: Whether texts are lower-cased before all else, as sentence-transformers does
             where its files say so.
+        framed: Whether its model wants special tokens around texts, so that it is said where
+            there are none. One that only writes needs none.
 
     Raises:
         CheckpointError: If there is no tokenizer, or its files are damaged.
@@ -63,7 +65,7 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> Reading:
     # Around SentencePiece added tokens are found before the text is normalised.
     raw = not given and type(rust.model).__name__ == "Unigram"
     changed |= _add_tokens(rust, settings, kind, folder, raw)
-    framed_by = _frame(rust, settings, kind, folder)
+    framed_by = _frame(rust, settings, kind, folder) if framed else ""
     if changed or framed_by:
         files[FILE] = rust.to_str().encode()
     if kind is not None and (SETTINGS not in files or not _rebuilt(rust, settings, kind)):

@@ -11,6 +11,7 @@ from ktlite.tasks.regression import Regression
 from ktlite.tasks.sequences import Sequences, Summarization, Translation
 from ktlite.tasks.similarity import Similarity
 from ktlite.tasks.task import Report, Task
+from ktlite.tasks.text_generation import TextGeneration
 from ktlite.tasks.token_classification import TokenClassification
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Similarity",
     "Summarization",
     "Task",
+    "TextGeneration",
     "TokenClassification",
     "Translation",
     "find_task",

@@ -17,6 +17,7 @@ from ktlite.tasks.regression import Regression
 from ktlite.tasks.sequences import Sequences, Summarization, Translation
 from ktlite.tasks.similarity import Similarity
 from ktlite.tasks.task import Task
+from ktlite.tasks.text_generation import TextGeneration
 from ktlite.tasks.token_classification import TokenClassification
 
 TASKS: dict[str, type[Task]] = {
@@ -29,6 +30,7 @@ TASKS: dict[str, type[Task]] = {
         Sequences,
         Similarity,
         Summarization,
+        TextGeneration,
         TokenClassification,
         Translation,
     )

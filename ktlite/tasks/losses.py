@@ -140,7 +140,7 @@ def counted_accuracy() -> Any:
 
 
 def scored_cross_entropy() -> Any:
-    """Returns a Keras loss over what `core.token_scores` returns: the mean of what counts."""
+    """Returns a Keras loss over what `ktlite._token_scores` returns: the mean of what counts."""
     import keras
     from keras import ops
 

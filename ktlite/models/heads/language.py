@@ -7,9 +7,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from ktlite._token_scores import token_scores
+from ktlite.encodings.targets import IGNORE
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import ModelSpec, TokensSpec
-from ktlite.models.core.token_scores import token_scores
 from ktlite.models.heads.head import Head
 
 
@@ -109,7 +110,7 @@ class LanguageHead(Head):
         few: Whether there are so few tokens that the product is better taken the other way round
             (as in a step of generation): the same numbers, in a fraction of the time.
         labels: int32 [batch, length], the right word for each token, -100 where none counts. With
-            them the head returns, in place of logits, what `core.token_scores` does, float32
+            them the head returns, in place of logits, what `ktlite._token_scores` does, float32
             [batch, length, 2]: the cross-entropy, and whether the right word is the likeliest.
         words_learn: Whether `words` is trained, which a tensor does not say.
     """
@@ -157,6 +158,7 @@ class LanguageHead(Head):
             words,
             bias,
             labels,
+            ignore=IGNORE,
             learns=training is not False,
             learns_words=words_learn or any(x.trainable for x in own),
         )

@@ -7,8 +7,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from ktlite.encodings.targets import IGNORE
-
 # Bytes of scores [tokens, words] that are held at once: more tokens go one part after the other.
 PART_BYTES = 2**25
 # Tokens a part has at least: with fewer, the table of words is read too often.
@@ -23,6 +21,7 @@ def token_scores(
     bias: Any,
     labels: Any,
     *,
+    ignore: int,
     learns: bool = True,
     learns_words: bool = True,
 ) -> Any:
@@ -35,7 +34,8 @@ def token_scores(
         features: float [batch, length, width].
         words: float [words, width].
         bias: float32 [words], added to the scores; or None.
-        labels: int32 [batch, length], the right word for each token; `IGNORE` where none counts.
+        labels: int32 [batch, length], the right word for each token.
+        ignore: The label of tokens that do not count.
         learns: Whether there is to be a gradient.
         learns_words: Whether there is to be one of words and bias, too.
 
@@ -46,11 +46,11 @@ def token_scores(
     words = ops.cast(words, features.dtype)
     bias = None if bias is None else ops.convert_to_tensor(bias)
     if keras.backend.backend() != "tensorflow":
-        return _of_all(features, words, bias, labels)
+        return _of_all(features, words, bias, labels, ignore)
     import tensorflow as tf
 
     labels = tf.cast(labels, "int32")
-    where = tf.where(tf.not_equal(labels, IGNORE))
+    where = tf.where(tf.not_equal(labels, ignore))
     counted, wanted = tf.gather_nd(features, where), tf.gather_nd(labels, where)
     part = max(LEAST, PART_BYTES // (4 * words.shape[0]))
 
@@ -69,10 +69,10 @@ def token_scores(
     return tf.scatter_nd(where, tf.stack(found, axis=-1), shape)
 
 
-def _of_all(features: Any, words: Any, bias: Any, labels: Any) -> Any:
+def _of_all(features: Any, words: Any, bias: Any, labels: Any, ignore: int) -> Any:
     logits = ops.cast(ops.matmul(features, ops.transpose(words)), "float32")
     logits = logits if bias is None else logits + bias
-    counted = ops.not_equal(labels, IGNORE)
+    counted = ops.not_equal(labels, ignore)
     wanted = ops.where(counted, labels, 0)
     chances = ops.log_softmax(logits)
     losses = -ops.take_along_axis(chances, wanted[..., None], axis=-1)[..., 0]
