@@ -75,9 +75,11 @@ class Preprocessor(Hinted):
         if input is None and folder is not None:
             assert maxlen is not None
             input = Tokenizer(folder, maxlen, stride, lowercase=lowercase)
-        self._input = input
         self.maxlen = maxlen
         self._task = task_name if isinstance(task_name, Task) else task
+        self._input = input
+        if input is not None and self._task is not None:
+            self._input = self._task.prepared(input)
         self.class_names = list(class_names)
         self.task_name = task_name
         self.reading: dict[str, Any] = {}
@@ -299,17 +301,25 @@ class Preprocessor(Hinted):
         examples = list(self.task.golden_examples if own is None else own)
         return as_pairs(examples) if self.pairs else examples
 
-    def encode(self, texts: Sequence[Any], *, verbose: int = 0) -> Encodings:
+    def encode(
+        self, texts: Sequence[Any], *, verbose: int = 0, task: Task | None = None
+    ) -> Encodings:
         """Returns the `Encodings` of texts, or of what else the task takes.
+
+        Args:
+            texts: What it takes.
+            verbose: 1 shows a progress bar for many.
+            task: In place of its own, one with other options.
 
         Raises:
             DataError: If one is a pair where the training data was single texts, or the reverse.
         """
         if self.pairs is not None:
             check_pairs(texts, self.pairs)
-        if self._task is None:
+        task = task or self._task
+        if task is None:
             return self.input.encode(texts, verbose=verbose)
-        return self._task.tokenize(texts, self.input, verbose)
+        return task.tokenize(texts, self.input, verbose)
 
     def __repr__(self) -> str:
         name = getattr(self, "model_name", "")

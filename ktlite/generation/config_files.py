@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,21 @@ def options_of_config(config: Mapping[str, Any], names: frozenset[str]) -> dict[
         CheckpointError: If it asks for what there is not.
     """
     return _wanted(Path("config"), _of_model(config), names)
+
+
+def write_options(folder: str | Path, config: Mapping[str, Any], names: Collection[str]) -> None:
+    """Writes what a checkpoint's folder says of generation.
+
+    Args:
+        folder: The checkpoint's.
+        config: What differs from the defaults (`Generation.to_config`).
+        names: All fields; what the file says beside them stays.
+    """
+    own = Path(folder) / "generation_config.json"
+    found = _object(own) if own.is_file() else {}
+    rest = {name: value for name, value in found.items() if name not in names}
+    text = json.dumps({**rest, **config}, indent=2, sort_keys=True)
+    own.write_text(text + "\n", encoding="utf-8")
 
 
 def _object(path: Path) -> dict[str, Any]:

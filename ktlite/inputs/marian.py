@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ktlite.errors import CheckpointError, listing
-from ktlite.inputs.numbered_pieces import Numbers, numbered, read_ids, writer
+from ktlite.inputs.languages import Languages
+from ktlite.inputs.numbered_pieces import Numbers, numbered, read_ids, read_model, writer
 from ktlite.inputs.reading import Reading
-from ktlite.inputs.sentencepiece_model import SentencePieceModel
-from ktlite.inputs.tokenizer_files import FILE, SETTINGS, Settings, name
+from ktlite.inputs.tokenizer_files import FILE, Settings, name, with_class
 
 MARIAN = "MarianTokenizer"
 SOURCE, _TARGET = "source.spm", "target.spm"
@@ -41,15 +41,15 @@ def read_marian(folder: Path, files: Mapping[str, bytes], settings: Settings, si
             f"{listing(needed)}, as the checkpoint was published."
         )
     kept = {file: content for file, content in files.items() if file != FILE}
-    if not settings.get("tokenizer_class"):  # config.json says it, which is none of these files
-        said = {**json.loads(kept.get(SETTINGS, b"{}")), "tokenizer_class": MARIAN}
-        kept[SETTINGS] = json.dumps(said, indent=2, ensure_ascii=False).encode()
+    kept = with_class(kept, settings, MARIAN)
     names = {use: name(settings.get(f"{use}_token")) or usual for use, usual in _SPECIALS.items()}
 
     def read(model: str, ids: str, targets: Reading | None = None) -> Reading:
         return _read(folder, kept, names, side, model, ids, targets)
 
-    return read(SOURCE, _IDS, read(_TARGET, _TARGET_IDS if apart else _IDS))
+    whole = read(SOURCE, _IDS, read(_TARGET, _TARGET_IDS if apart else _IDS))
+    languages = Languages(">>(.+)<<", "{target} $A {end}", "$A {end}", names["eos"], required=False)
+    return replace(whole, languages=languages) if languages.tokens(whole.rust) else whole
 
 
 def _read(
@@ -61,14 +61,8 @@ def _read(
     ids_file: str,
     targets: Reading | None,
 ) -> Reading:
-    ids = read_ids(files[ids_file], folder / ids_file)
-    absent = [token for token in names.values() if token not in ids]
-    if absent:
-        raise CheckpointError(f"{folder / ids_file} has no id for {listing(absent)}.")
-    try:
-        model = SentencePieceModel.parse(files[model_file])
-    except ValueError as error:
-        raise CheckpointError(f"{folder / model_file}: {error}; fetch it again.") from error
+    ids = read_ids(files[ids_file], folder / ids_file, names.values())
+    model = read_model(files[model_file], folder / model_file)
     languages = [piece for piece in ids if piece.startswith(">>") and piece.endswith("<<")]
     rust = numbered(model, ids, names["unk"], {*names.values(), *languages})
     out = writer(ids, model)

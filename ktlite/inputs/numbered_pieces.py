@@ -11,25 +11,26 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ktlite.errors import CheckpointError
+from ktlite.errors import CheckpointError, listing
 from ktlite.inputs.sentencepiece_model import SentencePieceModel
 
 # Texts have no spaces any more when pieces are looked for: they are "▁" then.
 _NEVER_FOUND = " "
 
 
-def read_ids(content: bytes, path: Path) -> dict[str, int]:
+def read_ids(content: bytes, path: Path, needed: Iterable[str]) -> dict[str, int]:
     """Reads the ids of a vocabulary file.
 
     Raises:
-        CheckpointError: If it is not an object of ids, each of another piece.
+        CheckpointError: If it is not an object of ids, each of another piece, or has none for a
+            token that is needed.
     """
     try:
         ids = dict(json.loads(content))
@@ -40,7 +41,22 @@ def read_ids(content: bytes, path: Path) -> dict[str, int]:
         raise CheckpointError(
             f"{path} is no vocabulary: expected an object of pieces, each with an id of its own."
         )
+    absent = [token for token in needed if token not in ids]
+    if absent:
+        raise CheckpointError(f"{path} has no id for {listing(absent)}.")
     return ids
+
+
+def read_model(content: bytes, path: Path) -> SentencePieceModel:
+    """Reads a SentencePiece model.
+
+    Raises:
+        CheckpointError: If it is none.
+    """
+    try:
+        return SentencePieceModel.parse(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; fetch it again.") from error
 
 
 @dataclass(frozen=True)

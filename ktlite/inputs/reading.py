@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ktlite.inputs.languages import Languages
 from ktlite.inputs.numbered_pieces import Numbers
 
 
@@ -24,6 +25,7 @@ class Reading:
         numbers: What the ids of `rust` stand for, where they are not those of the model.
         writer: Turns ids into text where the entries of `rust` have other names.
         targets: Of texts to be written, where these are read in another way.
+        languages: What it says of languages, where texts are of one of several.
     """
 
     rust: Any
@@ -34,3 +36,4 @@ class Reading:
     numbers: Numbers | None = None
     writer: Any = None
     targets: Reading | None = None
+    languages: Languages | None = None

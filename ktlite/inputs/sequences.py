@@ -19,6 +19,7 @@ from ktlite.encodings.targets import (
 from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import ArgumentError, DataError, plural
 from ktlite.inputs.chats import EXPECTED, checked_chat, is_chat
+from ktlite.inputs.languages import START
 from ktlite.inputs.tokenizer import Tokenizer
 
 
@@ -34,14 +35,13 @@ def encode_targets(tokenizer: Tokenizer, texts: Sequence[str]) -> TargetEncoding
     Raises:
         ArgumentError: If the model has no decoder beside its encoder.
     """
-    if tokenizer.start_id is None:
+    start = tokenizer.first_options.get(START, tokenizer.start_id)
+    if start is None:
         raise ArgumentError(
             "this checkpoint has no decoder that could write texts: choose one that reads and "
             "writes, such as T5, BART or Marian."
         )
-    return TargetEncodings(
-        **_held(tokenizer.for_targets.encode(texts)), start_id=tokenizer.start_id
-    )
+    return TargetEncodings(**_held(tokenizer.for_targets.encode(texts)), start_id=start)
 
 
 def encode_prompts(tokenizer: Tokenizer, prompts: Sequence[Any]) -> PromptEncodings:

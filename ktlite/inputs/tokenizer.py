@@ -30,6 +30,7 @@ from ktlite.inputs.tokenizer_reading import (
     rust_tokenizer,
     with_all_offsets,
 )
+from ktlite.inputs.translates import Translates
 from ktlite.inputs.vocabulary import Vocabulary
 from ktlite.inputs.word_encoding import encode_words
 
@@ -43,7 +44,7 @@ _CHUNK = 2_000
 
 
 @register
-class Tokenizer(Vocabulary, Texts):
+class Tokenizer(Translates, Vocabulary, Texts):
     """A checkpoint's tokenizer with a maximum length.
 
     It is the Rust tokenizer of `tokenizer.json`, with what the files beside it say; a folder
@@ -144,8 +145,6 @@ class Tokenizer(Vocabulary, Texts):
 
     #: Whether its model wants special tokens around texts.
     framed: bool = True
-    #: What a decoder that writes starts with; None where the model has none.
-    start_id: int | None = None
     #: What a model that writes ends a text with; None where it writes none, or nothing ends one.
     end_id: int | None = None
 
@@ -164,18 +163,7 @@ class Tokenizer(Vocabulary, Texts):
         self._rust.enable_truncation(maxlen, stride=stride or 0, direction=direction)
         self._whole: Any = None  # these two are made when they are asked for
         self._by_words: Any = None
-        self._targets: Tokenizer | None = None
-        if reading.targets is not None:
-            self._targets = type(self).__new__(type(self))
-            self._targets._take(reading.targets, maxlen, stride)
-
-    @property
-    def for_targets(self) -> Tokenizer:
-        """What tokenises texts that a decoder is to write, and turns its tokens into texts."""
-        if self._targets is None:
-            return self
-        self._targets.start_id = self.start_id
-        return self._targets
+        self._take_targets(reading, maxlen, stride)
 
     def encode(self, texts: Sequence[Text], *, verbose: int = 0) -> TokenEncodings:
         """Tokenises texts.
@@ -321,7 +309,7 @@ class Tokenizer(Vocabulary, Texts):
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Writes `tokenizer.json` and what `transformers` wants beside it."""
-        for file, content in self._files.items():
+        for file, content in self._said(self._files).items():
             (folder / file).write_bytes(content)
         if SETTINGS not in self._files:
             settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}

@@ -99,6 +99,14 @@ class Settings:
         return _more(self.values)
 
 
+def with_class(files: Mapping[str, bytes], settings: Settings, of: str) -> dict[str, bytes]:
+    """Returns files whose tokenizer_config.json names a class, which else config.json says."""
+    if settings.get("tokenizer_class"):
+        return dict(files)
+    said = {**json.loads(files.get(SETTINGS, b"{}")), "tokenizer_class": of}
+    return {**files, SETTINGS: json.dumps(said, indent=2, ensure_ascii=False).encode()}
+
+
 def token(value: Any, where: Any = SETTINGS, **options: bool) -> Any:
     """Returns the `AddedToken` of a string, or of a dict that `transformers` wrote.
 

@@ -9,12 +9,22 @@ SentencePiece does (version 5 loses a DeBERTa model's own normalisation).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ktlite.inputs.sentencepiece_model import SentencePieceModel
+from ktlite.inputs.languages import FIRST, START, Languages, after, before
+from ktlite.inputs.piece_vocabularies import (
+    Files,
+    albert_vocabulary,
+    camembert_vocabulary,
+    convert_pieces,
+    fairseq_vocabulary,
+    own_vocabulary,
+    pegasus_vocabulary,
+    spoken_vocabulary,
+    t5_vocabulary,
+)
 from ktlite.inputs.tokenizer_files import Settings, name
 from ktlite.inputs.tokenizer_parts import Part, members, part, put, sequence, with_fields
 
@@ -22,8 +32,9 @@ _BERT = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask":
 _ROBERTA = {"unk": "<unk>", "sep": "</s>", "pad": "<pad>", "cls": "<s>", "mask": "<mask>"}
 _ONE_SEP = ("{cls}:0 $A:0 {sep}:0", "{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1")
 _TWO_SEPS = ("{cls}:0 $A:0 {sep}:0", "{cls}:0 $A:0 {sep}:0 {sep}:0 $B:0 {sep}:0")
-
-Files = Mapping[str, bytes]
+_T5 = {"unk": "<unk>", "eos": "</s>", "pad": "<pad>"}
+_SPOKEN = {**_T5, "bos": "<s>", "mask": "<mask>"}
+_ENDED = ("$A:0 {eos}:0", "$A:0 {eos}:0 $B:0 {eos}:0")
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,7 @@ class Kind:
             `tokenizer.json`, makes the same of a Rust tokenizer.
         mask_takes_space: Whether the mask token takes the space before it with it.
         types: Whether models of the class tell texts of a pair apart.
+        languages: What it says of languages, where texts are of one of several.
     """
 
     specials: Mapping[str, str]
@@ -48,6 +60,7 @@ class Kind:
     rebuilt: Callable[[Any], bool]
     mask_takes_space: bool = False
     types: bool = False
+    languages: Callable[[Settings], Languages] | None = None
 
     def names(self, settings: Settings) -> dict[str, str]:
         """Returns the special tokens by what they are for."""
@@ -66,7 +79,8 @@ def class_of(settings: Settings) -> str:
     usual = _CLASS_OF.get(settings.model_type, "")
     if usual == _AS_IT_IS:  # `transformers` does not believe another class here
         return usual
-    return (settings.tokenizer_class or usual).removesuffix("Fast")
+    found = (settings.tokenizer_class or usual).removesuffix("Fast")
+    return {"MT5Tokenizer": "T5Tokenizer"}.get(found, found)
 
 
 # Settings
@@ -193,62 +207,6 @@ def _convert_byte_level(files: Files, settings: Settings, names: Mapping[str, st
     return rust
 
 
-def _convert_unigram(file: str, vocabulary: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a converter of a `*.model` file.
-
-    Args:
-        file: Its name.
-        vocabulary: Takes the model and the special tokens; returns pieces with scores, by id, and
-            the id of the unknown one.
-    """
-
-    def convert(files: Files, settings: Settings, names: Mapping[str, str]) -> Any:
-        content = files.get(file)
-        model = None if content is None else SentencePieceModel.parse(content)
-        if model is None or not model.is_unigram:
-            return None
-        from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-
-        vocab, unknown = vocabulary(model, names)
-        rust = Tokenizer(models.Unigram(vocab, unknown, model.byte_fallback))
-        made = [*model.normalizers()]
-        if vocabulary is _albert_vocabulary:  # as Google's own code prepares its texts
-            quotes = [normalizers.Replace(marks, '"') for marks in ("``", "''")]
-            made = [*quotes, *made]
-        rust.normalizer = normalizers.Sequence(made)
-        scheme = "always" if model.dummy_prefix else "never"
-        rust.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme=scheme)
-        rust.decoder = decoders.Metaspace("▁", prepend_scheme=scheme)
-        rust.add_tokens([AddedToken(p, normalized=False) for p in model.user_defined])
-        return rust
-
-    return convert
-
-
-def _own_vocabulary(model: SentencePieceModel, names: Mapping[str, str]) -> Any:
-    return model.scores, model.unknown
-
-
-def _albert_vocabulary(model: SentencePieceModel, names: Mapping[str, str]) -> Any:
-    # "9," is two tokens there, whatever the model says.
-    scores = [
-        (piece, score - 100 if re.search(r"\d,$", piece) else score)
-        for piece, score in model.scores
-    ]
-    return scores, model.unknown
-
-
-def _fairseq_vocabulary(model: SentencePieceModel, names: Mapping[str, str]) -> Any:
-    first = [(names[use], 0.0) for use in ("cls", "pad", "sep", "unk")]
-    return [*first, *model.scores[3:], (names["mask"], 0.0)], 3
-
-
-def _camembert_vocabulary(model: SentencePieceModel, names: Mapping[str, str]) -> Any:
-    first = ["<s>NOTUSED", names["pad"], "</s>NOTUSED", names["unk"], "<unk>NOTUSED"]
-    scores = [*((piece, 0.0) for piece in first[:4]), (first[4], -100.0)]
-    return [*scores, *model.scores[1:], (names["mask"], 0.0)], 3
-
-
 # What version 5 of `transformers` makes anew
 
 
@@ -295,7 +253,33 @@ def _unigram(
     vocabulary: Callable[..., Any],
     **more: Any,
 ) -> Kind:
-    return Kind(specials, frame, settle, _convert_unigram(file, vocabulary), _never, **more)
+    return Kind(specials, frame, settle, convert_pieces(file, vocabulary), _never, **more)
+
+
+def _settle_nothing(rust: Any, settings: Settings) -> bool:
+    return False
+
+
+def _spoken(pattern: str, codes: str, first: bool, source: str, option: str) -> Kind:
+    """Returns a kind of a checkpoint of several languages.
+
+    Args:
+        pattern: What codes of languages are like.
+        codes: The module of `transformers` that lists them.
+        first: Whether they stand in front of a text, or behind its end.
+        source: The language of texts that are read, where nothing else is said.
+        option: Of generation, what the language of texts to be written is.
+    """
+
+    def languages(settings: Settings) -> Languages:
+        frame = before if first and not settings.get("legacy_behaviour") else after
+        return frame(pattern, option, settings.get("src_lang") or source, settings.get("tgt_lang"))
+
+    return Kind(
+        _SPOKEN, _ENDED, _settle_nothing,
+        convert_pieces("sentencepiece.bpe.model", spoken_vocabulary(codes)), _never,
+        mask_takes_space=True, languages=languages,
+    )  # fmt: skip
 
 
 _bert = _wordpiece(_BERT, _ONE_SEP, types=True)
@@ -313,19 +297,27 @@ KINDS = {
     "LongformerTokenizer": _roberta,
     "AlbertTokenizer": _unigram(
         {**_BERT, "unk": "<unk>", "pad": "<pad>"}, _ONE_SEP, _settle_albert, "spiece.model",
-        _albert_vocabulary, mask_takes_space=True, types=True,
+        albert_vocabulary, mask_takes_space=True, types=True,
     ),
     "DebertaV2Tokenizer": _unigram(
-        _BERT, _ONE_SEP, _settle_deberta, "spm.model", _own_vocabulary, types=True
+        _BERT, _ONE_SEP, _settle_deberta, "spm.model", own_vocabulary, types=True
     ),
     "XLMRobertaTokenizer": _unigram(
-        _ROBERTA, _TWO_SEPS, _settle_metaspace, "sentencepiece.bpe.model", _fairseq_vocabulary,
+        _ROBERTA, _TWO_SEPS, _settle_metaspace, "sentencepiece.bpe.model", fairseq_vocabulary,
         mask_takes_space=True,
     ),
     "CamembertTokenizer": _unigram(
-        _ROBERTA, _TWO_SEPS, _settle_metaspace, "sentencepiece.bpe.model", _camembert_vocabulary,
+        _ROBERTA, _TWO_SEPS, _settle_metaspace, "sentencepiece.bpe.model", camembert_vocabulary,
         mask_takes_space=True,
     ),
+    "T5Tokenizer": _unigram(_T5, _ENDED, _settle_nothing, "spiece.model", t5_vocabulary),
+    "PegasusTokenizer": _unigram(
+        {**_T5, "mask": "<mask_2>"}, ("$A:0 {eos}:0", "$A:0 $B:0 {eos}:0"), _settle_nothing,
+        "spiece.model", pegasus_vocabulary,
+    ),
+    "MBartTokenizer": _spoken("[a-z]{2}_[A-Z]{2}", "mbart", False, "en_XX", START),
+    "MBart50Tokenizer": _spoken("[a-z]{2}_[A-Z]{2}", "mbart50", True, "en_XX", FIRST),
+    "NllbTokenizer": _spoken("[a-z]{3}_[A-Z][a-z]{3}", "nllb", True, "eng_Latn", FIRST),
 }  # fmt: skip
 
 _AS_IT_IS = "TokenizersBackend"
@@ -336,9 +328,15 @@ _CLASS_OF = {
     "deberta-v2": "DebertaV2Tokenizer",
     "distilbert": "DistilBertTokenizer",
     "electra": "ElectraTokenizer",
+    "m2m_100": "M2M100Tokenizer",
     "marian": "MarianTokenizer",
+    "mbart": "MBartTokenizer",
     "modernbert": _AS_IT_IS,
     "mpnet": "MPNetTokenizer",
+    "mt5": "T5Tokenizer",
+    "pegasus": "PegasusTokenizer",
     "roberta": "RobertaTokenizer",
+    "t5": "T5Tokenizer",
+    "umt5": "T5Tokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",
 }

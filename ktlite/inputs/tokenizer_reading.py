@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ktlite._logging import logger
 from ktlite.errors import CheckpointError, listing
+from ktlite.inputs.languages import Languages
+from ktlite.inputs.m2m100 import M2M100, read_m2m100
 from ktlite.inputs.marian import MARIAN, SOURCE, read_marian
 from ktlite.inputs.reading import Reading
 from ktlite.inputs.tokenizer_files import (
@@ -29,6 +32,8 @@ from ktlite.inputs.tokenizer_parts import members, part, put, sequence, with_fie
 _AS_IT_IS = "PreTrainedTokenizerFast"
 _INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
 _WITHOUT_TYPES = ("distilbert", "mpnet", "modernbert")  # models, whatever their tokenizer
+#: What a saved tokenizer_config.json says of languages in.
+LANGUAGES = "languages"
 SIDES = ("right", "left")
 
 
@@ -51,6 +56,8 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False, framed: bool = True
     given = FILE in files
     if class_of(settings) == MARIAN and (SOURCE in files or not given):
         return read_marian(folder, files, settings, _side(folder, settings))
+    if class_of(settings) == M2M100 and not given:
+        return read_m2m100(folder, files, settings, _side(folder, settings))
     rust = (
         rust_tokenizer(files[FILE], folder / FILE) if given else _convert(folder, files, settings)
     )
@@ -70,7 +77,16 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False, framed: bool = True
         files[FILE] = rust.to_str().encode()
     if kind is not None and (SETTINGS not in files or not _rebuilt(rust, settings, kind)):
         files[SETTINGS] = _as_it_is(rust, settings, kind, side)
-    return Reading(rust, files, side, _pad_id(folder, rust), framed_by)
+    return Reading(
+        rust, files, side, _pad_id(folder, rust), framed_by, languages=_languages(settings, kind)
+    )
+
+
+def _languages(settings: Settings, kind: Kind | None) -> Languages | None:
+    """Returns what a tokenizer says of languages; one that ktlite has saved says it itself."""
+    if isinstance(settings.get(LANGUAGES), dict):
+        return Languages.from_config(settings.get(LANGUAGES))
+    return None if kind is None or kind.languages is None else kind.languages(settings)
 
 
 def _side(folder: Path, settings: Settings, truncation: Mapping[str, Any] | None = None) -> str:
@@ -97,7 +113,8 @@ def read_saved(folder: Path, side: str = "right") -> Reading:
     rust.no_truncation()
     if _without_sampling(rust, folder):
         files[FILE] = rust.to_str().encode()
-    return Reading(rust, files, side, _pad_id(folder, rust))
+    languages = _languages(Settings.read(folder), None)
+    return Reading(rust, files, side, _pad_id(folder, rust), languages=languages)
 
 
 def rust_tokenizer(content: bytes, path: Path) -> Any:
@@ -263,16 +280,15 @@ def _frame(rust: Any, settings: Settings, kind: Kind | None, folder: Path) -> st
         return ""
     if kind is not None:
         names = kind.names(settings)
-        if all(rust.token_to_id(names[use]) is not None for use in ("cls", "sep")):
+        if all(rust.token_to_id(names[use]) is not None for use in _around(kind)):
             rust.post_processor = _template(rust, kind, names)
             if FILE not in (p.name for p in folder.iterdir()):
                 return ""
             logger.warning(
-                "%s puts no special tokens around texts; %s and %s are put there, as the model "
-                "knows them from its pretraining.",
+                "%s puts no special tokens around texts; %s are put there, as the model knows "
+                "them from its pretraining.",
                 folder / FILE,
-                names["cls"],
-                names["sep"],
+                " and ".join(names[use] for use in _around(kind)),
             )
             return settings.tokenizer_class or settings.model_type
     logger.warning(
@@ -283,11 +299,16 @@ def _frame(rust: Any, settings: Settings, kind: Kind | None, folder: Path) -> st
     return ""
 
 
+def _around(kind: Kind) -> list[str]:
+    """Returns what the special tokens are for that a kind puts around a text."""
+    return list(dict.fromkeys(re.findall(r"{(\w+)}", kind.frame[0])))
+
+
 def _template(rust: Any, kind: Kind, names: Mapping[str, str]) -> Any:
     from tokenizers import processors
 
     single, pair = (form.format(**names) for form in kind.frame)
-    around = [(names[use], rust.token_to_id(names[use])) for use in ("cls", "sep")]
+    around = [(names[use], rust.token_to_id(names[use])) for use in _around(kind)]
     return processors.TemplateProcessing(single=single, pair=pair, special_tokens=around)
 
 

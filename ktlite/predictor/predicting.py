@@ -252,7 +252,7 @@ class Predicting:
         """
         if not len(texts):
             return np.zeros((0, self.preproc.task.outputs), "float32")
-        encodings = self.preproc.encode(texts, verbose=verbose)
+        encodings = self.preproc.encode(texts, verbose=verbose, task=task)
         return self.logits_of(encodings, batch_size, verbose, task)
 
     def logits_of(

@@ -27,6 +27,10 @@ class Sequences(Writing):
 
     Args:
         prefix: What each text begins with for the model, such as `"summarize: "`.
+        src_lang: The language of texts that are read, for checkpoints of several (mBART, M2M100,
+            NLLB): its code there, such as `"eng_Latn"`. Default: as their files say. Also an
+            option of `predict`.
+        tgt_lang: The language of texts to be written; also for Marian's.
         **options: How to search, in the names of `transformers`: `num_beams`, `max_new_tokens`,
             `length_penalty`, ... Default: as the checkpoint says.
 
@@ -40,9 +44,18 @@ class Sequences(Writing):
     #: What `report` measures; names of `ktlite.tasks.sequence_figures.FIGURES`.
     measures: ClassVar[tuple[str, ...]] = ("chrf", "exact_match")
 
-    def __init__(self, prefix: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        prefix: str = "",
+        src_lang: str | None = None,
+        tgt_lang: str | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.prefix = prefix
+        self.src_lang, self.tgt_lang = src_lang, tgt_lang
+        # Options that say in what language, of the tokenizer that was prepared last.
+        self._first: dict[str, int] = {}
 
     @classmethod
     def from_labels(
@@ -50,13 +63,29 @@ class Sequences(Writing):
     ) -> Sequences:
         return cls()
 
+    def prepared(self, input: Any) -> Any:
+        """Returns a tokenizer of texts in the languages of this task.
+
+        Raises:
+            ArgumentError: If the checkpoint does not have them, or they must be given.
+        """
+        spoken = input.in_languages(self.src_lang, self.tgt_lang)
+        self._first = spoken.first_options
+        return spoken
+
+    @property
+    def searches(self) -> dict[str, Any]:
+        return {**self._first, **super().searches}
+
     def tokenize(self, examples: Sequence[Any], tokenizer: Any, verbose: int = 0) -> Encodings:
+        tokenizer = self.prepared(tokenizer)
         texts = [self.prefix + text for text in examples] if self.prefix else examples
         return encode_sources(tokenizer, texts, verbose)
 
     def with_targets(self, encodings: Encodings, targets: np.ndarray, input: Any) -> Encodings:
         """Puts the tokens that are to be written beside those that are read."""
-        return JoinedEncodings({"": encodings, DECODER: encode_targets(input, targets.tolist())})
+        written = encode_targets(self.prepared(input), targets.tolist())
+        return JoinedEncodings({"": encodings, DECODER: written})
 
     def align(self, targets: np.ndarray, encodings: Encodings, rows: np.ndarray) -> np.ndarray:
         """Returns int32 [batch, length], the tokens to be written, `IGNORE` behind them."""
@@ -92,7 +121,9 @@ class Sequences(Writing):
         return Report(as_lines(metrics), metrics, list(metrics.items()))
 
     def get_config(self) -> dict[str, Any]:
-        return {"prefix": self.prefix, **super().get_config()}
+        languages = {"src_lang": self.src_lang, "tgt_lang": self.tgt_lang}
+        said = {name: code for name, code in languages.items() if code is not None}
+        return {"prefix": self.prefix, **said, **super().get_config()}
 
 
 class Translation(Sequences):

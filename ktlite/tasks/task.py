@@ -115,6 +115,14 @@ class Task(Rows, Certainty, abc.ABC):
         """Whether a prediction is one of `classes`, with a probability for each."""
         return bool(self.classes)
 
+    def prepared(self, input: Any) -> Any:
+        """Returns how items are read for this task: here as they are for others.
+
+        Args:
+            input: How they become what a model reads (`ktlite.inputs.input.Input`).
+        """
+        return input
+
     @abc.abstractmethod
     def encode(self, labels: Any, source: str = "labels") -> np.ndarray:
         """Turns labels into the loss's targets, one row a text.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ktlite._arguments import checked
 from ktlite.encodings.encodings import Encodings, Seed
 from ktlite.encodings.targets import IGNORE
 from ktlite.errors import ArgumentError, DataError
+from ktlite.generation.config_files import write_options
 from ktlite.tasks.arrays import ragged
 from ktlite.tasks.losses import scored_accuracy, scored_cross_entropy
 from ktlite.tasks.task import Task
@@ -102,7 +104,7 @@ class Writing(Task):
         """Writes; or with targets, says how likely these are, and writes where it is measured."""
         texts = [np.zeros(0, "int32")] * len(next(iter(inputs.values())))
         if targets is None or self.writes_to_measure:
-            texts = run.generate(self.read(inputs), **self.options)
+            texts = run.generate(self.read(inputs), **self.searches)
         if targets is None:
             return ragged([Written(ids) for ids in texts]), None
         scores = run(self.scored(inputs, targets))
@@ -112,6 +114,11 @@ class Writing(Task):
             for ids, (loss, right), count in zip(texts, sums, counts, strict=True)
         ]
         return ragged(found), None
+
+    @property
+    def searches(self) -> dict[str, Any]:
+        """How texts are searched for, where it is not as the checkpoint says."""
+        return self.options
 
     #: Whether what is measured needs texts that the model has written, beside the likelihood of
     #: those that are true.
@@ -173,6 +180,14 @@ class Writing(Task):
 
     def hf_config(self) -> dict[str, Any]:
         return {}
+
+    def write_files(self, folder: Path, maxlen: int | None) -> None:
+        """Writes how this task searches into the checkpoint's `generation_config.json`."""
+        from ktlite.generation import Generation
+
+        if self.searches:
+            options = Generation.of_folder(folder).with_(**self.searches)
+            write_options(folder, options.to_config(), [field.name for field in fields(options)])
 
 
 def as_lines(metrics: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ktlite.errors import CheckpointError
+from ktlite.errors import ArgumentError, CheckpointError
 from ktlite.inputs.tokenizer import Tokenizer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "writers"
@@ -23,6 +23,11 @@ def ids(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     made = tokenizer.encode(texts)
     cuts = zip(made.offsets[:-1], made.offsets[1:], strict=True)
     return [made.ids[start:end].tolist() for start, end in cuts]
+
+
+def opened(case: dict[str, Any]) -> Tokenizer:
+    made = Tokenizer(GOLDEN / case["folder"], 256)
+    return made.in_languages(case["said"].get("src_lang"), case["said"].get("tgt_lang"))
 
 
 def check(tokenizer: Tokenizer, case: dict[str, Any]) -> None:
@@ -39,7 +44,7 @@ def saved(tokenizer: Tokenizer, folder: Path) -> tuple[Path, dict[str, Any]]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["folder"])
 def test_ids_and_texts_are_those_of_the_reference(case: dict[str, Any], tmp_path: Path) -> None:
-    tokenizer = Tokenizer(GOLDEN / case["folder"], 256)
+    tokenizer = opened(case)
     check(tokenizer, case)
     folder, facts = saved(tokenizer, tmp_path / "saved")
     check(Tokenizer.load(folder, facts), case)
@@ -49,14 +54,40 @@ def test_ids_and_texts_are_those_of_the_reference(case: dict[str, Any], tmp_path
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["folder"])
 def test_transformers_opens_what_is_saved(case: dict[str, Any], tmp_path: Path) -> None:
-    if "marian" in case["folder"]:
+    if case["folder"] in ("marian", "marian-apart", "m2m_100"):
         pytest.importorskip("sentencepiece")
     from transformers import AutoTokenizer
 
-    folder, _ = saved(Tokenizer(GOLDEN / case["folder"], 256), tmp_path / "saved")
+    folder, _ = saved(opened(case), tmp_path / "saved")
     shutil.copy(GOLDEN / case["folder"] / "config.json", folder)
     theirs = AutoTokenizer.from_pretrained(folder)
     assert [theirs(text)["input_ids"] for text in case["texts"]] == case["ids"]
+
+
+def test_languages_are_chosen_by_code_and_refused_by_those_near() -> None:
+    nllb = Tokenizer(GOLDEN / "nllb", 256)
+    with pytest.raises(ArgumentError, match="tgt_lang is not said, and this checkpoint has 202"):
+        nllb.in_languages("eng_Latn", None)
+    with pytest.raises(ArgumentError, match="src_lang='deutsch' is none of the 202") as e:
+        nllb.in_languages("deutsch", "fra")
+    assert "checkpoint: deu_Latn, " in str(e.value)
+    assert "tgt_lang='fra' is none of the 202 languages of this checkpoint: fra_Latn, " in str(
+        e.value
+    )
+    with pytest.raises(ArgumentError, match="tgt_lang='fr_XX': this checkpoint's tokenizer has no"):
+        Tokenizer(GOLDEN / "t5", 256).in_languages(None, "fr_XX")
+    marian = Tokenizer(GOLDEN / "marian", 256)
+    (expected,) = ids(marian, [">>fra<< A film."])
+    assert ids(marian.in_languages(None, "fra"), ["A film."]) == [expected]
+    assert ids(marian.in_languages(None, ">>fra<<").for_targets, ["A film."]) == ids(
+        marian.for_targets, ["A film."]
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["folder"])
+def test_language_is_what_writing_begins_with(case: dict[str, Any]) -> None:
+    option = {"mbart": "decoder_start_token_id"}.get(case["folder"], "forced_bos_token_id")
+    assert opened(case).first_options == ({option: case["first"]} if case["said"] else {})
 
 
 def test_windows_and_cuts_have_ids_of_the_vocabulary() -> None:
