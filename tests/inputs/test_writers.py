@@ -90,6 +90,21 @@ def test_language_is_what_writing_begins_with(case: dict[str, Any]) -> None:
     assert opened(case).first_options == ({option: case["first"]} if case["said"] else {})
 
 
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case["said"] and case["folder"] != "m2m_100"],
+    ids=lambda case: case["folder"],
+)  # fmt: skip
+def test_languages_of_a_published_tokenizer_json(case: dict[str, Any], tmp_path: Path) -> None:
+    """It has the tokens of one source language around texts, and the class does the rest."""
+    folder, _ = saved(opened(case), tmp_path / "saved")
+    (folder / "sentencepiece.bpe.model").unlink()
+    shutil.copy(GOLDEN / case["folder"] / "config.json", folder)
+    (folder / "tokenizer_config.json").unlink()
+    if (GOLDEN / case["folder"] / "tokenizer_config.json").is_file():
+        shutil.copy(GOLDEN / case["folder"] / "tokenizer_config.json", folder)
+    check(Tokenizer(folder, 256).in_languages(*case["said"].values()), case)
+
+
 def test_windows_and_cuts_have_ids_of_the_vocabulary() -> None:
     """Of a long text with pieces that the vocabulary lacks, and characters the model lacks."""
     text = "A cheaper ### room would do. " * 8
