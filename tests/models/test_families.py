@@ -7,8 +7,9 @@ row in `FAMILIES`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ktlite.models import (
     from_pretrained,
 )
 from ktlite.models.transfer import collect_tensors
+from tests.models.kinds import READERS, kinds_of
 
 TASK = "text-classification"
 TASKS = {  # by the last part of a folder's name; the others are text classification
@@ -54,6 +56,7 @@ TEXTS = sorted(
 IMAGES = ["deit", "deit-distilled", "vit", "vit-oblong"]
 FOLDERS = sorted([*TEXTS, *IMAGES])
 of_texts = pytest.mark.parametrize("case", TEXTS, indirect=True)
+of_each_kind = pytest.mark.parametrize("case", READERS, indirect=True)
 TOLERANCE = 1e-5  # absolute
 Tensors = dict[str, np.ndarray]
 
@@ -67,6 +70,14 @@ class Case:
     expected: Tensors
     classifier: TransformerModel
     encoder: TransformerModel
+
+    @cached_property
+    def torch(self) -> Any:
+        """PyTorch's own model, with the head."""
+        import transformers
+
+        opener = getattr(transformers, self.classifier.hf_config()["architectures"][0])
+        return opener.from_pretrained(self.folder)
 
     def inputs(self, prefix: str = "") -> Tensors:
         names = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
@@ -170,6 +181,13 @@ def test_every_family_and_head_has_a_golden_folder(golden: Path) -> None:
     assert shown == known
 
 
+def test_no_kind_of_layer_or_head_is_forgotten(golden: Path) -> None:
+    def kinds(folders: Iterable[str]) -> set[str]:
+        return {kind for name in folders for kind in kinds_of(golden / name, task_of(name))}
+
+    assert kinds(READERS) == kinds(FOLDERS)
+
+
 # The numbers
 
 
@@ -269,6 +287,7 @@ def test_wrong_reading_of_a_field_would_show(
 # Ways of running
 
 
+@of_each_kind
 def test_compiled_by_xla_for_any_length_gives_the_same(case: Case) -> None:
     inputs = case.inputs()
     fields = {field.name: field for field in case.classifier.spec.fields}
@@ -284,15 +303,20 @@ def test_compiled_by_xla_for_any_length_gives_the_same(case: Case) -> None:
     assert_all_near(case.tokens(found), case.tokens(eager))
 
 
-@pytest.mark.parametrize(
-    ("dtype", "off_by"), [("float32", 1e-5), ("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)]
-)
-def test_logits_and_gradients_are_sound_in_every_precision(
+def test_logits_and_gradients_are_sound(case: Case) -> None:
+    assert_sound(case.classifier, case, TOLERANCE)
+
+
+@of_each_kind
+@pytest.mark.parametrize(("dtype", "off_by"), [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)])
+def test_logits_and_gradients_are_sound_in_half_precision(
     case: Case, dtype: str, off_by: float
 ) -> None:
-    model = case.classifier
-    if dtype != "float32":
-        model = from_pretrained(case.folder, case.task, dtype=dtype)
+    assert_sound(from_pretrained(case.folder, case.task, dtype=dtype), case, off_by)
+
+
+def assert_sound(model: TransformerModel, case: Case, off_by: float) -> None:
+    """Checks that logits are near PyTorch's, and that every weight has a gradient."""
     variables = model.trainable_variables
     assert len(variables) == len(model.weights)
     assert {v.dtype for v in variables} == {"float32"}
@@ -314,6 +338,7 @@ def test_logits_and_gradients_are_sound_in_every_precision(
         assert np.any(gradient), variable.path
 
 
+@of_each_kind
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_hidden_states_have_the_precision_of_computing(case: Case, dtype: str) -> None:
     assert from_pretrained(case.folder, dtype=dtype)(rows(case.inputs())).dtype == dtype[6:]
@@ -389,8 +414,6 @@ def test_transformers_opens_what_was_saved(case: Case, tmp_path: Path) -> None:
 @of_texts
 @pytest.mark.parametrize("shape", [(1, 1), (4, 2), (3, 40)])
 def test_other_inputs_give_the_numbers_of_pytorch(case: Case, shape: tuple[int, int]) -> None:
-    import transformers
-
     random = np.random.default_rng(shape[1])
     lengths = random.integers(1, shape[1] + 1, shape[0])
     mask = (np.arange(shape[1]) < lengths[:, None]).astype(np.int32)
@@ -401,8 +424,7 @@ def test_other_inputs_give_the_numbers_of_pytorch(case: Case, shape: tuple[int, 
     tokens = mask == 1
     if case.task == "multiple-choice":
         inputs = {name: value[:, None] for name, value in inputs.items()}
-    opener = getattr(transformers, case.classifier.hf_config()["architectures"][0])
-    logits, hidden = torch_outputs(opener.from_pretrained(case.folder), inputs)
+    logits, hidden = torch_outputs(case.torch, inputs)
     found = named(case.classifier(inputs))
     shown = inputs["attention_mask"]
     assert_all_near(without_padding(found, shown), without_padding(logits, shown))

@@ -7,7 +7,7 @@ folders there and a row in `FOLDERS`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ from ktlite.models import TransformerModel, families, from_config, from_pretrain
 from ktlite.models.adapters import add_adapters
 from ktlite.training.remat import rematerialise
 from ktlite.training.xla import compile_encoder
+from tests.models.kinds import WRITERS, kinds_of
 
 FOLDERS = [
     *("bart", "bart-scaled", "gemma3_text", "gpt2", "gpt_neox", "gpt_neox-serial", "llama"),
     *("llama-biased", "m2m_100", "marian", "marian-apart", "mbart", "mistral", "mt5", "opt"),
     *("opt-post", "pegasus", "qwen2", "qwen3", "t5", "t5-gated", "umt5"),
 ]
+of_each_kind = pytest.mark.parametrize("case", WRITERS, indirect=True)
 TOLERANCE = 1e-5  # absolute
 Tensors = dict[str, np.ndarray]
 
@@ -88,6 +90,14 @@ def test_every_family_that_writes_has_a_golden_folder(golden: Path) -> None:
         if task.endswith("-generation")
     }
     assert {(config["model_type"], config["architectures"][0]) for config in configs} == known
+
+
+def test_no_kind_of_layer_or_head_is_forgotten(golden: Path) -> None:
+    def kinds(names: Iterable[str]) -> set[str]:
+        folders = [golden / name for name in names]
+        return {kind for folder in folders for kind in kinds_of(folder, task_of(folder))}
+
+    assert kinds(WRITERS) == kinds(FOLDERS)
 
 
 # The numbers
@@ -263,6 +273,7 @@ def test_a_model_that_reads_does_not_begin(golden: Path) -> None:
 # Ways of running
 
 
+@of_each_kind
 def test_compiled_by_xla_for_any_length_gives_the_same(case: Case) -> None:
     inputs = case.inputs()
     shapes = {name: tf.TensorSpec((None, None), tf.int32) for name in inputs}
@@ -272,20 +283,27 @@ def test_compiled_by_xla_for_any_length_gives_the_same(case: Case) -> None:
     assert_near(case.known(compiled(inputs).numpy()), case.known(run(case.model, inputs)))
 
 
-@pytest.mark.parametrize(
-    ("dtype", "off_by"), [("float32", 1e-5), ("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)]
-)
-def test_logits_and_gradients_are_sound_in_every_precision(
+def test_every_weight_has_a_sound_gradient_in_training(case: Case) -> None:
+    assert_sound_gradients(case.model, case, training=True)
+
+
+@of_each_kind
+@pytest.mark.parametrize(("dtype", "off_by"), [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)])
+def test_logits_and_gradients_are_sound_in_half_precision(
     case: Case, dtype: str, off_by: float
 ) -> None:
     model = from_pretrained(case.folder, case.model.task_name, dtype=dtype)
+    logits = assert_sound_gradients(model, case, training=False)
+    error = case.known(np.abs(logits - case.expected["logits"]))
+    assert error.mean() < off_by
+
+
+def assert_sound_gradients(model: TransformerModel, case: Case, training: bool) -> np.ndarray:
+    """Checks that every weight has a gradient, and returns the logits."""
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
-        logits = model(case.inputs(), training=dtype == "float32")
+        logits = model(case.inputs(), training=training)
         loss = tf.reduce_mean(logits**2)
-    if dtype != "float32":  # with dropout they are others
-        error = case.known(np.abs(logits - case.expected["logits"]))
-        assert error.mean() < off_by
     assert logits.dtype == "float32"
     gradients = tape.gradient(loss, [v.value for v in variables])
     assert [v.path for v, g in zip(variables, gradients, strict=True) if g is None] == []
@@ -293,6 +311,7 @@ def test_logits_and_gradients_are_sound_in_every_precision(
         gradient = tf.convert_to_tensor(gradient)
         assert np.isfinite(gradient).all(), variable.path
         assert np.any(gradient), variable.path
+    return np.asarray(logits)
 
 
 @pytest.mark.parametrize("prepare", [compile_encoder, rematerialise])
