@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +10,9 @@ import pytest
 
 import ktlite
 from ktlite.errors import ArgumentError, DataError, ExportError
-from ktlite.models import from_config
 from ktlite.tasks import Sequences, Summarization, Translation
-
-WORDS = ["a", "b", "c", "d", "e", "f", "g", "h"]
-
-
-def pairs(count: int, seed: int) -> tuple[list[str], list[str]]:
-    """Returns texts, and the same with their words in the reverse order."""
-    random = np.random.default_rng(seed)
-    texts = [" ".join(random.choice(WORDS, random.integers(2, 6))) for _ in range(count)]
-    return texts, [" ".join(reversed(text.split())) for text in texts]
-
-
-def checkpoint(golden: Path, folder: Path, name: str) -> Path:
-    """Writes a tiny model of a family, with a tokenizer of words."""
-    shutil.copytree(golden / "tiny-tokenizer", folder)
-    vocab = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    special = {
-        "vocab_size": len(vocab),
-        "pad_token_id": vocab["[PAD]"],
-        "eos_token_id": vocab["[SEP]"],
-        "bos_token_id": vocab["[CLS]"],
-        "decoder_start_token_id": vocab["[PAD]"],
-    }
-    config = {**json.loads((golden / name / "config.json").read_text()), **special}
-    config |= {key: 0.0 for key in config if "drop" in key}
-    from_config(config, "text2text-generation", seed=1).save_pretrained(folder, tokenizer=False)
-    return folder
+from tests.writers import checkpoint
+from tests.writers import reversals as pairs
 
 
 @pytest.fixture(scope="module", params=["t5", "bart"])

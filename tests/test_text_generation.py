@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +11,8 @@ import pytest
 
 import ktlite
 from ktlite.errors import ArgumentError, CheckpointError, DataError
-from ktlite.models import from_config
 from ktlite.tasks import TextGeneration
-
-WORDS = ["a", "b", "c", "d", "e", "f", "g", "h"]
-
-
-def alphabets(count: int, seed: int) -> tuple[list[str], list[str]]:
-    """Returns runs of the alphabet, and what comes after each of them."""
-    random = np.random.default_rng(seed)
-    starts = [int(start) for start in random.integers(0, 8, count)]
-    runs = [[WORDS[(start + i) % 8] for i in range(6)] for start in starts]
-    return [" ".join(run[:3]) for run in runs], [" ".join(run[3:]) for run in runs]
-
-
-def checkpoint(golden: Path, folder: Path, name: str) -> Path:
-    """Writes a tiny decoder of a family, with a tokenizer of words."""
-    shutil.copytree(golden / "tiny-tokenizer", folder)
-    vocab = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    special = {
-        "vocab_size": len(vocab),
-        "pad_token_id": vocab["[PAD]"],
-        "eos_token_id": vocab["[SEP]"],
-        "bos_token_id": vocab["[CLS]"],
-    }
-    config = {**json.loads((golden / name / "config.json").read_text()), **special}
-    config |= {key: 0.0 for key in config if "drop" in key or key.endswith("pdrop")}
-    from_config(config, "text-generation", seed=1).save_pretrained(folder, tokenizer=False)
-    return folder
+from tests.writers import alphabets, chat_checkpoint, chats, checkpoint
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
@@ -199,31 +172,6 @@ def test_what_cannot_be_is_said(golden: Path, tmp_path: Path) -> None:
         ktlite.get_learner(folder, (data[0], [1] * 20), task="text-generation", maxlen=16)
     with pytest.raises(ArgumentError, match="num_beams"):
         TextGeneration(num_beams=0)
-
-
-TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}{{ m['role'][0] }} {{ m['content'] }}{{ eos_token }}"
-    "{% endfor %}{% if add_generation_prompt %}a {% endif %}"
-)
-
-
-def chat_checkpoint(golden: Path, folder: Path) -> Path:
-    checkpoint(golden, folder, "llama")
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": TEMPLATE}
-    settings |= {"bos_token": "[CLS]", "eos_token": "[SEP]", "pad_token": "[PAD]"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    return folder
-
-
-def chats(count: int, seed: int) -> list[list[dict[str, str]]]:
-    """Returns chats of two turns: the alphabet goes on in each."""
-    turns = zip(*alphabets(count, seed), strict=True)
-    found = []
-    for prompt, follows in turns:
-        words = [prompt, follows, "h", "a"]
-        roles = ["user", "assistant"] * 2
-        found.append([{"role": r, "content": w} for r, w in zip(roles, words, strict=True)])
-    return found
 
 
 @pytest.mark.parametrize("form", ["lists", "jsonl", "frame"])

@@ -135,7 +135,8 @@ def _add_options(parser: Any) -> None:
         default=[],
         type=_option,
         metavar="NAME=VALUE",
-        help="argument of the task's predict, such as merge_tokens=false or n_best=3",
+        help="argument of the task's predict, such as merge_tokens=false or n_best=3; "
+        "of one that writes how to search, such as max_new_tokens=60",
     )
 
 

@@ -73,8 +73,11 @@ def score(
         return found
     some = [examples[i] for i in there]
     task = predictor.preproc.task
+    outputs = predictor.logits
+    if (asking := task.asking(options)) is not task:
+        outputs = functools.partial(predictor.fresh_logits, task=asking)
     try:
-        logits = predictor.logits(some, batch_size, verbose)
+        logits = outputs(some, batch_size, verbose)
     except DataError:
         problems = predictor.preproc.input.problems(some) if skip else []
         if not any(problems):
@@ -82,16 +85,16 @@ def score(
         there = [i for i, problem in zip(there, problems, strict=True) if problem is None]
         _warn(problems, predictor.preproc.input)
         some = [examples[i] for i in there]
-        logits = predictor.logits(some, batch_size, verbose)
+        logits = outputs(some, batch_size, verbose)
     if not some:
         return found
     if coverage is not None:
         predictions = task.sets(logits, coverage)
     else:
         asked = {**_OPTIONS.get(task.name, {}), **options}
-        predictions = task.predict(some, lambda _: logits, **asked)
+        predictions = task.predict(some, lambda *_, **_task: logits, **asked)
     chances: Any = [None] * len(some)
-    with contextlib.suppress(DataError):  # the task has no probabilities
+    with contextlib.suppress(ArgumentError, DataError):  # the task has no probabilities
         chances = task.probabilities(logits)
     for i, prediction, chance in zip(there, predictions, chances, strict=True):
         found[i] = (_plain(prediction), _certainty(chance, task))

@@ -19,10 +19,13 @@ class SourceEncodings(TokenEncodings):
     """Tokens of texts from which others are written.
 
     Args:
-        decode: Turns the tokens of a text into the text.
+        decode: Turns the tokens of a text into the text, with the white space around it.
+        settled: Turns the first tokens of a text into as much of it as no token behind them can
+            change any more.
     """
 
     decode: Callable[[np.ndarray], str]
+    settled: Callable[[np.ndarray], str]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

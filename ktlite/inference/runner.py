@@ -18,6 +18,7 @@ from ktlite._progress import progress
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.plan import plan_batches
 from ktlite.errors import ArgumentError
+from ktlite.generation import Generation
 
 # Texts of more tokens go in smaller batches, so that these take as much memory as others.
 _USUAL = 128
@@ -63,7 +64,7 @@ class Runner(abc.ABC):
 
         Args:
             inputs: What the model reads.
-            **options: How to search, as `TransformerModel.generate` takes it.
+            **options: How to search, as `TransformerModel.write` takes it.
 
         Returns:
             For each row int32 [tokens], without those that texts start and end with.
@@ -71,7 +72,30 @@ class Runner(abc.ABC):
         Raises:
             ArgumentError: If the model does not write.
         """
-        raise ArgumentError(
+        raise self._writes_nothing()
+
+    def stream(self, inputs: dict[str, np.ndarray], **options: Any) -> Iterator[int]:
+        """Yields the tokens of one text as they are written, as `TransformerModel.stream` does.
+
+        Args:
+            inputs: What the model reads, of one row.
+            **options: As for `generate`.
+
+        Raises:
+            ArgumentError: At once, if the model does not write, or not in this way.
+        """
+        raise self._writes_nothing()
+
+    def generation(self, **options: Any) -> Generation:
+        """Returns how `generate` searches with these options.
+
+        Raises:
+            ArgumentError: If the model does not write, or an option makes no sense.
+        """
+        raise self._writes_nothing()
+
+    def _writes_nothing(self) -> ArgumentError:
+        return ArgumentError(
             f"a {type(self).__name__} does not write texts; the predictor of a Keras model does."
         )
 
@@ -161,6 +185,15 @@ class Forward(Runner):
         check_process()
         texts: list[np.ndarray] = self.model.write(inputs, **options)
         return texts
+
+    def stream(self, inputs: dict[str, np.ndarray], **options: Any) -> Iterator[int]:
+        check_process()
+        tokens: Iterator[int] = self.model.stream(inputs, **options)
+        return tokens
+
+    def generation(self, **options: Any) -> Generation:
+        found: Generation = self.model.generation(**options)
+        return found
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> Any:
         import keras

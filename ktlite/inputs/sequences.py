@@ -26,7 +26,7 @@ from ktlite.inputs.tokenizer import Tokenizer
 def encode_sources(tokenizer: Tokenizer, texts: Sequence[str], verbose: int = 0) -> SourceEncodings:
     """Returns the tokens of texts to write from."""
     made = tokenizer.encode(texts, verbose=verbose)
-    return SourceEncodings(**_held(made), decode=tokenizer.for_targets.decode)
+    return SourceEncodings(**_held(made), **_spelled(tokenizer.for_targets))
 
 
 def encode_targets(tokenizer: Tokenizer, texts: Sequence[str]) -> TargetEncodings:
@@ -137,9 +137,15 @@ def _of_rows(
         pad_id=tokenizer.pad_id,
         counted=np.concatenate([np.zeros(0, bool), *counted]),
         end=end,
-        # As it is written: with the space that parts it from its prompt.
-        decode=functools.partial(tokenizer.decode, strip=False),
+        **_spelled(tokenizer),
     )
+
+
+def _spelled(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Returns what turns the tokens that are written into text, by `SourceEncodings`' names."""
+    # As it is written: with the space that parts it from its prompt.
+    decode = functools.partial(tokenizer.decode, strip=False)
+    return {"decode": decode, "settled": tokenizer.settled}
 
 
 def _held(made: TokenEncodings) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +14,11 @@ from ktlite.errors import CheckpointError
 from ktlite.inputs.chats import ChatTemplate
 from ktlite.inputs.frame import Frame
 from ktlite.inputs.tokenizer_files import SETTINGS, name
+
+# A byte of a character that the vocabulary lacks, in SentencePiece's spelling.
+_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+# What stands in a text for bytes that are no character, perhaps not yet.
+_HALF = "\N{REPLACEMENT CHARACTER}"
 
 
 class Vocabulary:
@@ -93,11 +100,33 @@ class Vocabulary:
             keep: Special tokens that are shown.
             strip: Whether white space around the text is left out.
         """
-        added = self._rust.get_added_tokens_decoder().items()
-        special = {number for number, token in added if token.special} - set(keep)
-        shown = [int(number) for number in ids if int(number) not in special]
-        text: str = self._writer.decode(shown, skip_special_tokens=False)
+        text: str = self._writer.decode(self._shown(ids, keep), skip_special_tokens=False)
         return text.strip() if strip else text
+
+    def settled(self, ids: Sequence[int] | np.ndarray) -> str:
+        """Returns the beginning of a text, as far as no token behind these can change it.
+
+        A character may take several tokens, each of some of its bytes.
+
+        Args:
+            ids: int [tokens], with which the text begins.
+        """
+        shown = self._shown(ids)
+        # Tokens that are a byte each become characters only where all of a run are some.
+        while shown and _BYTE.fullmatch(self.token(shown[-1])):
+            shown.pop()
+        text: str = self._writer.decode(shown, skip_special_tokens=False)
+        return text.removesuffix(_HALF)
+
+    def _shown(self, ids: Sequence[int] | np.ndarray, keep: Sequence[int] = ()) -> list[int]:
+        """Returns those of tokens that are part of a text."""
+        hidden = self._special_ids - set(keep)
+        return [int(number) for number in ids if int(number) not in hidden]
+
+    @functools.cached_property
+    def _special_ids(self) -> frozenset[int]:
+        added = self._rust.get_added_tokens_decoder().items()
+        return frozenset(number for number, token in added if token.special)
 
     def ordinary_ids(self) -> np.ndarray:
         """Returns the ids of all entries but special tokens, int64 [entries]."""

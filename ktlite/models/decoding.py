@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -12,6 +12,9 @@ from ktlite.errors import ArgumentError
 from ktlite.models.core.attention import Cache
 from ktlite.models.core.stack import State
 from ktlite.models.towers import run_towers
+
+if TYPE_CHECKING:
+    from ktlite.generation import Generation
 
 
 class Decoding:
@@ -76,19 +79,71 @@ class Decoding:
         rows, _, vocabulary = keras.ops.shape(scores)
         return keras.ops.reshape(scores, (rows, vocabulary)), state
 
-    def write(self: Any, inputs: Mapping[str, Any], **given: Any) -> list[np.ndarray]:
-        """Returns what `generate` writes for each input, int32 [tokens] each.
+    def generation(self: Any, **given: Any) -> Generation:
+        """Returns how the model searches: as its checkpoint says, with these options in place.
 
-        Tokens that texts start and end with, and padding, are left out.
+        Args:
+            **given: Fields of `ktlite.generation.Generation`.
+
+        Raises:
+            ArgumentError: If the model does not write, or an option makes no sense.
+            CheckpointError: If the checkpoint asks for a search that ktlite does not have.
+
+        Example:
+            >>> model.generation(num_beams=4).max_new_tokens
         """
         from ktlite.models import writing
 
         self._check_writes()
-        options = writing.options_of(self).with_(**given)
-        texts = writing.written(self._ready_stepper(), inputs, options)
+        return writing.options_of(self).with_(**given)
+
+    def write(self: Any, inputs: Mapping[str, Any], **given: Any) -> list[np.ndarray]:
+        """Returns what `generate` writes for each input, int32 [tokens] each.
+
+        Tokens that texts start and end with, and padding, are left out.
+
+        Args:
+            inputs: As `generate` takes them.
+            **given: Fields of `ktlite.generation.Generation`; and `rules`, `stop` and `decode`.
+        """
+        from ktlite.models import writing
+
+        more = _taken(given)
+        options = self.generation(**given)
+        texts = writing.written(self._ready_stepper(), inputs, options, **more)
         ends = set(options.eos_token_id)
         ids = [np.asarray(text.ids, "int32") for text in texts]
         return [row[:-1] if len(row) and int(row[-1]) in ends else row for row in ids]
+
+    def stream(self: Any, inputs: Mapping[str, Any], **given: Any) -> Iterator[int]:
+        """Yields the tokens of a text as they are written: those that `write` returns.
+
+        Each is computed when it is asked for: who stops asking stops the model.
+
+        Args:
+            inputs: As `generate` takes them, of one row.
+            **given: As for `write`.
+
+        Raises:
+            ArgumentError: At once, if there are several rows or texts of one, if beams are asked
+                for, or as in `write`.
+
+        Example:
+            >>> for token in model.stream({"input_ids": ids[:1]}, max_new_tokens=40):
+            ...     show(token)
+        """
+        from ktlite.models import writing
+
+        more = _taken(given)
+        options = self.generation(**given)
+        rows = len(np.asarray(next(iter(inputs.values()), ())))
+        if rows != 1 or options.num_return_sequences != 1:
+            raise ArgumentError(
+                f"stream: {rows} inputs, num_return_sequences={options.num_return_sequences}; "
+                "expected one text of one input. `generate` writes several."
+            )
+        found = writing.streamed(self._ready_stepper(), inputs, options, **more)
+        return (one.token for one in found if one.token not in options.eos_token_id)
 
     def _ready_stepper(self: Any) -> Any:
         from ktlite.models import writing
@@ -129,7 +184,7 @@ class Decoding:
         """
         from ktlite.models import writing
 
-        more = {name: given.pop(name) for name in ("rules", "stop", "decode") if name in given}
+        more = _taken(given)
         self._check_writes()
         options = (writing.options_of(self) if options is None else options).with_(**given)
         texts = writing.written(self._ready_stepper(), inputs, options, **more)
@@ -143,6 +198,11 @@ class Decoding:
                 "as T5, BART, GPT-2 or Llama, with task='text2text-generation' or "
                 "'text-generation'."
             )
+
+
+def _taken(given: dict[str, Any]) -> dict[str, Any]:
+    """Takes from arguments those that are no fields of `Generation`, and returns them."""
+    return {name: given.pop(name) for name in ("rules", "stop", "decode") if name in given}
 
 
 def reordered(state: State, order: Any) -> State:

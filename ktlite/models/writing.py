@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -10,7 +10,7 @@ import numpy as np
 
 from ktlite._tracing import Sized, traced
 from ktlite.errors import ArgumentError
-from ktlite.generation import Generated, Generation, generate
+from ktlite.generation import Generated, Generation, Written, generate, stream
 from ktlite.models.core.attention import Cache
 from ktlite.models.core.stack import State
 from ktlite.models.decoding import reordered, with_memory
@@ -139,14 +139,28 @@ def written(
         options: How to search.
         **more: As `ktlite.generation.generate` takes it: `rules`, `stop`, `decode`, `examples`.
     """
+    prompts, about = _asked(step, inputs, options)
+    return generate(step, step.begin(inputs), prompts, options, **about, **more)
+
+
+def streamed(
+    step: KerasStep, inputs: Mapping[str, Any], options: Generation, **more: Any
+) -> Iterator[Written]:
+    """Yields the tokens that a model writes, as they are chosen; arguments as for `written`."""
+    prompts, about = _asked(step, inputs, options)
+    return stream(step, step.begin(inputs), prompts, options, **about, **more)
+
+
+def _asked(
+    step: KerasStep, inputs: Mapping[str, Any], options: Generation
+) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Returns what texts begin with, and what `ktlite.generation` is told of model and inputs."""
     towers = step.model.towers
     front = towers[-1].spec.front
     positions = front.max_positions if front.positions in _ENDING else None
     sources = None if len(towers) == 1 else _unpadded(inputs, None)
     prompts = prompts_of(step.model, inputs, options)
-    return generate(
-        step, step.begin(inputs), prompts, options, sources=sources, positions=positions, **more
-    )
+    return prompts, {"sources": sources, "positions": positions}
 
 
 def prompts_of(model: Any, inputs: Mapping[str, Any], options: Generation) -> list[np.ndarray]:

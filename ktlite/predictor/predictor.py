@@ -9,9 +9,10 @@ from ktlite.predictor.explaining import Explaining
 from ktlite.predictor.exporting import Exporting
 from ktlite.predictor.file_names import FileNames
 from ktlite.predictor.pickling import Pickling
+from ktlite.predictor.writing import Writing
 
 
-class Predictor(Exporting, Embedding, Explaining, Evaluating, FileNames, Pickling, Hinted):
+class Predictor(Exporting, Embedding, Explaining, Evaluating, FileNames, Pickling, Writing, Hinted):
     """Predicts from raw texts.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +11,9 @@ from ktlite._extras import is_installed
 from ktlite._logging import logger
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.joined import JoinedEncodings
+from ktlite.encodings.targets import SourceEncodings
 from ktlite.errors import listing
 from ktlite.inputs.sequences import encode_sources, encode_targets
-from ktlite.tasks.arrays import ragged
 from ktlite.tasks.sequence_figures import sequence_figures
 from ktlite.tasks.task import Report
 from ktlite.tasks.writing import LABELS, Writing, as_lines
@@ -41,6 +40,7 @@ class Sequences(Writing):
 
     name = "text2text-generation"
     head = "text2text-generation"
+    strips = True
     #: What `report` measures; names of `ktlite.tasks.sequence_figures.FIGURES`.
     measures: ClassVar[tuple[str, ...]] = ("chrf", "exact_match")
 
@@ -100,9 +100,9 @@ class Sequences(Writing):
         read = super().read(inputs)
         return {name: array for name, array in read.items() if not name.startswith(DECODER)}
 
-    def join(self, outputs: np.ndarray, encodings: Encodings) -> np.ndarray:
-        source: Any = encodings.parts[""] if isinstance(encodings, JoinedEncodings) else encodings
-        return ragged([replace(one, text=source.decode(one.ids)) for one in outputs])
+    def sources(self, encodings: Encodings) -> SourceEncodings:
+        found = encodings.parts[""] if isinstance(encodings, JoinedEncodings) else encodings
+        return super().sources(found)
 
     def describe(self, example: Any, true: Any, predicted: Any) -> tuple[str, list[str]]:
         lines = [f"read: {example}", f"true: {true}", f"written: {predicted}"]

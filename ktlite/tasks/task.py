@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -176,6 +176,33 @@ class Task(Rows, Certainty, abc.ABC):
         logits = run(many)
         predicted = self.probabilities(logits) if return_proba else self.decode(logits)
         return predicted[0] if single else predicted
+
+    def asking(self, options: Mapping[str, Any]) -> Task:
+        """Returns the task that the model runs for, with these options of `predict`: here itself.
+
+        Raises:
+            ArgumentError: If it is another that these options make, and they make no sense.
+        """
+        return self
+
+    def bound_to(self, encodings: Encodings) -> Task:
+        """Returns the task for examples that are these tokens: here itself."""
+        return self
+
+    def stream(self, runner: Any, encodings: Encodings) -> Iterator[str]:
+        """Yields the text that a model writes for an example, in pieces, as it is written.
+
+        Args:
+            runner: Runs the model.
+            encodings: Of this example alone.
+
+        Raises:
+            ArgumentError: At once, if the task writes no texts.
+        """
+        raise ArgumentError(
+            f"stream: a {self.name} task writes no text that could be given in pieces; predict "
+            "gives its predictions, predict_stream those of any number of examples."
+        )
 
     def as_list(self, examples: Any) -> tuple[list[Any], bool]:
         """Returns examples as a list, and whether it was a single one.

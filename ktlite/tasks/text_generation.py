@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from ktlite.encodings.targets import ContinuedEncodings, PromptEncodings
 from ktlite.errors import ArgumentError
 from ktlite.inputs.chats import CONTENT, ROLE, is_chat
 from ktlite.inputs.sequences import encode_continued, encode_prompts
-from ktlite.tasks.arrays import ragged
 from ktlite.tasks.task import Report
 from ktlite.tasks.writing import LABELS, Writing, as_lines
 
@@ -37,6 +35,7 @@ class TextGeneration(Writing):
     head = "text-generation"
     reads = "continued"
     writes_to_measure = False
+    takes_chats = True
 
     @classmethod
     def from_labels(
@@ -66,10 +65,6 @@ class TextGeneration(Writing):
         """Returns int32 [batch, length], what follows each token, `IGNORE` where it is given."""
         assert isinstance(encodings, ContinuedEncodings)
         return encodings.batch(rows)[LABELS]
-
-    def join(self, outputs: np.ndarray, encodings: Encodings) -> np.ndarray:
-        source: Any = encodings
-        return ragged([replace(one, text=source.decode(one.ids)) for one in outputs])
 
     def describe(self, example: Any, true: Any, predicted: Any) -> tuple[str, list[str]]:
         if is_chat(example):

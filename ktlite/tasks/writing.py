@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ktlite._arguments import checked
 from ktlite.encodings.encodings import Encodings, Seed
-from ktlite.encodings.targets import IGNORE
+from ktlite.encodings.targets import IGNORE, SourceEncodings
 from ktlite.errors import ArgumentError, DataError
+from ktlite.generation import Generation, StopStrings
 from ktlite.generation.config_files import write_options
 from ktlite.tasks.arrays import ragged
 from ktlite.tasks.losses import scored_accuracy, scored_cross_entropy
+from ktlite.tasks.pieces import Pieces
 from ktlite.tasks.task import Task
 
 LABELS = "labels"  # Hugging Face's name for what is to be written
@@ -30,6 +33,7 @@ class Written:
         loss: The sum of the losses of the tokens that it should have written; NaN without them.
         count: How many these are.
         right: How many of them are the likeliest in their place.
+        stops: Strings that the text ends before.
         text: The text.
     """
 
@@ -37,6 +41,7 @@ class Written:
     loss: float = float("nan")
     count: int = 0
     right: int = 0
+    stops: tuple[str, ...] = ()
     text: str = ""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -56,10 +61,14 @@ class Writing(Task):
     labels_are_texts = True
 
     def __init__(self, **options: Any) -> None:
-        from ktlite.generation import Generation
-
-        Generation().with_(**options)  # says what is wrong with them
+        # Says what is wrong with them.
+        if Generation().with_(**options).num_return_sequences > 1:
+            raise ArgumentError(
+                f"num_return_sequences={options['num_return_sequences']}: a {self.name} task "
+                "writes one text for each; model.generate writes several."
+            )
         self.options = options
+        self._sources: SourceEncodings | None = None
 
     @property
     def outputs(self) -> int:
@@ -102,16 +111,18 @@ class Writing(Task):
         self, run: Any, inputs: dict[str, np.ndarray], targets: Any = None
     ) -> tuple[np.ndarray, Any]:
         """Writes; or with targets, says how likely these are, and writes where it is measured."""
-        texts = [np.zeros(0, "int32")] * len(next(iter(inputs.values())))
+        texts = [Written(np.zeros(0, "int32"))] * len(next(iter(inputs.values())))
         if targets is None or self.writes_to_measure:
-            texts = run.generate(self.read(inputs), **self.searches)
+            ids = run.generate(self.read(inputs), **self._search())
+            stops = run.generation(**self.searches).stop_strings
+            texts = [Written(row, stops=stops) for row in ids]
         if targets is None:
-            return ragged([Written(ids) for ids in texts]), None
+            return ragged(texts), None
         scores = run(self.scored(inputs, targets))
         sums, counts = scores.sum(axis=1), (targets != IGNORE).sum(axis=1)
         found = [
-            Written(ids, float(loss), int(count), int(right))
-            for ids, (loss, right), count in zip(texts, sums, counts, strict=True)
+            replace(text, loss=float(loss), count=int(count), right=int(right))
+            for text, (loss, right), count in zip(texts, sums, counts, strict=True)
         ]
         return ragged(found), None
 
@@ -120,6 +131,53 @@ class Writing(Task):
         """How texts are searched for, where it is not as the checkpoint says."""
         return self.options
 
+    def _search(self) -> dict[str, Any]:
+        """Returns how to search, with what turns tokens into text where that is known."""
+        decode = {} if self._sources is None else {"decode": self._sources.decode}
+        return {**self.searches, **decode}
+
+    def bound_to(self, encodings: Encodings) -> Writing:
+        bound = copy.copy(self)
+        bound._sources = self.sources(encodings)
+        return bound
+
+    def sources(self, encodings: Encodings) -> SourceEncodings:
+        """Returns those of the encodings that know what is written as text."""
+        assert isinstance(encodings, SourceEncodings)
+        return encodings
+
+    def join(self, outputs: np.ndarray, encodings: Encodings) -> np.ndarray:
+        sources = self.sources(encodings)
+        return ragged([replace(one, text=self._text(one, sources)) for one in outputs])
+
+    def _text(self, written: Written, sources: SourceEncodings) -> str:
+        text = sources.decode(written.ids)
+        text = StopStrings(written.stops, sources.decode).cut(text)
+        return text.strip() if self.strips else text
+
+    def stream(self, runner: Any, encodings: Encodings) -> Iterator[str]:
+        task = self.bound_to(encodings)
+        sources = task.sources(encodings)
+        inputs = self.read(encodings.batch(np.arange(1)))
+        stops = runner.generation(**self.searches).stop_strings
+
+        def text(ids: np.ndarray) -> str:
+            return self._text(Written(ids, stops=stops), sources)
+
+        pieces = Pieces(sources, text, stops, self.strips)
+        tokens = runner.stream(inputs, **task._search())  # which says here what is wrong
+
+        def told() -> Iterator[str]:
+            yield from filter(None, map(pieces.add, tokens))
+            if last := pieces.rest():
+                yield last
+
+        return told()
+
+    #: Whether white space around a text is left out.
+    strips: ClassVar[bool] = False
+    #: Whether an example may be a list of messages.
+    takes_chats: ClassVar[bool] = False
     #: Whether what is measured needs texts that the model has written, beside the likelihood of
     #: those that are true.
     writes_to_measure = True
@@ -148,9 +206,12 @@ class Writing(Task):
         if return_proba:
             self.probabilities(np.zeros(0))
         many, single = self.as_list(examples)
-        task = self.from_config({**self.get_config(), **options}) if options else self
+        task = self.asking(options)
         texts = self.decode(run(many, task=task))
         return texts[0] if single else texts
+
+    def asking(self, options: Mapping[str, Any]) -> Task:
+        return self.from_config({**self.get_config(), **options}) if options else self
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         raise ArgumentError("texts that are written have no probabilities; predict gives them.")
@@ -183,8 +244,6 @@ class Writing(Task):
 
     def write_files(self, folder: Path, maxlen: int | None) -> None:
         """Writes how this task searches into the checkpoint's `generation_config.json`."""
-        from ktlite.generation import Generation
-
         if self.searches:
             options = Generation.of_folder(folder).with_(**self.searches)
             write_options(folder, options.to_config(), [field.name for field in fields(options)])

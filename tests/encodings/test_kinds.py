@@ -13,7 +13,12 @@ from ktlite.encodings.field import Field, mismatches
 from ktlite.encodings.grouped import GroupedEncodings
 from ktlite.encodings.joined import JoinedEncodings
 from ktlite.encodings.signals import SignalEncodings
-from ktlite.encodings.targets import SourceEncodings, TargetEncodings
+from ktlite.encodings.targets import (
+    ContinuedEncodings,
+    PromptEncodings,
+    SourceEncodings,
+    TargetEncodings,
+)
 from ktlite.encodings.tokens import TokenEncodings
 from ktlite.encodings.vectors import VectorEncodings
 from ktlite.errors import ArgumentError
@@ -58,6 +63,13 @@ def images() -> Encodings:
     return Images(ImageProcessor((8, 8), (8, 8))).encode(items)
 
 
+def prompts(kind: type[PromptEncodings]) -> PromptEncodings:
+    given = held(tokens())
+    counted = np.arange(len(given["ids"])) % 2 == 1
+    end = np.array([9], "int32")
+    return kind(**given, decode=str, settled=str, counted=counted, end=end)
+
+
 KINDS: dict[str, Callable[[], Encodings]] = {
     "tokens": tokens,
     "windows": lambda: tokens(example_of=np.array([0, 0, 1, 2, 2, 2])),
@@ -66,7 +78,9 @@ KINDS: dict[str, Callable[[], Encodings]] = {
     "vectors": vectors,
     "images": images,
     "targets": lambda: TargetEncodings(**held(tokens()), start_id=99),
-    "sources": lambda: SourceEncodings(**held(tokens()), decode=str),
+    "sources": lambda: SourceEncodings(**held(tokens()), decode=str, settled=str),
+    "prompts": lambda: prompts(PromptEncodings),
+    "continued": lambda: prompts(ContinuedEncodings),
     "joined": lambda: JoinedEncodings({"": images(), "decoder_": tokens()}),
 }
 
