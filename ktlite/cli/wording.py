@@ -166,6 +166,7 @@ SERVING: Mapping[str, Group] = {
         "workers": Word("processes, each with the model in memory; default: 1"),
         "batch_size": Word("texts that the model computes at once; default: 32"),
         "cache": Word("keep the answers to so many texts; default: 0"),
+        "max_new_tokens": Word("the most tokens that a model writes for a text; default: 512"),
         "limits": Word("as JSON: '{\"texts\": 100, \"timeout\": 5}'", "LIMITS"),
         "runtime": Word(
             "default: what the folder was written for", "NAME",

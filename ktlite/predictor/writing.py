@@ -7,11 +7,29 @@ from typing import Any
 
 from ktlite._arguments import checked
 from ktlite.errors import DataError
+from ktlite.generation import Generation
 from ktlite.predictor.predicting import Predicting
 
 
 class Writing(Predicting):
     """An example to a text, in pieces."""
+
+    @checked
+    def generation(self, **options: Any) -> Generation:
+        """Returns how texts are searched for: as the checkpoint says, the task, and these options.
+
+        Args:
+            **options: As `predict` takes them.
+
+        Raises:
+            ArgumentError: If the model writes no texts, or an option makes no sense.
+
+        Example:
+            >>> predictor.generation(max_new_tokens=60).num_beams
+            1
+        """
+        task = self.preproc.task.asking(options)
+        return self._forward.generation(**getattr(task, "searches", {}))
 
     @checked
     def stream(self, example: Any, **options: Any) -> Iterator[str]:

@@ -22,6 +22,12 @@ class Predictions(BaseModel):
     remarks: str | list[str | None] | None = Field(None, description=_REMARKS)
 
 
+class Generated(BaseModel):
+    """What `/generate` answers without `"stream": true`."""
+
+    text: str = Field(description="What was written.")
+
+
 class Probabilities(BaseModel):
     """What `/predict_proba` answers."""
 
@@ -77,6 +83,7 @@ class Allowed(BaseModel):
     characters: int = Field(description="Characters of a text.")
     pixels: int = Field(description="Pixels of an image.")
     body: int = Field(description="Bytes of a request.")
+    max_new_tokens: int = Field(description="Tokens that are written for a text.")
 
 
 class Info(BaseModel):

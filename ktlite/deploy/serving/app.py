@@ -29,7 +29,9 @@ from ktlite.deploy.serving.answers import problems
 from ktlite.deploy.serving.limits import Limits
 from ktlite.deploy.serving.middleware import Observed, WholeBody
 from ktlite.deploy.serving.service import Service
+from ktlite.deploy.serving.streams import Stream, StreamedText
 from ktlite.deploy.serving.uploads import FORM
+from ktlite.deploy.serving.writing import WritingService
 from ktlite.errors import ArgumentError, KtliteError
 from ktlite.predictor import Predictor, load_predictor
 
@@ -72,7 +74,8 @@ def create_app(
         load = partial(load_predictor, predictor, **loading)
         predictor = load()
     limits, counted = Limits.of(limits), prometheus.Metrics()
-    service = Service(predictor, limits, counted, load, name)
+    kind = WritingService if WritingService.fits(predictor) else Service
+    service = kind(predictor, limits, counted, load, name)
     noun = service.input.noun
     taken = ["application/json", *([FORM] if service.input.media else [])]
     app = FastAPI(title=f"ktlite: {name}", version=__version__, docs_url=None, redoc_url=None)
@@ -87,6 +90,10 @@ def create_app(
     protected = [Depends(_key_check(api_key))]
     pool = ThreadPoolExecutor(limits.waiting, "ktlite-requests")
 
+    def count(requests: int) -> None:
+        service.in_flight += requests
+        counted.waiting(service.in_flight)
+
     async def in_thread(work: Callable[..., Any], *arguments: Any) -> Response:
         """Answers with what `work` returns; a client that is one too many has to come again."""
         if service.in_flight >= limits.waiting:
@@ -95,11 +102,10 @@ def create_app(
                 f"{service.in_flight} requests are waiting already. Try again in a second.",
                 {"Retry-After": "1"},
             )
-        service.in_flight += 1
-        counted.waiting(service.in_flight)
+        count(1)
         try:
             loop = asyncio.get_running_loop()
-            content = await loop.run_in_executor(pool, partial(_as_json, work, *arguments))
+            content = await loop.run_in_executor(pool, partial(_answered, work, *arguments))
         except TimeoutError:
             raise HTTPException(
                 504,
@@ -108,8 +114,10 @@ def create_app(
         except KtliteError as error:
             raise HTTPException(422, str(error)) from None
         finally:
-            service.in_flight -= 1
-            counted.waiting(service.in_flight)
+            count(-1)
+        if isinstance(content, Stream):
+            count(1)
+            return StreamedText(content, pool, partial(count, -1))
         return Response(content, media_type="application/json")
 
     def examples_in(
@@ -144,8 +152,11 @@ def create_app(
 
     takes = service.takes
     examples_in("/predict", service.predict, takes.predict, answers.Predictions)
-    examples_in("/predict_proba", service.predict_proba, takes.proba, answers.Probabilities)
-    examples_in("/explain", service.explain, takes.explain, answers.Explanation)
+    if isinstance(service, WritingService):  # whose texts have no probabilities
+        examples_in("/generate", service.generate, service.takes_one, answers.Generated)
+    else:
+        examples_in("/predict_proba", service.predict_proba, takes.proba, answers.Probabilities)
+        examples_in("/explain", service.explain, takes.explain, answers.Explanation)
 
     @app.get(
         "/info",
@@ -261,10 +272,12 @@ async def _failed(request: Request, error: Exception) -> Response:
     )
 
 
-def _as_json(work: Callable[..., Any], *arguments: Any) -> bytes:
-    return json.dumps(
-        work(*arguments), ensure_ascii=False, allow_nan=False, default=_plain
-    ).encode()
+def _answered(work: Callable[..., Any], *arguments: Any) -> bytes | Stream:
+    """Returns what `work` returns as JSON; what comes in pieces as it is."""
+    found = work(*arguments)
+    if isinstance(found, Stream):
+        return found
+    return json.dumps(found, ensure_ascii=False, allow_nan=False, default=_plain).encode()
 
 
 def _plain(value: Any) -> Any:

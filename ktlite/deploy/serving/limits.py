@@ -22,6 +22,9 @@ class Limits:
         texts: Texts, images or other examples of a request (422).
         characters: Characters of a text (422).
         pixels: Pixels of an image (422).
+        max_new_tokens: Tokens that a model writes for a text (422).
+        beams: Beams that it follows (422).
+        streams: Texts that are sent at the same time while they are written; further ones wait.
         waiting: Requests that are being answered or wait for it; further ones are asked to come
             again (503).
         batch: Examples that the model is given together, from as many requests as they are of. A
@@ -38,6 +41,9 @@ class Limits:
     texts: int = 1_000
     characters: int = 100_000
     pixels: int = 50_000_000
+    max_new_tokens: int = 512
+    beams: int = 8
+    streams: int = 4
     waiting: int = 256
     batch: int = 64
     gather: float = 0.005
@@ -75,6 +81,9 @@ class Limits:
             texts=self.texts,
             characters=self.characters,
             pixels=self.pixels,
+            max_new_tokens=self.max_new_tokens,
+            beams=self.beams,
+            streams=self.streams,
             waiting=self.waiting,
             batch=self.batch,
         )

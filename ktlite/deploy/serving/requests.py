@@ -67,7 +67,7 @@ class Models(NamedTuple):
         one: dict[str, Any] = _EXAMPLE if input.has_pairs else input.schema()
         shapes = one["anyOf"][::2] if input.has_pairs else [one]
         several = {"anyOf": [*shapes, {"type": "array", "items": one}]}
-        examples = {f"{noun}s": (_field(several, f"One {noun}, or a list of them."), ...)}
+        examples = {f"{noun}s": (field(several, f"One {noun}, or a list of them."), ...)}
         options: dict[str, Any] = {}
         for method in methods:
             hints = typing.get_type_hints(inspect.unwrap(method))
@@ -77,22 +77,24 @@ class Models(NamedTuple):
                 if plain <= _PLAIN and argument.name not in ("batch_size", "verbose"):
                     options[argument.name] = (kind, argument.default)
         explaining = {
-            noun: (_field(one, f"One {noun}."), ...),
+            noun: (field(one, f"One {noun}."), ...),
             "method": (str | None, Field(None, description=_METHODS)),
             "target": (str | int | None, Field(None, description=_TARGET)),
         }
         return cls(
-            _model("Predict", examples | options),
-            _model("Proba", examples),
-            _model("Explain", explaining),
+            model("Predict", examples | options),
+            model("Proba", examples),
+            model("Explain", explaining),
         )
 
 
-def _field(schema: dict[str, Any], description: str) -> Any:
+def field(schema: dict[str, Any], description: str) -> Any:
+    """Returns the type of a field whose schema is said, and whose values are checked later."""
     return Annotated[Any, WithJsonSchema(schema), Field(description=description)]
 
 
-def _model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+def model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+    """Returns what a route takes, by the types and defaults of its fields; nothing else."""
     strict = ConfigDict(extra="forbid", strict=True)
     made: type[BaseModel] = create_model(name, __config__=strict, **fields)
     return made

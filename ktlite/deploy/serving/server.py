@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -49,6 +50,7 @@ def serve(
     batch_size: int = 32,
     runtime: str | None = None,
     cache: int = 0,
+    max_new_tokens: int | None = None,
 ) -> None:
     """Serves a saved predictor until the process is told to stop.
 
@@ -74,6 +76,8 @@ def serve(
         runtime: What is to run it, as `load_predictor` takes it. Default: what the folder was
             written for.
         cache: Keep what the model said of so many texts, for when they are asked for again.
+        max_new_tokens: The most tokens that a model which writes may write for a text. Default:
+            as `limits` has it, 512.
 
     Raises:
         ArgumentError: If an argument cannot work, or the address is taken.
@@ -84,12 +88,16 @@ def serve(
     """
     problems = Problems("serve")
     at_least_one(problems, workers=workers)
+    if max_new_tokens is not None:
+        at_least_one(problems, max_new_tokens=max_new_tokens)
     problems.add_unless(
         isinstance(port, int) and 0 <= port < 65_536, f"port={port!r}; expected 0 to 65535."
     )
     not_a_string(problems, hosts=hosts)
     problems.raise_if_any()
     limits = Limits.of(limits)
+    if max_new_tokens is not None:
+        limits = replace(limits, max_new_tokens=max_new_tokens)
     read_manifest(path)  # what is no predictor is said here, and not by each worker
     sock = _bound(host, port)
     port = sock.getsockname()[1]

@@ -146,6 +146,7 @@ class Service:
                 "characters": self.limits.characters,
                 "pixels": self.limits.pixels,
                 "body": self.limits.body,
+                "max_new_tokens": self.limits.max_new_tokens,
             },
             "loaded": since,
             "ktlite": __version__,
@@ -181,7 +182,7 @@ class Service:
     ) -> tuple[Any, dict[str, Any]]:
         """Returns the examples of a request as they came, and its options."""
         options = parse(body, content_type, model, self.input.noun)
-        return options.pop(next(iter(model.model_fields))), options
+        return options.pop(next(iter(model.model_fields)), None), options
 
     def _examples(self, predictor: Predictor, given: Any) -> tuple[list[Any], bool]:
         words = predictor.preproc.task.reads == "tagged"

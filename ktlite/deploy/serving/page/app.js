@@ -19,6 +19,8 @@ const TASKS = {
   classification: (noun) => `Says which of these ${a(noun)} is`, multilabel: (noun) => `Says which of these ${a(noun)} has`,
   regression: (noun) => `Predicts a number for each ${noun}`, "token-classification": (noun) => `Finds in ${noun}s`,
   "question-answering": (noun) => `Answers questions from ${a(noun)}`, "sentence-similarity": (noun) => `Says how alike two ${noun}s are`,
+  "text-generation": (noun) => `Goes on with ${a(noun)}`, translation: (noun) => `Translates ${a(noun)}`,
+  summarization: (noun) => `Sums up ${a(noun)}`, "text2text-generation": (noun) => `Writes a text for ${a(noun)}`,
 };
 const a = (noun) => (/^[aeiou]/.test(noun) ? "an " : "a ") + noun;
 const SHARE_OF_BODY = 0.9; // for files; the rest is what stands between them
@@ -56,7 +58,7 @@ async function begin() {
   }
   const longest = Math.max(...info.classes.map((name) => String(name).length));
   if (info.classes.length) $("rows").style.setProperty("--names", `${Math.min(24, longest + 1)}ch`);
-  $("pairs-label").hidden = info.takes !== "texts" || info.input !== "text";
+  $("pairs-label").hidden = info.takes !== "texts" || info.input !== "text" || kind.writes === true;
   if (info.media) takeFiles();
   $("hint").textContent = /Mac|iP/.test(navigator.platform) ? "⌘ Enter" : "Ctrl + Enter";
   showSecond();
@@ -226,7 +228,7 @@ function show() {
     const item = element("li");
     const parts = kind.show(example, outcome, info);
     const last = parts.pop();
-    const button = info.takes === "groups" || info.input !== "text" ? "" : explainer(example, item);
+    const button = info.takes === "groups" || info.input !== "text" || kind.writes ? "" : explainer(example, item);
     item.append(...parts, element("div", { className: "outcome" }, last, button));
     if (remark) item.append(element("p", { className: "remark" }, `Not to be trusted: ${remark}.`));
     unfold(item);

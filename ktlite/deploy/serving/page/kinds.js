@@ -180,11 +180,19 @@ const answering = {
   values: (answers) => answers[0].slice(0, 2),
 };
 
+const writing = {
+  ...plain,
+  writes: true,
+  show: (example, text) => [...texts(example), element("div", { className: "text" }, text)],
+  columns: () => ["text written"],
+};
+
 const KINDS = {
   classification, multilabel, regression,
   "sentence-similarity": similarity,
   "token-classification": tagging,
   "question-answering": answering,
+  "text-generation": writing, translation: writing, summarization: writing, "text2text-generation": writing,
 };
 
 export const kindOf = (info) => KINDS[info.task] ?? plain;
