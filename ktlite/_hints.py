@@ -13,7 +13,10 @@ from typing import Any, ClassVar, NoReturn
 from ktlite.errors import did_you_mean
 
 _ANY_MODEL = "ktlite.get_learner(model, train_data=(x, y)) trains any compiled Keras model."
-_GENERATION = "Nothing here writes texts; use transformers' pipeline({!r})."
+_GENERATION = (
+    "A checkpoint that writes does it: ktlite.get_learner(checkpoint, data, task={!r}), and its "
+    "predictor."
+)
 _FIT = "learner.fit_onecycle(lr, epochs)."
 
 # The public names of `ktlite.text`, which is not imported to look for one.
@@ -92,8 +95,8 @@ MODULES: dict[str, dict[str, str]] = {
         "pipeline('automatic-speech-recognition').",
         "Transcriber": "Speech is not covered here; use transformers' "
         "pipeline('automatic-speech-recognition').",
-        "generative_ai": "Nothing here writes texts; OnPrem.LLM, of ktrain's author, does.",
-        "LLM": "Nothing here writes texts; OnPrem.LLM, of ktrain's author, does.",
+        "generative_ai": _GENERATION.format("text-generation"),
+        "LLM": _GENERATION.format("text-generation"),
         "textextractor": "Files of other programs are not read here; textract and Tika do.",
         "TextExtractor": "Files of other programs are not read here; textract and Tika do.",
         "predictor": "ktlite.Predictor, made by ktlite.get_predictor.",

@@ -143,3 +143,16 @@ def counts_predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     random = np.random.default_rng(0)
     data = [random.poisson(3, 5) for _ in range(8)], ["few", "many"] * 4
     return ktlite.get_learner(folder, data, data, verbose=0, check=False).get_predictor()
+
+
+@pytest.fixture(scope="session")
+def chatting(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A predictor that goes on with texts, and replies in chats. Do not change it."""
+    import ktlite
+    from tests.writers import chat_checkpoint, chats
+
+    folder = chat_checkpoint(golden, tmp_path_factory.mktemp("writes") / "chat")
+    learner = ktlite.get_learner(
+        folder, (chats(20, 0), None), task="text-generation", maxlen=48, check=False, verbose=0
+    )
+    return learner.get_predictor()

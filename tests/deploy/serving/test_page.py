@@ -212,3 +212,20 @@ def test_key_is_asked_for(browser: Any, serving: Callable[..., Any], predictors:
     page.keyboard.press("Enter")
     assert predict(page, "A film").count() == 1
     page.close()
+
+
+def test_texts_that_are_written_are_shown(
+    browser: Any, serving: Callable[..., Any], chatting: Predictor
+) -> None:
+    """As they are, each below what it goes on with; and nothing is offered that they have not."""
+    client = serving(chatting)
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{client.port}/")
+    rows = predict(page, "a b c\nf g")
+    assert page.locator("#about").inner_text() == "Goes on with a text"
+    shown = [text.split() for text in rows.locator(".text").all_inner_texts()]
+    written = [text.split() for text in chatting.predict(["a b c", "f g"])]
+    assert shown == [["a", "b", "c"], written[0], ["f", "g"], written[1]]
+    assert rows.get_by_text("Explain").count() == 0
+    assert not page.locator("#pairs-label").is_visible()
+    page.close()

@@ -16,22 +16,12 @@ import pytest
 import ktlite
 from ktlite.deploy.serving import Limits
 from ktlite.predictor import Predictor
-from tests.writers import WORDS, chat_checkpoint, chats, checkpoint, reversals
+from tests.writers import WORDS, chats, checkpoint, reversals
 
 Start = Callable[..., Any]
 TEXTS = ["a b c", "f g", "h"]
 CHAT = chats(1, 4)[0][:1]
 DRAWN: dict[str, Any] = {"max_new_tokens": 30, "do_sample": True, "stop_strings": ["b", "d e"]}
-
-
-@pytest.fixture(scope="module")
-def chatting(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    folder = chat_checkpoint(golden, tmp_path_factory.mktemp("serves") / "chat")
-    data = (chats(20, 0), None)
-    learner = ktlite.get_learner(
-        folder, data, task="text-generation", maxlen=48, check=False, verbose=0
-    )
-    return learner.get_predictor()
 
 
 @pytest.fixture(scope="module")
