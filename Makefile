@@ -25,7 +25,7 @@ quickstart: $(VENV)/.ktlite $(VENV)/.minilm  ## fine-tune MiniLM-L6 on film revi
 
 test: $(VENV)/.extra-test $(VENV)/.minilm  ## run all tests
 	$(SAY) "Running the tests."
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.extra-dev  ## check style and format with ruff
 	$(SAY) "Checking style and format."

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +23,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("torch is not installed")
 
 
+def pytest_collection_finish() -> None:
+    """Takes what was imported until here out of every later collection of garbage."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder of the golden files that `golden/make_golden.py` writes. Do not write here."""
@@ -27,13 +35,53 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_blocks(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT checkpoint with 3 labels and its tokenizer, as the hub has it. Do not write here."""
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny-bert"
     shutil.copytree(golden / "tiny-tokenizer", folder)
     for name in ("config.json", "model.safetensors"):
         shutil.copy(golden / "bert-gelu" / name, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(two_blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`two_blocks` without the second, which makes a graph in half the time. Do not write here."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny-bert"
+    shutil.copytree(two_blocks, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["num_hidden_layers"] = 1
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    tensors = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if ".layer.1." not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def eagerly() -> Iterator[None]:
+    """Runs what would be traced one operation at a time, in all of a module.
+
+    A few steps of a tiny model are over before their graph is made. For tests of what is trained,
+    said or written, not of the graph: those are in `training/` and `learner/`.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def in_graphs(eagerly: None) -> Iterator[None]:
+    """Traces nevertheless, in one test of such a module."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(True)
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +143,7 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny-vit"
     config = {
         "model_type": "vit", "image_size": 32, "patch_size": 8, "hidden_size": 32,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
     }  # fmt: skip
     model = from_config(config, "image-classification", num_labels=3)
     model.save_pretrained(folder, tokenizer=False)

@@ -23,6 +23,8 @@ from ktlite.inputs.texts import Texts
 from ktlite.learner import Learner
 from ktlite.tasks import Regression
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 LETTERS = {"ham": "abc", "spam": "mno", "toast": "xyz"}
 OPTIONS: dict[str, Any] = {"lr": 1e-3, "epochs": 1, "maxlen": 24, "batch_size": 8, "folds": 3,
                            "verbose": 0}  # fmt: skip

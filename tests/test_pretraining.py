@@ -18,7 +18,7 @@ ALBERT = {
     "model_type": "albert",
     "embedding_size": 16,
     "hidden_size": 32,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "intermediate_size": 64,
     "max_position_embeddings": 32,
@@ -26,7 +26,7 @@ ALBERT = {
 BERT = {
     "model_type": "bert",
     "hidden_size": 32,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "intermediate_size": 64,
     "max_position_embeddings": 32,

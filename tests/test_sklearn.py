@@ -30,6 +30,8 @@ from ktlite.sklearn import (
     TokenClassifier,
 )
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 TEXTS = ["a a b", "x y x", "b a", "y y", "a b b", "x x y", "b b a a", "y x"]
 LABELS = ["first", "last"] * 4
 WORDS = [text.split() for text in TEXTS]

@@ -46,15 +46,6 @@ def as_conll(data: list[tuple[list[str], list[str]]]) -> str:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tagging") / "bert"
-    shutil.copytree(golden / "tiny-tokenizer", folder)
-    for name in ("config.json", "model.safetensors"):
-        shutil.copy(golden / "bert-gelu" / name, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("data")
     for name, count, seed in (("train.txt", 300, 0), ("valid.txt", 30, 1)):
@@ -63,11 +54,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def make(checkpoint: Path, files: tuple[Path, Path]) -> Callable[..., Learner]:
+def make(tiny_checkpoint: Path, files: tuple[Path, Path]) -> Callable[..., Learner]:
     def learner(**options: Any) -> Learner:
         given = {"train_data": files[0], "val_data": files[1], "batch_size": 8, "maxlen": 24,
                  "task": "token-classification", "verbose": 0, **options}  # fmt: skip
-        return ktlite.get_learner(checkpoint, **given)
+        return ktlite.get_learner(tiny_checkpoint, **given)
 
     return learner
 
@@ -215,14 +206,14 @@ def test_batch_size_and_company_do_not_matter(trained: Learner) -> None:
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_sources_give_the_same_data(checkpoint: Path, tmp_path: Path) -> None:
+def test_sources_give_the_same_data(tiny_checkpoint: Path, tmp_path: Path) -> None:
     pairs = sentences(12, 2)
     words, tags = [list(part) for part in zip(*pairs, strict=True)]
     numbers = np.repeat(np.arange(12), 7)
     frame = pd.DataFrame({"SentenceID": numbers, "Word": np.ravel(words), "Tag": np.ravel(tags)})
     (tmp_path / "a.txt").write_text(as_conll(pairs))
     frame.to_csv(tmp_path / "a.csv", index=False)
-    options: dict[str, Any] = {"preprocess_mode": checkpoint, "verbose": 0, "maxlen": 30}
+    options: dict[str, Any] = {"preprocess_mode": tiny_checkpoint, "verbose": 0, "maxlen": 30}
     loaded = [
         text.entities_from_txt(tmp_path / "a.txt", **options),
         text.entities_from_conll2003(tmp_path / "a.txt", **options),
@@ -238,11 +229,11 @@ def test_sources_give_the_same_data(checkpoint: Path, tmp_path: Path) -> None:
         assert preproc.get_classes() == loaded[0][2].get_classes()
 
 
-def test_ktrains_way(checkpoint: Path, files: tuple[Path, Path]) -> None:
+def test_ktrains_way(tiny_checkpoint: Path, files: tuple[Path, Path]) -> None:
     train, val, preproc = text.entities_from_txt(
-        files[0], files[1], preprocess_mode=checkpoint, maxlen=24, verbose=0
+        files[0], files[1], preprocess_mode=tiny_checkpoint, maxlen=24, verbose=0
     )
-    model = text.sequence_tagger(checkpoint, preproc)
+    model = text.sequence_tagger(tiny_checkpoint, preproc)
     learner = ktlite.get_learner(model, train_data=train, val_data=val, batch_size=16)
     learner.fit(1e-3, 1, verbose=0)
     assert 0 <= learner.validate(print_report=False) <= 1
@@ -251,11 +242,13 @@ def test_ktrains_way(checkpoint: Path, files: tuple[Path, Path]) -> None:
         text.sequence_tagger("bert-base-cased", preproc)
 
 
-def test_annotated_characters_and_words_without_spaces(checkpoint: Path, tmp_path: Path) -> None:
+def test_annotated_characters_and_words_without_spaces(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     lines = ['{"text": "房间很好，the film", "label": [[0, 2, "ART"], [5, 13, "ART"]]}'] * 12
     (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     learner = ktlite.get_learner(
-        checkpoint, train_data=tmp_path / "a.jsonl", task="token-classification", maxlen=20,
+        tiny_checkpoint, train_data=tmp_path / "a.jsonl", task="token-classification", maxlen=20,
         batch_size=4, verbose=0,
     )  # fmt: skip
     learner.fit_onecycle(1e-2, 12, verbose=0)
@@ -263,11 +256,11 @@ def test_annotated_characters_and_words_without_spaces(checkpoint: Path, tmp_pat
     assert found == [("房间", "ART", (0, 2)), ("the film", "ART", (5, 13))]
 
 
-def test_plain_tags(checkpoint: Path) -> None:
+def test_plain_tags(tiny_checkpoint: Path) -> None:
     words, tags = zip(*sentences(100, 3), strict=True)
     plain = [[tag.replace("B-", "").replace("I-", "") for tag in row] for row in tags]
     learner = ktlite.get_learner(
-        checkpoint, (list(words), plain), task=TokenClassification(["O", "ART", "MOOD"]),
+        tiny_checkpoint, (list(words), plain), task=TokenClassification(["O", "ART", "MOOD"]),
         maxlen=24, batch_size=8, verbose=0,
     )  # fmt: skip
     learner.fit_onecycle(2e-2, 8, verbose=0)

@@ -16,6 +16,8 @@ from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.learner import Learner
 from ktlite.tuning import Watch
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 optuna = pytest.importorskip("optuna")
 
 

@@ -44,6 +44,7 @@ def with_model(golden: Path, folder: Path, name: str) -> Path:
     task = "text2text-generation" if config.get("is_encoder_decoder") else "text-generation"
     if task == "text2text-generation":
         special["decoder_start_token_id"] = vocab["[PAD]"]
+        config |= {key: 1 for key in config if key.endswith("_layers")}  # traced in less time
     config |= special
     config |= {key: 0.0 for key in config if "drop" in key}
     from_config(config, task, seed=1).save_pretrained(folder, tokenizer=False)

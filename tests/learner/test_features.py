@@ -147,9 +147,9 @@ def test_heads_that_look_at_every_token_learn_what_they_do_from_the_texts(
 
 @pytest.mark.parametrize(("frozen", "options"), [(2, {}), (0, {"lora": 2})])
 def test_texts_stay_where_the_encoder_trains(
-    tiny_checkpoint: Path, texts: Texts, encoded: list[int], frozen: int, options: dict[str, Any]
+    two_blocks: Path, texts: Texts, encoded: list[int], frozen: int, options: dict[str, Any]
 ) -> None:
-    here = learner(tiny_checkpoint, texts, **options)
+    here = learner(two_blocks, texts, **options)
     if frozen:
         here.freeze(frozen)
     here.fit(0.01, 1, verbose=0)
@@ -174,9 +174,9 @@ def test_vectors_that_are_too_many_are_not_kept(
 
 @pytest.mark.parametrize("way", ["unfreeze", "freeze some", "freeze without"])
 def test_vectors_are_freed_once_they_are_not_wanted(
-    tiny_checkpoint: Path, texts: Texts, way: str
+    two_blocks: Path, texts: Texts, way: str
 ) -> None:
-    here = learner(tiny_checkpoint, texts)
+    here = learner(two_blocks, texts)
     here.freeze()
     here._feeds()
     assert len(here._features._kept) == 2

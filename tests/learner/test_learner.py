@@ -29,10 +29,11 @@ BITS = (TOTAL > 0).astype("float32")
 
 
 def test_layer_groups_of_a_text_model_reach_its_blocks(
-    text_learner: Learner, caplog: pytest.LogCaptureFixture
+    two_blocks: Path, texts: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    learner = ktlite.get_learner(two_blocks, texts, maxlen=24, val_pct=0.3, verbose=0)
     with caplog.at_level(logging.INFO, "ktlite"):
-        text_learner.print_layers()
+        learner.print_layers()
     rows = [line.split() for line in caplog.records[-1].getMessage().splitlines()[2:]]
     assert [row[:-2] for row in rows] == [
         ["0", "embeddings"],
@@ -41,12 +42,12 @@ def test_layer_groups_of_a_text_model_reach_its_blocks(
         ["3", "pooler"],
         ["4", "classifier"],
     ]
-    assert sum(int(row[-1].replace(",", "")) for row in rows) == text_learner.model.count_params()
+    assert sum(int(row[-1].replace(",", "")) for row in rows) == learner.model.count_params()
 
 
-def test_frozen_blocks_of_a_text_model_do_not_train(still_checkpoint: Any, texts: Any) -> None:
+def test_frozen_blocks_of_a_text_model_do_not_train(two_blocks: Path, texts: Any) -> None:
     learner = ktlite.get_learner(
-        still_checkpoint, texts, maxlen=24, batch_size=16, val_pct=0.3, verbose=0
+        two_blocks, texts, maxlen=24, batch_size=16, val_pct=0.3, verbose=0
     )
     learner.freeze(2)
     before = {w.path: w.numpy() for w in learner.model.weights}

@@ -576,7 +576,7 @@ def test_wrong_weights_under_a_right_manifest_are_found_out(
 ) -> None:
     data = manifest_data(folder)
     other = make(tiny_checkpoint, LABELS["classification"])
-    kernel = other.model.encoder.blocks[1].feed_forward.up.kernel
+    kernel = other.model.encoder.blocks[0].feed_forward.up.kernel
     kernel.assign(np.asarray(kernel)[:, ::-1])
     other.model.save_pretrained(folder)
     storage.write_manifest(folder, data)

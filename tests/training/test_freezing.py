@@ -54,9 +54,9 @@ def test_groups_of_any_model_are_its_layers_with_weights() -> None:
 
 
 def test_groups_of_a_transformer_reach_its_blocks_and_hold_each_weight_once(
-    tiny_checkpoint: Path,
+    two_blocks: Path,
 ) -> None:
-    model = ktlite.load_model(tiny_checkpoint)
+    model = ktlite.load_model(two_blocks)
     groups = freezing.layer_groups(model)
     names = ["embeddings", "block 0", "block 1", "pooler", "classifier"]
     assert [name for name, _ in groups] == names
@@ -133,8 +133,8 @@ def test_recompiling_keeps_a_loss_scale_and_a_schedule() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_digest_of_an_encoder_is_that_of_its_weights(tiny_checkpoint: Path, dtype: str) -> None:
-    model = from_pretrained(tiny_checkpoint, dtype=dtype)
+def test_the_digest_of_an_encoder_is_that_of_its_weights(two_blocks: Path, dtype: str) -> None:
+    model = from_pretrained(two_blocks, dtype=dtype)
     before = freezing.encoder_digest(model)
     weight = model.encoder.weights[-1]
     value = np.array(weight)
@@ -180,13 +180,13 @@ def products(graph: Any) -> int:
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_no_backward_pass_runs_below_the_lowest_layer_that_trains(
-    tiny_checkpoint: Path, xla: bool
+    two_blocks: Path, xla: bool
 ) -> None:
     """Each of two blocks has 6 matrix products, the head has 2, and a backward pass 2 for each.
 
     But the first one that trains needs no gradient of what it takes.
     """
-    model = ktlite.load_model(tiny_checkpoint)
+    model = ktlite.load_model(two_blocks)
     if xla:
         compile_encoder(model)
     inputs = {"input_ids": np.array([[2, 5, 6, 3]], "int32")}
@@ -204,9 +204,9 @@ def test_no_backward_pass_runs_below_the_lowest_layer_that_trains(
     assert found == [forward + backward for backward in (28, 27, 15, 3, 1)]
 
 
-def test_frozen_layers_run_without_dropout(tiny_checkpoint: Path) -> None:
+def test_frozen_layers_run_without_dropout(two_blocks: Path) -> None:
     dropout = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5}
-    model = ktlite.load_model(tiny_checkpoint, config=dropout)
+    model = ktlite.load_model(two_blocks, config=dropout)
     inputs = {"input_ids": np.array([[2, 5, 6, 3]], "int32")}
 
     def differs() -> bool:
