@@ -23,7 +23,15 @@ from images import SMALL, TINY
 
 CONFIGS = {"small": (SMALL, 32), "tiny": (TINY, 16)}
 # What only holds or starts others.
-_OUTER = ("Run", "Process", "while", "PartitionedCall", "StatefulPartitionedCall", "If", "IteratorGetNext")
+_OUTER = (
+    "Run",
+    "Process",
+    "while",
+    "PartitionedCall",
+    "StatefulPartitionedCall",
+    "If",
+    "IteratorGetNext",
+)
 
 
 def main() -> None:

@@ -95,6 +95,11 @@ def get_learner(
       and context, `label_columns` that of the answers, or of their texts and starts.
     - `"sentence-similarity"`: a CSV file, a DataFrame or a list of tuples of two or three texts:
       an anchor, a text that belongs to it, and perhaps one that does not; or pairs with scores.
+    - `"translation"`, `"summarization"`, `"text2text-generation"`: as most, with the text that is
+      to be written as its label.
+    - `"text-generation"`: a column of texts, two of prompts and of what follows, or one of chats
+      (lists of messages); default: `"text"`, `"prompt"` and `"completion"`, `"messages"`. Or a
+      `.txt` file, or (texts, None), (prompts, what follows), (chats, None).
 
     Args:
         model: Checkpoint folder or Hub name; or a compiled Keras model.
@@ -113,8 +118,9 @@ def get_learner(
         label_columns: Name of the label column, or of several: one- or multi-hot, or numbers to
             predict.
         task: One of `ktlite.tasks.TASKS`: `"classification"`, `"multilabel"`, `"regression"`,
-            `"token-classification"`, `"question-answering"` or `"sentence-similarity"`; or a
-            `ktlite.tasks.Task`. Default: one of the first three, inferred from the labels;
+            `"token-classification"`, `"question-answering"`, `"sentence-similarity"`,
+            `"translation"`, `"summarization"`, `"text2text-generation"` or `"text-generation"`;
+            or a `ktlite.tasks.Task`. Default: one of the first three, inferred from the labels;
             where they leave a doubt, an error asks. With a Keras model, a `Task`; default: read
             off its loss.
         maxlen: Longest text in tokens; what is longer is cut, or where words are tagged and
