@@ -43,20 +43,20 @@ def _with_slope(function: Callable[[Any], tuple[Any, Any]]) -> Activation:
 def gelu(x: Any) -> Any:
     """Exact GELU (Hendrycks and Gimpel, 2016, arXiv:1606.08415).
 
-    Written with `erf`: TensorFlow's own uses `Erfc`, which ONNX cannot express.
+    Written with `erf`: TensorFlow's own uses `Erfc`, which ONNX cannot express. LiteRT knows it by
+    this very expression.
     """
-    share = 0.5 + 0.5 * ops.erf(x * math.sqrt(0.5))
-    return x * share, share + x * (ops.exp(-0.5 * x * x) * math.sqrt(0.5 / math.pi))
+    twice = 1.0 + ops.erf(x * math.sqrt(0.5))
+    return 0.5 * x * twice, 0.5 * twice + x * (ops.exp(-0.5 * x * x) * math.sqrt(0.5 / math.pi))
 
 
 @_with_slope
 def gelu_tanh(x: Any) -> Any:
     """The tanh approximation of GELU that GPT-2 and ALBERT use (`gelu_new`)."""
-    scale, square = math.sqrt(2.0 / math.pi), x * x
-    bent = ops.tanh(scale * x * (1.0 + 0.044715 * square))
-    share = 0.5 + 0.5 * bent
-    steep = 0.5 * scale * (1.0 + 3 * 0.044715 * square)
-    return x * share, share + x * (1.0 - bent * bent) * steep
+    scale = math.sqrt(2.0 / math.pi)
+    bent = ops.tanh(scale * (x + 0.044715 * x * x * x))
+    steep = 0.5 * scale * (1.0 + 3 * 0.044715 * x * x)
+    return 0.5 * x * (1.0 + bent), 0.5 * (1.0 + bent) + x * (1.0 - bent * bent) * steep
 
 
 ACTIVATIONS: dict[str, Activation] = {
