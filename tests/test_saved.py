@@ -62,8 +62,8 @@ def test_exports(version: Path) -> None:
 
 
 @pytest.fixture
-def start(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    folder: Path = shutil.copytree(tiny_checkpoint, tmp_path / "bert-gelu")
+def start(two_blocks: Path, tmp_path: Path) -> Path:
+    folder: Path = shutil.copytree(two_blocks, tmp_path / "bert-gelu")
     return folder
 
 

@@ -47,6 +47,7 @@ def with_model(golden: Path, folder: Path, name: str) -> Path:
         config |= {key: 1 for key in config if key.endswith("_layers")}  # traced in less time
     config |= special
     config |= {key: 0.0 for key in config if "drop" in key}
+    config |= {key: 1 for key in config if key.endswith("_layers")}  # traced in less time
     from_config(config, task, seed=1).save_pretrained(folder, tokenizer=False)
     return folder
 

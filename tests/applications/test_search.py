@@ -18,8 +18,8 @@ TEXTS = ["good film", "bad film", "the end", "a film and a line", "film film fil
 
 
 @pytest.fixture(scope="module")
-def embedder(tiny_checkpoint: Path) -> Any:
-    return ktlite.get_embedder(tiny_checkpoint)
+def embedder(two_blocks: Path) -> Any:
+    return ktlite.get_embedder(two_blocks)
 
 
 @pytest.fixture
@@ -99,15 +99,15 @@ def test_clusters_are_those_of_the_vectors(search: SemanticSearch) -> None:
 
 
 @pytest.fixture(scope="module")
-def cross_encoders(tiny_checkpoint: Path) -> dict[str, Any]:
+def cross_encoders(two_blocks: Path) -> dict[str, Any]:
     tasks = {
         "classes": ktlite.tasks.Classification(["no", "yes"]),
         "number": ktlite.tasks.Regression(),
     }
     return {
         name: ktlite.get_predictor(
-            from_pretrained(tiny_checkpoint, task.head, num_labels=task.outputs),
-            ktlite.text.Transformer(tiny_checkpoint, 40, task=task),
+            from_pretrained(two_blocks, task.head, num_labels=task.outputs),
+            ktlite.text.Transformer(two_blocks, 40, task=task),
         )
         for name, task in tasks.items()
     }

@@ -18,9 +18,9 @@ LABELS = ["good", "film", "the bad 房间"]
 TEMPLATE = "was {} the film"
 
 
-def named(tiny_checkpoint: Path, folder: Path, names: list[str]) -> Path:
+def named(two_blocks: Path, folder: Path, names: list[str]) -> Path:
     """Copies the tiny checkpoint, with other names of its three labels."""
-    shutil.copytree(tiny_checkpoint, folder)
+    shutil.copytree(two_blocks, folder)
     config = json.loads((folder / "config.json").read_text())
     config["id2label"] = {str(number): name for number, name in enumerate(names)}
     config["label2id"] = {name: number for number, name in enumerate(names)}
@@ -29,9 +29,9 @@ def named(tiny_checkpoint: Path, folder: Path, names: list[str]) -> Path:
 
 
 @pytest.fixture
-def classifier(tiny_checkpoint: Path, tmp_path: Path) -> ktlite.ZeroShotClassifier:
+def classifier(two_blocks: Path, tmp_path: Path) -> ktlite.ZeroShotClassifier:
     names = ["contradiction", "neutral", "entailment"]
-    return ktlite.ZeroShotClassifier(named(tiny_checkpoint, tmp_path / "nli", names), batch_size=2)
+    return ktlite.ZeroShotClassifier(named(two_blocks, tmp_path / "nli", names), batch_size=2)
 
 
 @pytest.mark.parametrize("several", [True, False])
@@ -56,8 +56,8 @@ def test_of_exclusive_labels_the_probabilities_sum_to_one(classifier: Any) -> No
     assert np.sum(classifier.predict(TEXTS, LABELS, multilabel=False), axis=1) == pytest.approx(1)
 
 
-def test_models_of_two_labels_are_known(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    folder = named(tiny_checkpoint, tmp_path / "nli", ["Entailment", "not_entailment", "other"])
+def test_models_of_two_labels_are_known(two_blocks: Path, tmp_path: Path) -> None:
+    folder = named(two_blocks, tmp_path / "nli", ["Entailment", "not_entailment", "other"])
     assert len(ktlite.ZeroShotClassifier(folder).predict("the film", LABELS)) == 3
 
 
@@ -66,9 +66,9 @@ def test_long_texts_are_cut_and_braces_in_labels_are_nothing_special(classifier:
     assert np.isfinite(classifier.predict(long, ["a {} b", "{0}"], max_length=20)).all()
 
 
-def test_a_model_of_something_else_is_refused(tiny_checkpoint: Path) -> None:
+def test_a_model_of_something_else_is_refused(two_blocks: Path) -> None:
     with pytest.raises(CheckpointError, match="LABEL_0.*needs a model with entailment and contra"):
-        ktlite.ZeroShotClassifier(tiny_checkpoint)
+        ktlite.ZeroShotClassifier(two_blocks)
 
 
 @pytest.mark.parametrize(

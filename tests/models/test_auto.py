@@ -188,14 +188,14 @@ def enlarge_the_tokenizer(folder: Path) -> None:
     ids=["truncated", "missing shard", "shape", "no model_type", "activation", "tokenizer"],
 )
 def test_damage_is_named_with_its_file_before_any_weight_is_assigned(
-    tiny_checkpoint: Path,
+    two_blocks: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     damage: Callable[[Path], None],
     file: str,
     said: str,
 ) -> None:
-    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "damaged"))
+    folder = Path(shutil.copytree(two_blocks, tmp_path / "damaged"))
     damage(folder)
 
     def assigned(*args: Any, **keywords: Any) -> None:

@@ -28,8 +28,8 @@ def write_files(folder: Path, files: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "sentences"))
+def checkpoint(two_blocks: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(two_blocks, tmp_path / "sentences"))
 
 
 @pytest.fixture(params=GOLDEN["cases"], ids=NAMES)

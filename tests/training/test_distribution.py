@@ -119,7 +119,7 @@ def test_a_keras_model_that_was_made_in_the_scope_trains_alike(
 
 def test_the_reported_loss_is_nearly_that_of_one_device(results: dict[str, Any]) -> None:
     # The batch that is filled up counts as a full one in the mean over the epoch.
-    np.testing.assert_allclose(results["two"]["loss"], results["one"]["loss"], atol=2e-2)
+    np.testing.assert_allclose(results["two"]["loss"], results["one"]["loss"], atol=3e-2)
 
 
 def test_a_predictor_from_two_devices_loads_on_one(results: dict[str, Any]) -> None:
