@@ -48,10 +48,17 @@ CHECKPOINTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "monologg/biobert_v1.1_pubmed": ("bert", "masked-lm", {}),
     "bert-large-uncased-whole-word-masking-finetuned-squad": ("bert", "question-answering", {}),
     "google/vit-base-patch16-224-in21k": ("vit", "", {}),
+    "Helsinki-NLP/opus-mt-zh-en": ("marian", "text2text-generation", {}),
+    "Helsinki-NLP/opus-mt-zh-de": ("marian", "text2text-generation", {}),
+    "facebook/bart-large-cnn": ("bart", "text2text-generation", {}),
     "MoritzLaurer/deberta-v3-xsmall-zeroshot-v1.1-all-33": (
         "bert", "text-classification", {"id2label": ENTAILMENT},
     ),
 }  # fmt: skip
+WRITES = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+          "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
+          "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "decoder_start_token_id": 0,
+          "forced_eos_token_id": 3, "is_encoder_decoder": True}  # fmt: skip
 SIZES = {
     "bert": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
              "intermediate_size": 32, "max_position_embeddings": 512},
@@ -60,6 +67,8 @@ SIZES = {
     "roberta": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
                 "intermediate_size": 32, "max_position_embeddings": 514, "type_vocab_size": 1,
                 "pad_token_id": 0},
+    "marian": {**WRITES, "max_position_embeddings": 512},
+    "bart": {**WRITES, "max_position_embeddings": 1024},
     "vit": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
             "intermediate_size": 32, "patch_size": 56},
 }  # fmt: skip

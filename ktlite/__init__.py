@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ktlite.applications.question_answering import AnswerExtractor
     from ktlite.applications.search import SemanticSearch
     from ktlite.applications.simple_qa import SimpleQA
+    from ktlite.applications.writing import Generator, Translator
     from ktlite.applications.zero_shot import ZeroShotClassifier
     from ktlite.cards import compare
     from ktlite.cross_validation import cross_validate
@@ -41,11 +42,13 @@ _NAMES = {
     "AnswerExtractor": "ktlite.applications.question_answering",
     "FewShotClassifier": "ktlite.applications.few_shot",
     "FillMask": "ktlite.applications.fill_mask",
+    "Generator": "ktlite.applications.writing",
     "Learner": "ktlite.learner",
     "LivePlot": "ktlite.training.live_plot",
     "Predictor": "ktlite.predictor",
     "SemanticSearch": "ktlite.applications.search",
     "SimpleQA": "ktlite.applications.simple_qa",
+    "Translator": "ktlite.applications.writing",
     "ZeroShotClassifier": "ktlite.applications.zero_shot",
     "compare": "ktlite.cards",
     "compare_predictors": "ktlite.significance",
@@ -66,11 +69,13 @@ __all__ = [
     "AnswerExtractor",
     "FewShotClassifier",
     "FillMask",
+    "Generator",
     "Learner",
     "LivePlot",
     "Predictor",
     "SemanticSearch",
     "SimpleQA",
+    "Translator",
     "ZeroShotClassifier",
     "__version__",
     "compare",

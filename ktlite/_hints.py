@@ -81,12 +81,7 @@ MODULES: dict[str, dict[str, str]] = {
         "LatentDirichletAllocation, or group the vectors of ktlite.get_embedder. For texts like "
         "others, and recommendations: ktlite.SemanticSearch.",
         "load_topic_model": "Topics are not covered here: keep scikit-learn's models yourself.",
-        "summarization": _GENERATION.format("summarization"),
-        "TransformerSummarizer": _GENERATION.format("summarization"),
         "LexRankSummarizer": "Summaries are not covered here; sumy has LexRank.",
-        "translation": _GENERATION.format("translation"),
-        "Translator": _GENERATION.format("translation"),
-        "EnglishTranslator": _GENERATION.format("translation"),
         "sentiment": "Load a checkpoint that was trained for it: ktlite.load_model(checkpoint), or "
         "ktlite.ZeroShotClassifier().predict(text, ['positive', 'negative']).",
         "SentimentAnalyzer": "Load a checkpoint that was trained for it, or "

@@ -69,12 +69,15 @@ __all__ = [
 # What ktrain has here and ktlite builds of learners and predictors, which need this package.
 _APPLICATIONS = {
     "AnswerExtractor": "ktlite.applications.question_answering",
+    "EnglishTranslator": "ktlite.applications.writing",
     "SimpleQA": "ktlite.applications.simple_qa",
     "TransformerEmbedding": "ktlite.applications.transformer_embedding",
+    "TransformerSummarizer": "ktlite.applications.writing",
+    "Translator": "ktlite.applications.writing",
     "ZeroShotClassifier": "ktlite.applications.zero_shot",
 }
 # Modules under ktrain's names.
-_KTRAINS = ("data", "ner", "qa", "textutils", "zsl")
+_KTRAINS = ("data", "ner", "qa", "summarization", "textutils", "translation", "zsl")
 
 
 def __getattr__(name: str) -> Any:

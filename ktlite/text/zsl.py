@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ktlite.text.forwarding import forwarded
 
-_NAMES = ("ZeroShotClassifier",)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        from ktlite import text
-
-        return getattr(text, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES})
+__getattr__, __dir__ = forwarded(__name__, "ZeroShotClassifier")
