@@ -113,8 +113,8 @@ class Translator(_Writer):
         """Translates a text, sentence by sentence.
 
         Args:
-            src_text: The text. It is cut where a line ends, or a sentence by its marks; where that rule
-                is too simple ("Dr. Who"), cut it yourself, for `translate_sentences`.
+            src_text: The text. It is cut where a line ends, or a sentence by its marks; where that
+                rule is too simple ("Dr. Who"), cut it yourself, for `translate_sentences`.
             join_with: What stands between the translated sentences.
             **options: How to search, such as `num_beams=4`.
         """
