@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ktlite import _keras_start  # noqa: F401  isort: skip  (first: loads Keras without noise)
 import keras
 from keras import ops
 
