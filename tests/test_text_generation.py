@@ -225,3 +225,12 @@ def test_what_is_wrong_with_chats_is_said(golden: Path, tmp_path: Path) -> None:
     learner = ktlite.get_learner(folder, (data, None), task="text-generation", maxlen=32, verbose=0)
     with pytest.raises(DataError, match="expected texts, or chats"):
         learner.get_predictor().predict(["a b", data[0][:1]])
+
+
+def test_texts_that_are_cut_are_counted(golden: Path, tmp_path: Path) -> None:
+    folder = checkpoint(golden, tmp_path / "gpt2", "gpt2")
+    texts = ["a b c d e f g h", "a b", "c d", "e f"] * 10
+    learner = ktlite.get_learner(
+        folder, (texts, None), task="text-generation", maxlen=6, check=False, verbose=0
+    )
+    assert "25.0% of the texts are longer than 6 tokens" in str(learner.check())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,7 @@ class Tokenizer(Translates, Vocabulary, Texts):
         """Returns a copy that takes texts of any length."""
         whole = copy.copy(self)
         whole._rust = self._whole_texts()
+        whole.maxlen = sys.maxsize
         return whole
 
     def word_by_word(self) -> Any:
