@@ -212,7 +212,7 @@ class Forward(Runner):
         try:
             with _on(device, self.strategy):
                 tensors = {name: tf.constant(array) for name, array in inputs.items()}
-                outputs = self._traced[device, kinds](**tensors)
+                outputs = self._traced[device, kinds](tensors)
                 return keras.tree.map_structure(lambda output: output.numpy(), outputs)
         finally:
             with self._lock:
