@@ -76,7 +76,7 @@ def check_loading(given: Mapping[str, Any], parameters: Parameters) -> None:
         data is not None,
         f"train_data is not given: {source.expected}.",
     )
-    mistaken = mistaken_texts(data, given["val_data"])
+    mistaken = mistaken_texts(data, given["val_data"], in_memory=source.in_memory)
     if mistaken:
         problems.add(mistaken)
     elif source.needs_columns and is_tabular(data):

@@ -223,6 +223,8 @@ def test_what_is_wrong_with_chats_is_said(golden: Path, tmp_path: Path) -> None:
             folder, (silent, None), task="text-generation", missing="error", maxlen=32
         )
     learner = ktlite.get_learner(folder, (data, None), task="text-generation", maxlen=32, verbose=0)
+    with pytest.raises(ArgumentError, match=r"in lists: train_data=\(texts, None\)"):
+        ktlite.get_learner(folder, ["a b c", "d e"], task="text-generation", maxlen=32)
     with pytest.raises(DataError, match="expected texts, or chats"):
         learner.get_predictor().predict(["a b", data[0][:1]])
 
@@ -234,3 +236,17 @@ def test_texts_that_are_cut_are_counted(golden: Path, tmp_path: Path) -> None:
         folder, (texts, None), task="text-generation", maxlen=6, check=False, verbose=0
     )
     assert "25.0% of the texts are longer than 6 tokens" in str(learner.check())
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), []])
+def test_rows_without_a_chat_are_left_out(golden: Path, tmp_path: Path, gap: Any) -> None:
+    import pandas as pd
+
+    folder = chat_checkpoint(golden, tmp_path / "chat")
+    frame = pd.DataFrame({"messages": [gap, *chats(20, 0), gap]})
+    options = {"task": "text-generation", "maxlen": 32, "verbose": 0}
+    learner = ktlite.get_learner(folder, frame, **options)
+    assert len(learner.train_data) + len(learner.val_data) == 20
+    assert learner.train_data.rows.min() >= 1
+    with pytest.raises(DataError, match="2 chats without a reply of the assistant, such as row 0"):
+        ktlite.get_learner(folder, frame, missing="error", **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from ktlite.data.files import open_table
 from ktlite.data.packed import suffix_of
 from ktlite.data.readers import read_arrays
 from ktlite.data.table import (
+    Names,
+    Table,
     as_names,
     check_columns,
     check_na_values,
@@ -87,9 +90,8 @@ def read_any_continued(
     problems.raise_if_any()
     if not follows:
         check_columns(table, given, ())
-        chats = [item for block in table.blocks(given, ()) for item in block.texts[given[0]]]
-        if any(map(_is_chat, chats)):
-            return _read_chats(chats, missing, table.source)
+        if _are_chats(_cells(table, given)):  # known at the first that is there
+            return _read_chats(_cells(table, given), missing, table.source)
     return _standing_alone(read_table_texts(table, given, follows, missing, na_values))
 
 
@@ -101,24 +103,38 @@ def read_continued_arrays(
     Raises:
         DataError: If they are something else, or not equally many.
     """
-    if follows is None and not isinstance(texts, str) and any(map(_is_chat, texts)):
-        return _read_chats(list(texts), missing, source)
+    if follows is None and not isinstance(texts, str) and _are_chats(texts):
+        return _read_chats(texts, missing, source)
     return _standing_alone(read_arrays(texts, follows, missing=missing, source=source))
 
 
-def _is_chat(item: Any) -> bool:
-    return is_chat(item.tolist() if hasattr(item, "tolist") else item)
+def _cells(table: Table, columns: Names) -> Iterator[Any]:
+    (name,) = columns
+    return (item for block in table.blocks(columns, ()) for item in block.texts[name])
 
 
-def _read_chats(items: list[Any], missing: str, source: str) -> Examples:
+def _are_chats(items: Iterable[Any]) -> bool:
+    """Says whether the first item that is there is a list of messages."""
+    first: Any = next((item for item in items if not _is_missing(item)), None)
+    return is_chat(first.tolist() if hasattr(first, "tolist") else first)
+
+
+def _is_missing(item: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.isna(item)) if pd.api.types.is_scalar(item) else not len(item)
+
+
+def _read_chats(items: Iterable[Any], missing: str, source: str) -> Examples:
     """Takes chats apart: what is there before the assistant's last message, and this message.
 
     Raises:
-        DataError: If one is no chat, or, unless these are to be left out, has no such message.
+        DataError: If one is no chat, or, unless these are to be left out, is not there or has no
+            such message.
     """
     chats, replies, rows, without = [], [], [], []
     for row, item in enumerate(items):
-        chat = checked_chat(item, f"{source}: row {row}")
+        chat = [] if _is_missing(item) else checked_chat(item, f"{source}: row {row}")
         last = max((i for i, one in enumerate(chat) if one[ROLE] == ASSISTANT), default=0)
         if not last or not chat[last][CONTENT]:
             without.append(row)

@@ -53,6 +53,7 @@ class Source:
         arrays: Reads (texts, labels) that are in memory; labels may be None.
         items: Whether an example is an item, or a pair of them, with its labels a row: then the
             reader takes `kind=`, and `arrays` takes `input=`.
+        in_memory: What is given for `train_data` where texts are in lists, for messages.
     """
 
     expected: str
@@ -60,6 +61,7 @@ class Source:
     read: Callable[..., Examples]
     arrays: Callable[..., Examples]
     items: bool = False
+    in_memory: str = "(texts, labels)"
 
 
 def read_any(data: Any, text_column: Any, label_columns: Any, **options: Any) -> Examples:
@@ -219,6 +221,7 @@ SOURCES: dict[str, Source] = {
         needs_columns=False,
         read=continued.read_any_continued,
         arrays=continued.read_continued_arrays,
+        in_memory="(texts, None)",
     ),
     "groups": Source(
         groups.EXPECTED,
@@ -229,15 +232,18 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def mistaken_texts(data: Any, other: Any = None, name: str = "train_data") -> str | None:
+def mistaken_texts(
+    data: Any, other: Any = None, name: str = "train_data", in_memory: str = "(texts, labels)"
+) -> str | None:
     """Says what is wrong where texts were given in the place of files; None where they were not.
 
     Args:
         data: What was given as data.
         other: What `get_learner` was given as `val_data`.
         name: What the caller's argument for data is called.
+        in_memory: As of a `Source`.
     """
-    pair = f"{name}=(texts, labels)"
+    pair = f"{name}={in_memory}"
     if is_tabular(other) and not isinstance(other, (list, tuple)):
         other = None  # a file or a frame, no labels
     if _are_no_files(data) and _count(other) == len(data):
