@@ -249,6 +249,7 @@ class Generator(_Writer):
         """Returns what follows a text or a chat, or a list of what follows several."""
         return self.predictor.predict(prompts, **options)
 
+    @checked
     def stream(self, prompt: Any, **options: Any) -> Iterator[str]:
         """Yields what follows one text or chat in pieces, as `Predictor.stream` does."""
         return self.predictor.stream(prompt, **options)
