@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import string
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._arguments import at_least_one, checked, not_a_string, positive, without_effect
+from ktlite.applications.given import Model, as_predictor
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.data.squad import read_any_questions
-from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
+from ktlite.errors import DataError, Problems, did_you_mean, listing
 from ktlite.learner import Learner
-from ktlite.predictor import Predictor, load_predictor
-from ktlite.storage import MANIFEST
+from ktlite.predictor import Predictor
 from ktlite.tasks import QuestionAnswering
-from ktlite.text.transformer import Transformer
 from ktlite.training.execution import compile_model
 
-Model = Predictor | str | os.PathLike[str]
 MODEL = "bert-large-uncased-whole-word-masking-finetuned-squad"  # ktrain's default
 CONF = " CONF"  # what the name of a column of probabilities ends with, as in ktrain
 
@@ -205,29 +202,8 @@ def chosen_model(where: str, *given: Model | None, quantize: bool = False) -> Mo
 
 
 def as_answerer(model: Model, maxlen: int = 384) -> Predictor:
-    """Returns a predictor that answers questions.
-
-    Args:
-        model: It, its folder, or a checkpoint's folder or Hub name.
-        maxlen: With a checkpoint: longest input in tokens.
-
-    Raises:
-        ArgumentError: If it does something else.
-    """
-    if isinstance(model, (str, os.PathLike)):
-        if (Path(model) / MANIFEST).is_file():
-            model = load_predictor(model)
-        else:
-            transformer = Transformer(model, maxlen, task=QuestionAnswering())
-            model = Predictor(transformer.get_classifier(), transformer)
-    task = model.preproc.task if isinstance(model, Predictor) else None
-    if not isinstance(task, QuestionAnswering):
-        what = type(model).__name__ if task is None else f"a predictor of {task.name}"
-        raise ArgumentError(
-            f"expected a predictor of {QuestionAnswering.name}, its folder, or a checkpoint; got "
-            f"{what}."
-        )
-    return model
+    """Returns a predictor that answers questions; arguments and errors as of `as_predictor`."""
+    return as_predictor(model, QuestionAnswering(), maxlen)
 
 
 def _check(

@@ -13,7 +13,8 @@ import numpy as np
 from ktlite._arguments import at_least_one, checked, without_effect
 from ktlite._logging import logger
 from ktlite.applications.bm25 import Bm25Index, as_paragraphs, is_index
-from ktlite.applications.question_answering import Model, as_answerer, chosen_model
+from ktlite.applications.given import Model
+from ktlite.applications.question_answering import as_answerer, chosen_model
 from ktlite.errors import ArgumentError, DataError, Problems, plural
 from ktlite.inputs.decoding import decode
 from ktlite.tasks import QuestionAnswering

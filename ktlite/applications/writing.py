@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ktlite._arguments import checked, not_a_string, without_effect
+from ktlite.applications.given import Model, as_predictor
 from ktlite.errors import ArgumentError, Problems
-from ktlite.predictor import Predictor, load_predictor
 from ktlite.storage import MANIFEST
 from ktlite.tasks import Sequences, Summarization, TextGeneration, Translation
 from ktlite.tasks.writing import Writing
-from ktlite.text.transformer import Transformer
-
-Model = Predictor | str | os.PathLike[str]
 
 # A sentence ends with a mark before a space and a new beginning, with one of Chinese and Japanese
 # anywhere, or with the line.
@@ -39,35 +36,21 @@ class _Writer:
     writes: ClassVar[type[Writing]] = Sequences
 
     def __init__(self, model: Model, task: Writing, maxlen: int | None) -> None:
-        if isinstance(model, (str, os.PathLike)):
-            if (Path(model) / MANIFEST).is_file():
-                model = load_predictor(model)
-            else:
-                longest = _LONGEST if maxlen is None else maxlen
-                transformer = _reading(model, task, longest, maxlen is None)
-                model = Predictor(transformer.get_classifier(), transformer)
-        found = model.preproc.task if isinstance(model, Predictor) else None
-        if not isinstance(found, self.writes):
-            what = type(model).__name__ if found is None else f"a predictor of {found.name}"
-            raise ArgumentError(
-                f"{type(self).__name__}: expected a checkpoint that writes, a predictor of "
-                f"{task.name}, or its folder; got {what}."
-            )
-        self.predictor = model
+        longest = _longest(model) if maxlen is None else maxlen
+        self.predictor = as_predictor(model, task, longest, self.writes)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.predictor!r}"
 
 
-def _reading(model: Any, task: Writing, maxlen: int, shorten: bool) -> Transformer:
-    """Returns the preprocessor of a checkpoint; with texts as long as it can read, if shorter."""
-    if shorten:
-        from ktlite.models.auto import read_spec
-        from ktlite.models.checkpoint import find_checkpoint
+def _longest(model: Model) -> int:
+    """Returns the longest text in tokens: what a checkpoint has positions for, if these are few."""
+    if not isinstance(model, (str, os.PathLike)) or (Path(model) / MANIFEST).is_file():
+        return _LONGEST  # a predictor knows it
+    from ktlite.models.auto import read_spec
+    from ktlite.models.checkpoint import find_config
 
-        spec = read_spec(find_checkpoint(model), ())
-        maxlen = min(maxlen, spec.tokens.max_positions or maxlen)
-    return Transformer(model, maxlen, task=task)
+    return min(_LONGEST, read_spec(find_config(model)).tokens.max_positions or _LONGEST)
 
 
 class Translator(_Writer):
