@@ -12,14 +12,12 @@ from ktlite.models.config import ConfigReader
 from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     FeedForwardSpec,
-    HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
     RotarySpec,
     StackSpec,
     TokensSpec,
-    TowerSpec,
 )
 from ktlite.models.families.llama import (
     BLOCK,
@@ -32,7 +30,7 @@ from ktlite.models.families.llama import (
     kinds_of_layers,
 )
 from ktlite.models.families.rotary import rotary_of
-from ktlite.models.families.writers import TEXT, expect_decoder
+from ktlite.models.families.writers import decoder_alone, expect_decoder
 from ktlite.models.mapping import norm
 
 
@@ -83,35 +81,31 @@ def spec(config: ConfigReader) -> ModelSpec:
         norm=side,
     )
     window = config.size("sliding_window", 4096) - 1
-    return ModelSpec(
-        towers={
-            "decoder": TowerSpec(
-                TokensSpec(
-                    vocab_size=config.size("vocab_size", 262208),
-                    width=width,
-                    max_positions=config.size("max_position_embeddings", 131072),
-                    positions="none",
-                    pad_id=config.get("pad_token_id", 0),
-                    scale=math.sqrt(width),
-                ),
-                StackSpec(
-                    layers=layers,
-                    width=width,
-                    attention=attention,
-                    local_attention=replace(attention, rotary=local, window=window),
-                    local_layers=sliding,
-                    feed_forward=FeedForwardSpec(
-                        config.size("intermediate_size", 9216),
-                        config.choice("hidden_activation", "gelu_pytorch_tanh", ACTIVATIONS),
-                        kind="gated",
-                        bias=False,
-                    ),
-                    norm=side,
-                ),
-                causal=True,
-            )
-        },
-        heads={TEXT: HeadSpec(output_bias=False, tied=config.get("tie_word_embeddings", True))},
+    return decoder_alone(
+        config,
+        TokensSpec(
+            vocab_size=config.size("vocab_size", 262208),
+            width=width,
+            max_positions=config.size("max_position_embeddings", 131072),
+            positions="none",
+            pad_id=config.get("pad_token_id", 0),
+            scale=math.sqrt(width),
+        ),
+        StackSpec(
+            layers=layers,
+            width=width,
+            attention=attention,
+            local_attention=replace(attention, rotary=local, window=window),
+            local_layers=sliding,
+            feed_forward=FeedForwardSpec(
+                config.size("intermediate_size", 9216),
+                config.choice("hidden_activation", "gelu_pytorch_tanh", ACTIVATIONS),
+                kind="gated",
+                bias=False,
+            ),
+            norm=side,
+        ),
+        tied=True,
         init=InitSpec(config.get("initializer_range", 0.02)),
     )
 

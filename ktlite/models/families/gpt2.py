@@ -7,17 +7,21 @@ from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
     FeedForwardSpec,
-    HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
     StackSpec,
     TokensSpec,
-    TowerSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import head_width
-from ktlite.models.families.writers import TEXT, expect_decoder, own_head, settle_head
+from ktlite.models.families.writers import (
+    TEXT,
+    decoder_alone,
+    expect_decoder,
+    own_head,
+    settle_head,
+)
 from ktlite.models.mapping import Rule, embedding, norm
 
 
@@ -32,38 +36,32 @@ def spec(config: ConfigReader) -> ModelSpec:
     width, heads = config.size("n_embd", 768), config.size("n_head", 12)
     layers, residual = config.size("n_layer", 12), config.get("resid_pdrop", 0.1)
     stddev = config.get("initializer_range", 0.02)
-    return ModelSpec(
-        towers={
-            "decoder": TowerSpec(
-                TokensSpec(
-                    vocab_size=config.size("vocab_size", 50257),
-                    width=width,
-                    max_positions=config.size("n_positions", 1024),
-                    dropout=config.get("embd_pdrop", 0.1),
-                ),
-                StackSpec(
-                    layers=layers,
-                    width=width,
-                    attention=AttentionSpec(
-                        heads=heads,
-                        head_width=head_width(width, heads, ("n_embd", "n_head")),
-                        scale=None if config.get("scale_attn_weights", True) else 1.0,
-                        dropout=config.get("attn_pdrop", 0.1),
-                    ),
-                    feed_forward=FeedForwardSpec(
-                        config.get("n_inner", None) or 4 * width,
-                        config.choice("activation_function", "gelu_new", ACTIVATIONS),
-                    ),
-                    norm=NormSpec(config.get("layer_norm_epsilon", 1e-5), place="pre"),
-                    attention_dropout=residual,
-                    feed_forward_dropout=residual,
-                ),
-                causal=True,
-            )
-        },
-        heads={
-            TEXT: HeadSpec(output_bias=False, tied=config.get("tie_word_embeddings", True)),
-        },
+    return decoder_alone(
+        config,
+        TokensSpec(
+            vocab_size=config.size("vocab_size", 50257),
+            width=width,
+            max_positions=config.size("n_positions", 1024),
+            dropout=config.get("embd_pdrop", 0.1),
+        ),
+        StackSpec(
+            layers=layers,
+            width=width,
+            attention=AttentionSpec(
+                heads=heads,
+                head_width=head_width(width, heads, ("n_embd", "n_head")),
+                scale=None if config.get("scale_attn_weights", True) else 1.0,
+                dropout=config.get("attn_pdrop", 0.1),
+            ),
+            feed_forward=FeedForwardSpec(
+                config.get("n_inner", None) or 4 * width,
+                config.choice("activation_function", "gelu_new", ACTIVATIONS),
+            ),
+            norm=NormSpec(config.get("layer_norm_epsilon", 1e-5), place="pre"),
+            attention_dropout=residual,
+            feed_forward_dropout=residual,
+        ),
+        tied=True,
         init=InitSpec(stddev, out_stddev=stddev / (2 * layers) ** 0.5),
     )
 

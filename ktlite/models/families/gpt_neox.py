@@ -9,18 +9,22 @@ from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
     FeedForwardSpec,
-    HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
     StackSpec,
     TokensSpec,
-    TowerSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.rotary import rotary
 from ktlite.models.families.shared import head_width
-from ktlite.models.families.writers import TEXT, expect_decoder, own_head, settle_head
+from ktlite.models.families.writers import (
+    TEXT,
+    decoder_alone,
+    expect_decoder,
+    own_head,
+    settle_head,
+)
 from ktlite.models.mapping import Op, dense, embedding, head_by_head, mixed_dense, norm
 
 BASE, SHARE = ("rotary_emb_base", 10_000.0), ("rotary_pct", 0.25)
@@ -38,42 +42,38 @@ def spec(config: ConfigReader) -> ModelSpec:
     wide = head_width(width, heads, ("hidden_size", "num_attention_heads"))
     dropout = config.get("hidden_dropout", 0.0)
     parallel = config.get("use_parallel_residual", True)
-    return ModelSpec(
-        towers={
-            "decoder": TowerSpec(
-                TokensSpec(
-                    vocab_size=config.size("vocab_size", 50432),
-                    width=width,
-                    max_positions=config.size("max_position_embeddings", 2048),
-                    positions="none",
-                    dropout=dropout,
-                ),
-                StackSpec(
-                    layers=config.size("num_hidden_layers", 44),
-                    width=width,
-                    attention=AttentionSpec(
-                        heads=heads,
-                        head_width=wide,
-                        kind="rotary",
-                        bias=config.get("attention_bias", True),
-                        dropout=config.get("attention_dropout", 0.0),
-                        rotary=rotary(config, wide, base=BASE, share=SHARE),
-                    ),
-                    feed_forward=FeedForwardSpec(
-                        config.size("intermediate_size", 24576),
-                        config.choice("hidden_act", "gelu", ACTIVATIONS),
-                    ),
-                    norm=NormSpec(
-                        config.get("layer_norm_eps", 1e-5),
-                        place="parallel" if parallel else "pre",
-                    ),
-                    attention_dropout=dropout,
-                    feed_forward_dropout=dropout,
-                ),
-                causal=True,
-            )
-        },
-        heads={TEXT: HeadSpec(output_bias=False, tied=config.get("tie_word_embeddings", False))},
+    return decoder_alone(
+        config,
+        TokensSpec(
+            vocab_size=config.size("vocab_size", 50432),
+            width=width,
+            max_positions=config.size("max_position_embeddings", 2048),
+            positions="none",
+            dropout=dropout,
+        ),
+        StackSpec(
+            layers=config.size("num_hidden_layers", 44),
+            width=width,
+            attention=AttentionSpec(
+                heads=heads,
+                head_width=wide,
+                kind="rotary",
+                bias=config.get("attention_bias", True),
+                dropout=config.get("attention_dropout", 0.0),
+                rotary=rotary(config, wide, base=BASE, share=SHARE),
+            ),
+            feed_forward=FeedForwardSpec(
+                config.size("intermediate_size", 24576),
+                config.choice("hidden_act", "gelu", ACTIVATIONS),
+            ),
+            norm=NormSpec(
+                config.get("layer_norm_eps", 1e-5),
+                place="parallel" if parallel else "pre",
+            ),
+            attention_dropout=dropout,
+            feed_forward_dropout=dropout,
+        ),
+        tied=False,
         init=InitSpec(config.get("initializer_range", 0.02)),
     )
 

@@ -15,19 +15,23 @@ from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
     FeedForwardSpec,
-    HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
     RotarySpec,
     StackSpec,
     TokensSpec,
-    TowerSpec,
 )
 from ktlite.models.families.family import Family
 from ktlite.models.families.rotary import rotary
 from ktlite.models.families.shared import head_width
-from ktlite.models.families.writers import TEXT, expect_decoder, own_head, settle_head
+from ktlite.models.families.writers import (
+    TEXT,
+    decoder_alone,
+    expect_decoder,
+    own_head,
+    settle_head,
+)
 from ktlite.models.mapping import Rule, dense, embedding, fused_dense, norm
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -89,33 +93,29 @@ def spec_of(
         **stack: Further fields of the `StackSpec`.
     """
     width = config.size("hidden_size", 4096)
-    return ModelSpec(
-        towers={
-            "decoder": TowerSpec(
-                TokensSpec(
-                    vocab_size=config.size("vocab_size", vocab_size),
-                    width=width,
-                    max_positions=config.size("max_position_embeddings", positions),
-                    positions="none",
-                    pad_id=config.get("pad_token_id", -1),
-                ),
-                StackSpec(
-                    layers=config.size("num_hidden_layers", 32),
-                    width=width,
-                    attention=attention,
-                    feed_forward=FeedForwardSpec(
-                        config.size("intermediate_size", intermediate),
-                        config.choice("hidden_act", "silu", ACTIVATIONS),
-                        kind="gated",
-                        bias=mlp_bias,
-                    ),
-                    norm=root_mean_square(config),
-                    **stack,
-                ),
-                causal=True,
-            )
-        },
-        heads={TEXT: HeadSpec(output_bias=False, tied=config.get("tie_word_embeddings", False))},
+    return decoder_alone(
+        config,
+        TokensSpec(
+            vocab_size=config.size("vocab_size", vocab_size),
+            width=width,
+            max_positions=config.size("max_position_embeddings", positions),
+            positions="none",
+            pad_id=config.get("pad_token_id", -1),
+        ),
+        StackSpec(
+            layers=config.size("num_hidden_layers", 32),
+            width=width,
+            attention=attention,
+            feed_forward=FeedForwardSpec(
+                config.size("intermediate_size", intermediate),
+                config.choice("hidden_act", "silu", ACTIVATIONS),
+                kind="gated",
+                bias=mlp_bias,
+            ),
+            norm=root_mean_square(config),
+            **stack,
+        ),
+        tied=False,
         init=InitSpec(config.get("initializer_range", 0.02)),
     )
 

@@ -7,18 +7,22 @@ from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
     FeedForwardSpec,
-    HeadSpec,
     InitSpec,
     ModelSpec,
     NormSpec,
     StackSpec,
     TokensSpec,
-    TowerSpec,
 )
 from ktlite.models.families.bart import EXTRA_ROWS, block_names
 from ktlite.models.families.family import Family
 from ktlite.models.families.shared import head_width
-from ktlite.models.families.writers import TEXT, expect_decoder, own_head, settle_head
+from ktlite.models.families.writers import (
+    TEXT,
+    decoder_alone,
+    expect_decoder,
+    own_head,
+    settle_head,
+)
 from ktlite.models.mapping import embedding, norm
 
 
@@ -31,43 +35,39 @@ def spec(config: ConfigReader) -> ModelSpec:
     config.expect("word_embed_proj_dim", width)
     dropout = config.get("dropout", 0.1)
     bias = config.get("enable_bias", True)
-    return ModelSpec(
-        towers={
-            "decoder": TowerSpec(
-                TokensSpec(
-                    vocab_size=config.size("vocab_size", 50272),
-                    width=width,
-                    max_positions=config.size("max_position_embeddings", 2048),
-                    first_row=EXTRA_ROWS,
-                    pad_id=config.get("pad_token_id", 1),
-                ),
-                StackSpec(
-                    layers=config.size("num_hidden_layers", 12),
-                    width=width,
-                    attention=AttentionSpec(
-                        heads=heads,
-                        head_width=head_width(width, heads, ("hidden_size", "num_attention_heads")),
-                        bias=bias,
-                        dropout=config.get("attention_dropout", 0.0),
-                    ),
-                    feed_forward=FeedForwardSpec(
-                        config.size("ffn_dim", 3072),
-                        config.choice("activation_function", "relu", ACTIVATIONS),
-                        bias=bias,
-                    ),
-                    norm=NormSpec(
-                        1e-5,  # no field of the config
-                        place="pre" if config.get("do_layer_norm_before", True) else "post",
-                    ),
-                    # Of files from before transformers 4.20.
-                    final_norm=not config.get("_remove_final_layer_norm", False),
-                    attention_dropout=dropout,
-                    feed_forward_dropout=dropout,
-                ),
-                causal=True,
-            )
-        },
-        heads={TEXT: HeadSpec(output_bias=False, tied=config.get("tie_word_embeddings", True))},
+    return decoder_alone(
+        config,
+        TokensSpec(
+            vocab_size=config.size("vocab_size", 50272),
+            width=width,
+            max_positions=config.size("max_position_embeddings", 2048),
+            first_row=EXTRA_ROWS,
+            pad_id=config.get("pad_token_id", 1),
+        ),
+        StackSpec(
+            layers=config.size("num_hidden_layers", 12),
+            width=width,
+            attention=AttentionSpec(
+                heads=heads,
+                head_width=head_width(width, heads, ("hidden_size", "num_attention_heads")),
+                bias=bias,
+                dropout=config.get("attention_dropout", 0.0),
+            ),
+            feed_forward=FeedForwardSpec(
+                config.size("ffn_dim", 3072),
+                config.choice("activation_function", "relu", ACTIVATIONS),
+                bias=bias,
+            ),
+            norm=NormSpec(
+                1e-5,  # no field of the config
+                place="pre" if config.get("do_layer_norm_before", True) else "post",
+            ),
+            # Of files from before transformers 4.20.
+            final_norm=not config.get("_remove_final_layer_norm", False),
+            attention_dropout=dropout,
+            feed_forward_dropout=dropout,
+        ),
+        tied=True,
         init=InitSpec(config.get("init_std", 0.02)),
     )
 

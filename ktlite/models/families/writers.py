@@ -9,7 +9,14 @@ import numpy as np
 
 from ktlite.models.checkpoint import TensorReader
 from ktlite.models.config import ConfigReader
-from ktlite.models.core.spec import ModelSpec
+from ktlite.models.core.spec import (
+    HeadSpec,
+    InitSpec,
+    ModelSpec,
+    StackSpec,
+    TokensSpec,
+    TowerSpec,
+)
 from ktlite.models.mapping import Rule
 
 TEXT, SEQ2SEQ = "text-generation", "text2text-generation"
@@ -42,6 +49,25 @@ def expect_pair(config: ConfigReader) -> None:
     config.expect("add_cross_attention", False)
     config.expect("tie_encoder_decoder", False)
     config.expect("pruned_heads", {})
+
+
+def decoder_alone(
+    config: ConfigReader, front: TokensSpec, stack: StackSpec, *, tied: bool, init: InitSpec
+) -> ModelSpec:
+    """Returns a model of one tower, which writes.
+
+    Args:
+        config: The config.
+        front: What its words become vectors by.
+        stack: Its blocks.
+        tied: Whether the last layer is the table of words where the config does not say so.
+        init: Of new weights.
+    """
+    return ModelSpec(
+        towers={"decoder": TowerSpec(front, stack, causal=True)},
+        heads={TEXT: HeadSpec(output_bias=False, tied=config.get("tie_word_embeddings", tied))},
+        init=init,
+    )
 
 
 def settle_head(
