@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from images import SMALL, TINY
+from systems.ktlite_images import run_steps
 
 CONFIGS = {"small": (SMALL, 32), "tiny": (TINY, 16)}
 # What only holds or starts others.
@@ -78,35 +79,12 @@ def profile(config: dict[str, Any], batch: int, steps: int) -> collections.Count
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    import keras
-    import numpy as np
-
-    import ktlite
-    from ktlite.models import from_config
-
-    warm_up = 3
-    side, count = config["image_size"], batch * (warm_up + steps)
-    pictures = list(np.random.default_rng(0).integers(0, 256, (count, side, side, 3), "uint8"))
-    names = ["no", "yes"]
     with tempfile.TemporaryDirectory() as work:
-        folder, log = os.path.join(work, "vit"), os.path.join(work, "log")
-        labels = dict(enumerate(names))
-        model = from_config({**config, "id2label": labels}, "image-classification", num_labels=2)
-        model.save_pretrained(folder)
-
-        class Profiled(keras.callbacks.Callback):
-            done = 0
-
-            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-                self.done += 1
-                if self.done == warm_up:
-                    tf.profiler.experimental.start(log)
-                elif self.done == warm_up + steps:
-                    tf.profiler.experimental.stop()
-
-        train, val = (pictures, (names * count)[:count]), (pictures[:2], names)
-        learner = ktlite.get_learner(folder, train, val, batch_size=batch, check=False, verbose=0)
-        learner.fit_onecycle(1e-4, 1, callbacks=[Profiled()], verbose=0)
+        log = os.path.join(work, "log")
+        spec = {"config": config, "batch_size": batch, "warm_up": 3, "steps": steps}
+        spec["checkpoint"] = os.path.join(work, "vit")
+        profiler = tf.profiler.experimental
+        run_steps(spec, lambda: profiler.start(log), profiler.stop)
         return read(next(Path(log).rglob("*.xplane.pb")))
 
 

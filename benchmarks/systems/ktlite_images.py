@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,24 @@ def fit(spec: dict[str, Any]) -> dict[str, Any]:
 
 def step(spec: dict[str, Any]) -> dict[str, Any]:
     """Times training steps on pictures that are in memory, after some to warm up."""
+    watch: list[Stopwatch] = []
+    measured: dict[str, float] = {}
+
+    def end() -> None:
+        measured.update({k: v / spec["steps"] for k, v in watch[0].read().items()})
+
+    run_steps(spec, lambda: watch.append(Stopwatch()), end)
+    return measured
+
+
+def run_steps(spec: dict[str, Any], begin: Callable[[], None], end: Callable[[], None]) -> None:
+    """Trains on noise.
+
+    Args:
+        spec: `config`, `batch_size`, `warm_up` and `steps`, and the folder of the `checkpoint`.
+        begin: Called after the steps to warm up.
+        end: Called after `steps` more.
+    """
     import keras
     import numpy as np
 
@@ -58,24 +77,22 @@ def step(spec: dict[str, Any]) -> dict[str, Any]:
     )
     model.save_pretrained(spec["checkpoint"])
     pictures = list(random.integers(0, 256, (count, side, side, 3), "uint8"))
-    measured: dict[str, float] = {}
 
-    class Clock(keras.callbacks.Callback):
+    class Counter(keras.callbacks.Callback):
         done = 0
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.done += 1
             if self.done == warm_up:
-                self.watch = Stopwatch()
+                begin()
             elif self.done == warm_up + steps:
-                measured.update({k: v / steps for k, v in self.watch.read().items()})
+                end()
 
     train, val = (pictures, (names * count)[:count]), (pictures[:2], names)
     learner = ktlite.get_learner(
         spec["checkpoint"], train, val, batch_size=spec["batch_size"], check=False, verbose=0
     )
-    learner.fit_onecycle(1e-4, 1, callbacks=[Clock()], verbose=0)
-    return measured
+    learner.fit_onecycle(1e-4, 1, callbacks=[Counter()], verbose=0)
 
 
 if __name__ == "__main__":

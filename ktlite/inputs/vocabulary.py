@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import json
 import re
@@ -21,7 +22,7 @@ _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _HALF = "\N{REPLACEMENT CHARACTER}"
 
 
-class Vocabulary:
+class Vocabulary(abc.ABC):
     """The part of a `Tokenizer` that looks things up."""
 
     _files: Mapping[str, bytes]
@@ -30,9 +31,9 @@ class Vocabulary:
     _numbers: Any
     pad_id: int
 
+    @abc.abstractmethod
     def _whole_texts(self) -> Any:
         """Returns a Rust tokenizer that cuts nothing."""
-        raise NotImplementedError
 
     @property
     def vocab_size(self) -> int:
