@@ -73,6 +73,23 @@ def test_pieces_are_what_predict_returns(
         assert not any(stop in expected for stop in options.get("stop_strings", ()))
 
 
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_what_is_drawn_of_a_text_depends_on_its_place_alone(
+    chatting: Predictor, num_beams: int
+) -> None:
+    """Not on the texts beside it, nor on the batches that they are sorted into."""
+    drawn = {"do_sample": True, "top_k": 0, "max_new_tokens": 12, "num_beams": num_beams}
+    short = chatting.predict(["a", "b", "c d e f g h", "d"], **drawn)
+    long = chatting.predict(["a b c d e f g h", "b", "e", "d"], **drawn)
+    assert [short[1], short[3]] == [long[1], long[3]]
+    assert len(set(chatting.predict(["b"] * 4, **drawn))) > 1
+
+
+def test_what_is_written_is_not_explained(chatting: Predictor) -> None:
+    with pytest.raises(ArgumentError, match="explain: text-generation writes texts"):
+        chatting.explain("a b")
+
+
 def test_a_chat_is_one_example(chatting: Predictor) -> None:
     chat = chats(1, 4)[0][:1]
     assert "".join(chatting.stream(chat, max_new_tokens=9)) == chatting.predict(

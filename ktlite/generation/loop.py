@@ -198,7 +198,8 @@ def _search(
     for name, given in (("sources", sources), ("examples", examples)):
         problems.add_unless(
             given is None or len(given) == len(rows),
-            f"{name} has {len(given or ())} entries; expected one for each of {len(rows)} prompts.",
+            f"{name} has {0 if given is None else len(given)} entries; expected one for each of "
+            f"{len(rows)} prompts.",
         )
     problems.add_unless(
         not options.stop_strings or decode is not None,

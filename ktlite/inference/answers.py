@@ -110,6 +110,6 @@ def _answers(
     """
 
     def run(number: int, rows: np.ndarray) -> tuple[np.ndarray, Any]:
-        return task.answer(runner, *batch(number, rows))
+        return task.answer(runner, *batch(number, rows), rows)
 
     return in_order(run, lengths, at_once=runner.devices, **options)

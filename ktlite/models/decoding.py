@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ktlite.generation import Generation
 
 
+# What of a call is `ktlite.generation.generate`'s, and no field of `Generation`.
+_MORE = ("rules", "stop", "decode", "examples")
+
+
 class Decoding:
     """What a `TransformerModel` has to write texts, if its last tower reads from left to right."""
 
@@ -104,7 +108,8 @@ class Decoding:
 
         Args:
             inputs: As `generate` takes them.
-            **given: Fields of `ktlite.generation.Generation`; and `rules`, `stop` and `decode`.
+            **given: Fields of `ktlite.generation.Generation`; and `rules`, `stop`, `decode` and
+                `examples`, as `ktlite.generation.generate` takes them.
         """
         from ktlite.models import writing
 
@@ -167,7 +172,7 @@ class Decoding:
                 encoder perhaps `decoder_input_ids`, [batch, n], which the texts begin with.
             options: A `ktlite.generation.Generation`. Default: as the checkpoint says.
             **given: Fields of it in place of those, such as `max_new_tokens=40`, `num_beams=4`,
-                `do_sample=True`; and `rules`, `stop` and `decode`, as
+                `do_sample=True`; and `rules`, `stop`, `decode` and `examples`, as
                 `ktlite.generation.generate` takes them.
 
         Returns:
@@ -202,7 +207,7 @@ class Decoding:
 
 def _taken(given: dict[str, Any]) -> dict[str, Any]:
     """Takes from arguments those that are no fields of `Generation`, and returns them."""
-    return {name: given.pop(name) for name in ("rules", "stop", "decode") if name in given}
+    return {name: given.pop(name) for name in _MORE if name in given}
 
 
 def reordered(state: State, order: Any) -> State:
@@ -217,3 +222,14 @@ def with_memory(state: State, examples: Any) -> State:
     memory = tuple(Cache(*(take(x, examples, axis=0) for x in cache)) for cache in state.memory)
     visible = tuple(take(x, examples, axis=0) for x in state.visible)
     return state._replace(memory=memory, visible=visible)
+
+
+def check_writes(family: Any, task: str) -> None:
+    """Raises ArgumentError if a family has no head for a task whose models write texts."""
+    others = {"text-generation": "GPT-2 or Llama", "text2text-generation": "T5 or BART"}
+    own = [name for name in others if name in family.heads]
+    if task in others and not own:
+        raise ArgumentError(
+            f"task={task!r}: {family.model_types[0]} models read texts and do not write any; "
+            f"choose the checkpoint of a model that does, such as {others[task]}."
+        )

@@ -21,7 +21,7 @@ from ktlite.models.checkpoint import CheckpointReader
 from ktlite.models.config import ConfigReader, label_count, read_config
 from ktlite.models.core.init import Init
 from ktlite.models.core.spec import HeadSpec, ModelSpec, TokensSpec
-from ktlite.models.decoding import Decoding
+from ktlite.models.decoding import Decoding, check_writes
 from ktlite.models.families import Family, get_family
 from ktlite.models.head_labels import HeadLabels, labels_of
 from ktlite.models.heads import (
@@ -356,6 +356,7 @@ def _check_head(family: Family, spec: ModelSpec, task: str | None, num_labels: i
     known_heads = [*family.heads, *([EMBEDDING] if len(spec.towers) == 1 else [])]
     if task in HEADS and task not in known_heads:
         spec.check_texts()
+        check_writes(family, task)
     problems = Problems("TransformerModel")
     problems.choice("task", task, [None, *known_heads])
     problems.choice("pooling", spec.heads[EMBEDDING].pooling, POOLINGS)

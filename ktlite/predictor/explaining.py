@@ -83,6 +83,7 @@ class Explaining(Predicting):
             not (all_targets and target is not None), "give target or all_targets, not both."
         )
         problems.raise_if_any()
+        self.preproc.task.check_explained()
         gradients = self._gradients if method in (None, _GRADIENTS) else None
         if method == _GRADIENTS and gradients is None:
             raise ArgumentError(

@@ -74,6 +74,7 @@ class Rows:
         run: Callable[[dict[str, np.ndarray]], Any],
         inputs: dict[str, np.ndarray],
         targets: Any = None,
+        rows: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """Returns what a model says of a batch, as `reduce` keeps it.
 
@@ -83,6 +84,7 @@ class Rows:
             run: Runs the model: a `ktlite.inference.runner.Runner`.
             inputs: What the model is given.
             targets: The loss's targets; None without labels.
+            rows: int64 [batch]: which rows of all these are, where what is said of one is drawn.
         """
         return self.reduce(run(inputs), targets, inputs)
 

@@ -263,6 +263,9 @@ class Task(Rows, Certainty, abc.ABC):
         """Returns what each target is of the outputs, [targets, outputs], for explanations."""
         return np.eye(self.outputs)
 
+    def check_explained(self) -> None:
+        """Raises ArgumentError if `Predictor.explain` has nothing to explain in this task."""
+
     def aims(
         self, example: Any, outputs: np.ndarray, encodings: Encodings, target: Any = None
     ) -> list[Aim]:

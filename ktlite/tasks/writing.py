@@ -108,12 +108,16 @@ class Writing(Task):
         return (inputs if labels is None else self.scored(inputs, labels)), labels
 
     def answer(
-        self, run: Any, inputs: dict[str, np.ndarray], targets: Any = None
+        self,
+        run: Any,
+        inputs: dict[str, np.ndarray],
+        targets: Any = None,
+        rows: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """Writes; or with targets, says how likely these are, and writes where it is measured."""
         texts = [Written(np.zeros(0, "int32"))] * len(next(iter(inputs.values())))
         if targets is None or self.writes_to_measure:
-            ids = run.generate(self.read(inputs), **self._search())
+            ids = run.generate(self.read(inputs), examples=rows, **self._search())
             stops = run.generation(**self.searches).stop_strings
             texts = [Written(row, stops=stops) for row in ids]
         if targets is None:
@@ -235,6 +239,13 @@ class Writing(Task):
             "perplexity": float(np.exp(min(loss, 700.0))),
             "accuracy": sum(one.right for one in logits) / count,
         }
+
+    def check_explained(self) -> None:
+        raise ArgumentError(
+            f"explain: {self.name} writes texts, and what moved a text that is written is not "
+            "explained; explain is for predictions that have a score: of classes, values, tags or "
+            "answers. evaluate() and learner.view_top_losses() show how likely true texts are."
+        )
 
     def get_config(self) -> dict[str, Any]:
         return dict(self.options)

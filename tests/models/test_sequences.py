@@ -270,6 +270,14 @@ def test_a_model_that_reads_does_not_begin(golden: Path) -> None:
         bert.begin({"input_ids": np.ones((1, 3), "int32")})
 
 
+def test_a_model_that_reads_has_no_head_that_writes(golden: Path) -> None:
+    """Said in the words of what the user wants, and not by a task whose name is similar."""
+    with pytest.raises(ArgumentError, match="'text-generation': bert models read texts"):
+        from_pretrained(golden / "bert-mlm", "text-generation")
+    with pytest.raises(ArgumentError, match="such as T5 or BART"):
+        from_pretrained(golden / "bert-mlm", "translation")
+
+
 # Ways of running
 
 
