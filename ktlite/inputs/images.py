@@ -24,13 +24,13 @@ from ktlite.inputs.image_checks import image_checks
 from ktlite.inputs.image_encodings import ImageEncodings, KeptPixels
 from ktlite.inputs.image_processor import ImageProcessor, Size
 from ktlite.inputs.input import Input, register
+from ktlite.inputs.item_files import is_path
 from ktlite.inputs.patch_parts import PatchParts
 from ktlite.inputs.pictures import (
     EXPECTED,
     content_key,
     file_bytes,
     flaw,
-    is_path,
     is_picture,
     media_type,
     name_of,

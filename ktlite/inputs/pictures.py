@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ktlite._extras import needs_extra
-from ktlite.errors import DataError, KtliteError, plural
+from ktlite.errors import DataError, KtliteError
+from ktlite.inputs.item_files import (
+    Unreadable,
+    digest,
+    file_content,
+    file_name,
+    file_state,
+    is_bytes,
+    is_path,
+    told,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,19 +36,6 @@ _SHOWN_BYTES = 12
 # Pillow reads the pixels of a file that it has opened when they are first asked for, and two
 # threads that ask at once read past each other.
 _READING = threading.Lock()
-
-
-class Unreadable(DataError):
-    """A picture that cannot be read.
-
-    Args:
-        flaw: What is wrong with it, whichever it is: "no such file".
-        message: The same of this one, with its name.
-    """
-
-    def __init__(self, flaw: str, message: str) -> None:
-        super().__init__(message)
-        self.flaw = flaw
 
 
 def read_picture(item: Any) -> Image.Image:
@@ -132,7 +127,7 @@ def content_key(item: Any) -> str:
     Raises:
         DataError: If a file cannot be read, or the item is no picture.
     """
-    return _digest(_bytes_or_pixels(item)).hexdigest()
+    return digest(*_bytes_or_pixels(item)).hexdigest()
 
 
 def state_key(item: Any) -> bytes:
@@ -144,10 +139,9 @@ def state_key(item: Any) -> bytes:
         DataError: If there is no such file, or the item is no picture.
     """
     if not is_path(item):
-        return _digest(_bytes_or_pixels(item)).digest()
+        return digest(*_bytes_or_pixels(item)).digest()
     with _told(item):
-        state = os.stat(item)
-    return repr((os.fspath(item), state.st_size, state.st_mtime_ns)).encode()
+        return file_state(item)
 
 
 def file_bytes(item: Any) -> bytes:
@@ -156,7 +150,7 @@ def file_bytes(item: Any) -> bytes:
     Raises:
         DataError: If it cannot be read.
     """
-    if _is_bytes(item):
+    if is_bytes(item):
         return bytes(item)
     if is_path(item):
         with _told(item):
@@ -203,31 +197,18 @@ def name_of(item: Any) -> str:
         >>> name_of("cats/1.jpg"), name_of(np.zeros([32, 32, 3], "uint8"))
         ("'cats/1.jpg'", 'an array [32, 32, 3] of uint8')
     """
-    if is_path(item):
-        return repr(os.fspath(item))
-    if _is_bytes(item):
-        return plural(len(item), "byte")
     if isinstance(item, np.ndarray):
         return f"an array {list(item.shape)} of {item.dtype}"
     if _is_pillow(item):
         return f"a Pillow image of {item.width} x {item.height} pixels ({item.mode})"
-    return f"a value of type {type(item).__name__}"
-
-
-def is_path(item: Any) -> bool:
-    """Says whether an item is a path by its type."""
-    return isinstance(item, (str, os.PathLike))
+    return file_name(item)
 
 
 def is_picture(item: Any) -> bool:
     """Says whether an item may be a picture by its type; an array, by its number of axes."""
     if isinstance(item, np.ndarray):
         return item.ndim in (2, 3)
-    return is_path(item) or _is_bytes(item) or _is_pillow(item)
-
-
-def _is_bytes(item: Any) -> bool:
-    return isinstance(item, (bytes, bytearray, memoryview))
+    return is_path(item) or is_bytes(item) or _is_pillow(item)
 
 
 def _is_pillow(item: Any) -> bool:
@@ -245,16 +226,12 @@ def _opened(item: Any) -> Image.Image:
         return item
     if isinstance(item, np.ndarray):
         return Image.fromarray(_checked(item))
-    if not is_path(item) and not _is_bytes(item):
+    if not is_path(item) and not is_bytes(item):
         name = type(item).__name__
         raise Unreadable(
             f"a value of type {name}", f"{name_of(item)} is no picture; expected {EXPECTED}"
         )
-    content = Path(item).read_bytes() if is_path(item) else bytes(item)
-    if not content:
-        raise Unreadable(
-            "an empty file", f"{name_of(item)} is empty" if is_path(item) else "it has no bytes"
-        )
+    content = file_content(item)
     try:
         return Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
@@ -342,18 +319,10 @@ def _told(item: Any) -> Iterator[None]:
     """Turns what files and decoders raise into a DataError that names the picture."""
     name = name_of(item)
     try:
-        yield
+        with told(item, name, "pictures"):
+            yield
     except (KtliteError, MemoryError):
         raise
-    except FileNotFoundError:
-        message = f"there is no file {name}{_hint(item)}"
-        raise Unreadable("no such file", message) from None
-    except IsADirectoryError:
-        message = f"{name} is a folder; expected a file"
-        raise Unreadable("a folder in place of a file", message) from None
-    except PermissionError:
-        message = f"{name} may not be read: permission denied"
-        raise Unreadable("no permission to read it", message) from None
     except Exception as error:  # the decoders of forty formats share no class of errors
         if type(error).__name__ == "DecompressionBombError":
             raise Unreadable(
@@ -364,22 +333,8 @@ def _told(item: Any) -> Iterator[None]:
         raise Unreadable("a damaged file", f"{name} is damaged: {error}") from None
 
 
-def _hint(item: Any) -> str:
-    text = os.fspath(item)
-    if isinstance(text, str) and text.startswith(("http://", "https://")):
-        return "; pictures are not fetched: give the bytes"
-    return "" if os.path.isabs(text) else f" (looked in {os.getcwd()})"
-
-
 def _bytes_or_pixels(item: Any) -> tuple[bytes, Any]:
-    if is_path(item) or _is_bytes(item):
+    if is_path(item) or is_bytes(item):
         return b"file", file_bytes(item)
     picture = read_picture(item)
     return f"{picture.width} {picture.height}".encode(), picture.tobytes()
-
-
-def _digest(parts: tuple[bytes, Any]) -> Any:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part)
-    return digest
