@@ -57,7 +57,7 @@ def inner(item: Any) -> Any:
 
 def is_rate(rate: Any) -> bool:
     """Says whether something is a number of samples a second."""
-    return isinstance(rate, (int, np.integer)) and not isinstance(rate, bool) and rate > 0
+    return isinstance(rate, (int, np.integer)) and not isinstance(rate, bool) and bool(rate > 0)
 
 
 def mono(samples: np.ndarray) -> np.ndarray:
