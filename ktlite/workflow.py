@@ -57,6 +57,7 @@ def get_learner(
     cache_folder: str | os.PathLike[str] | None = None,
     window: int | None = None,
     stride: int | None = None,
+    seconds: float | None = None,
     precision: str | None = None,
     strategy: Any = None,
     devices: Sequence[str] | None = None,
@@ -77,14 +78,14 @@ def get_learner(
 ) -> Learner:
     """Brings a model and data together.
 
-    With the name of a checkpoint it does everything: reads the texts or images, splits off
+    With the name of a checkpoint it does everything: reads the texts, images or sounds, splits off
     validation data, encodes them, loads the model with a head for the labels. With a
     compiled Keras model it wraps model and data as they are.
 
-    What the data is depends on the task. Most read a text, a pair of texts or an image, whichever
-    the checkpoint is of, and its labels a row: a file (CSV, TSV, JSONL, Parquet; by the end of its
-    name), a list of files or a pattern such as `"reviews/*.parquet"`, a folder of class folders, a
-    DataFrame, a `datasets.Dataset`, or (texts, labels). Others:
+    What the data is depends on the task. Most read a text, a pair of texts, an image or a sound,
+    whichever the checkpoint is of, and its labels a row: a file (CSV, TSV, JSONL, Parquet; by the
+    end of its name), a list of files or a pattern such as `"reviews/*.parquet"`, a folder of class
+    folders, a DataFrame, a `datasets.Dataset`, or (texts, labels). Others:
 
     - `"token-classification"`: a file with a word and its tag a line (CoNLL, WNUT), a CoNLL-U,
       CSV, JSON or Parquet file, a DataFrame, a `datasets.Dataset`, or (lists of words, lists of
@@ -113,16 +114,17 @@ def get_learner(
         workers: Accepted for ktrain's sake.
         use_multiprocessing: Accepted for ktrain's sake.
         text_column: Name of the text column, or two names for pairs of texts. Where the checkpoint
-            reads images, of the column of their paths (relative to the file), or of what else is
-            an image.
+            reads images or sounds, of the column of their paths (relative to the file), or of what
+            else is one.
         label_columns: Name of the label column, or of several: one- or multi-hot, or numbers to
             predict.
         task: One of `ktlite.tasks.TASKS`: `"classification"`, `"multilabel"`, `"regression"`,
             `"token-classification"`, `"question-answering"`, `"sentence-similarity"`,
             `"translation"`, `"summarization"`, `"text2text-generation"` or `"text-generation"`;
-            or a `ktlite.tasks.Task`. Default: one of the first three, inferred from the labels;
-            where they leave a doubt, an error asks. With a Keras model, a `Task`; default: read
-            off its loss.
+            or a `ktlite.tasks.Task`. (`"text-classification"`, `"image-classification"` and
+            `"audio-classification"` are `"classification"`.) Default: one of the first three,
+            inferred from the labels; where they leave a doubt, an error asks. With a Keras model,
+            a `Task`; default: read off its loss.
         maxlen: Longest text in tokens; what is longer is cut, or where words are tagged and
             questions answered, read in windows of this length.
         val_pct: Share of the texts to validate on.
@@ -149,6 +151,8 @@ def get_learner(
         window: Read texts whole, in windows of so many tokens, in place of `maxlen`. Each window
             learns the label of its text; a text's prediction is the mean of its windows' logits.
         stride: Tokens that a window shares with the next. Default: a quarter of `window`.
+        seconds: Of each sound, where the checkpoint reads sounds, that are heard; what comes later
+            is left out. Default: 30.
         precision: What to compute in: `"float32"`, `"bfloat16"` or `"float16"` (with loss
             scaling); weights stay float32. Default: Keras' global policy.
         strategy: `"mirrored"` trains on all GPUs, each with a share of every batch;
@@ -230,6 +234,7 @@ def get_learner(
             ignore_config_fields=ignore_config_fields,
             window=window,
             stride=stride,
+            seconds=seconds,
         )
     )
     kind = functools.cache(lambda: kind_of(model, revision, ignore_config_fields, given))

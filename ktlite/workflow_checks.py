@@ -36,6 +36,7 @@ LOADING = (
     "cache_folder",
     "window",
     "stride",
+    "seconds",
     "revision",
     "ignore_config_fields",
 )

@@ -171,6 +171,7 @@ INPUT_NAMES = {
     "attention_mask",
     "token_type_ids",
     "pixel_values",
+    "input_values",
     "hidden_states",
     "decoder_input_ids",
 }

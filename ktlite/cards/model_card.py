@@ -17,6 +17,7 @@ FILE = "README.md"
 # The head's tasks that transformers has pipelines of.
 _PIPELINES = (
     "text-classification", "token-classification", "question-answering", "image-classification",
+    "audio-classification",
 )  # fmt: skip
 _DATASET = "validation data"
 

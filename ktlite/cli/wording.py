@@ -66,6 +66,7 @@ TRAINING: Mapping[str, Group] = {
         "maxlen": Word("tokens of the longest text; the rest is cut off; default: 128"),
         "window": Word("read texts whole, in windows of so many tokens"),
         "stride": Word("tokens that two windows share; default: a quarter"),
+        "seconds": Word("of each sound that are heard; default: 30"),
         "batch_size": Word("texts a step; default: 32"),
         "eval_batch_size": Word("texts a batch of validation; default: 32"),
         "batch_tokens": Word("tokens a batch, at most: bounds the memory"),

@@ -12,8 +12,9 @@ import numpy as np
 
 from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError
-from ktlite.inputs.image_settings import FILE, image_size, read_fields
+from ktlite.inputs.image_settings import image_size, read_fields
 from ktlite.inputs.pictures import name_of, read_picture
+from ktlite.inputs.settings import FILE
 
 Size = tuple[int, int]  # height, width
 

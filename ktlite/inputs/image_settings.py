@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ktlite.errors import CheckpointError, Problems, did_you_mean, listing
+from ktlite.inputs.settings import read_json, read_settings
 
-FILE = "preprocessor_config.json"
-# Where newer checkpoints keep it, beside what processes texts and sound.
-_OF_ALL_KINDS, _PART = "processor_config.json", "image_processor"
+_PART = "image_processor"
 
 _HALF = [0.5, 0.5, 0.5]
 _CLIP = {
@@ -83,13 +81,11 @@ def read_fields(folder: Path, *, any_size: bool = False) -> dict[str, Any] | Non
         CheckpointError: If a file is damaged, has a field that is not known or a value that is
             not supported. All of them are told.
     """
-    for path in (folder / FILE, folder / _OF_ALL_KINDS):
-        config = _read(path)
-        if path.name == _OF_ALL_KINDS:
-            config = (config or {}).get(_PART)
-        if config is not None:
-            return _fields(config, path, _model_config(folder).get("model_type"), any_size)
-    return None
+    found = read_settings(folder, _PART)
+    if found is None:
+        return None
+    config, path = found
+    return _fields(config, path, _model_config(folder).get("model_type"), any_size)
 
 
 def image_size(folder: Path) -> tuple[int, int] | None:
@@ -112,19 +108,7 @@ def image_size(folder: Path) -> tuple[int, int] | None:
 
 
 def _model_config(folder: Path) -> dict[str, Any]:
-    return _read(folder / "config.json") or {}
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}); fetch it again.") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} holds {type(config).__name__}, expected a JSON object.")
-    return config
+    return read_json(folder / "config.json") or {}
 
 
 def _fields(config: Mapping[str, Any], path: Path, model: Any, any_size: bool) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from ktlite.inputs.image_checks import image_checks
 from ktlite.inputs.image_encodings import ImageEncodings, KeptPixels
 from ktlite.inputs.image_processor import ImageProcessor, Size
 from ktlite.inputs.input import Input, register
-from ktlite.inputs.item_files import is_path
+from ktlite.inputs.item_files import is_path, processors
 from ktlite.inputs.patch_parts import PatchParts
 from ktlite.inputs.pictures import (
     EXPECTED,
@@ -113,7 +113,7 @@ class Images(Input):
         )
         problems.raise_if_any()
         self.processor = processor
-        self.workers = _processors() if workers is None else int(workers)
+        self.workers = processors() if workers is None else int(workers)
         self.keep = keep
         height, width = processor.size
         self.patch = (max(1, height // 14), max(1, width // 14)) if patch is None else patch
@@ -143,7 +143,7 @@ class Images(Input):
 
         What is said is the same of all that have one flaw, with the path of the first.
         """
-        with ThreadPoolExecutor(_processors(), thread_name_prefix="pictures") as pool:
+        with ThreadPoolExecutor(processors(), thread_name_prefix="pictures") as pool:
             flaws = list(pool.map(flaw, items))
         said: dict[str, str] = {}
         for item, found in zip(items, flaws, strict=True):
@@ -382,10 +382,3 @@ def _of_cell(value: Any, base: Path | None) -> Any:
     if isinstance(value, str) and base is not None and value.strip():
         return os.fspath(base / value)
     return value
-
-
-def _processors() -> int:
-    """Returns how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

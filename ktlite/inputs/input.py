@@ -277,7 +277,7 @@ def find_input(kind: str) -> type[Input]:
     Raises:
         ArgumentError: If there is none of this name.
     """
-    from ktlite.inputs import images, tokenizer  # noqa: F401  register themselves
+    from ktlite.inputs import images, sounds, tokenizer  # noqa: F401  register themselves
 
     if kind not in INPUTS:
         raise ArgumentError(f"no kind of input is {kind!r}; there are {listing(sorted(INPUTS))}.")

@@ -103,3 +103,10 @@ def _hint(item: Any, kinds: str) -> str:
     if isinstance(text, str) and text.startswith(("http://", "https://")):
         return f"; {kinds} are not fetched: give the bytes"
     return "" if os.path.isabs(text) else f" (looked in {os.getcwd()})"
+
+
+def processors() -> int:
+    """Returns how many processors this process may use, for threads that decode."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

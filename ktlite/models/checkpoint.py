@@ -46,8 +46,14 @@ _CONVERT = (
     "'{folder}/model.safetensors', metadata={{'format': 'pt'}})\""
 )
 _SAID = 400  # characters of what the Hub's client says of a failure
-# Checkpoints converted from the first TensorFlow BERT call scale and offset so.
-_OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+# Checkpoints converted from the first TensorFlow BERT call scale and offset so; and those of
+# before PyTorch 2.0 the parts of a kernel that is kept as directions and lengths.
+_OLD_NAMES = {
+    "LayerNorm.gamma": "LayerNorm.weight",
+    "LayerNorm.beta": "LayerNorm.bias",
+    ".weight_g": ".parametrizations.weight.original0",
+    ".weight_v": ".parametrizations.weight.original1",
+}
 
 
 def find_checkpoint(name: str | os.PathLike[str], *, revision: str | None = None) -> Path:

@@ -49,14 +49,15 @@ from ktlite.models.towers import Inputs, Tower, add_towers, layer_groups, run_to
 
 @keras.saving.register_keras_serializable(package="ktlite")
 class TransformerModel(Decoding, keras.Model):
-    """A transformer of texts or images, built from a Hugging Face config.
+    """A transformer of texts, images or sounds, built from a Hugging Face config.
 
     Every weight exists as soon as the model does. Make one with
     `ktlite.models.from_pretrained` or `from_config`.
 
     Call arguments:
         inputs: Dict. Of images `pixel_values`, float32 [batch, height, width, channels],
-            normalised as the checkpoint's image processor does it. Of texts int32 arrays
+            normalised as the checkpoint's image processor does it. Of sounds `input_values`,
+            float32 [batch, samples], and optionally `attention_mask`. Of texts int32 arrays
             [batch, length], for multiple choice [batch, choices, length], for sentence
             embeddings either one ([batch, texts, length] for texts to be compared):
             `input_ids`, and optionally `attention_mask` (1 for tokens, 0 for padding;
@@ -74,7 +75,8 @@ class TransformerModel(Decoding, keras.Model):
     Returns:
         Hidden states [batch, length, width], or with a head float32 logits:
 
-        - `text-classification`, `image-classification`: [batch, outputs].
+        - `text-classification`, `image-classification`, `audio-classification`: [batch,
+          outputs].
         - `token-classification`: [batch, length, outputs].
         - `question-answering`: [batch, length, 2], that the answer starts and ends there.
         - `multiple-choice`: [batch, choices].
@@ -128,7 +130,7 @@ class TransformerModel(Decoding, keras.Model):
         reader.finish()
         # Of every family alike: it has no weights.
         embedding = HeadSpec(pooling=pooling, normalize=normalize)
-        self.spec = replace(spec, heads={**spec.heads, EMBEDDING: embedding})
+        self.spec = replace(spec, heads={**spec.heads, EMBEDDING: embedding}).for_head(task)
         _check_head(self.family, self.spec, task, num_labels)
         _check_decoder(self.spec, config, task)
         super().__init__(name=name or config["model_type"], dtype=dtype)

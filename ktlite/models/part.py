@@ -12,7 +12,7 @@ from ktlite.errors import ArgumentError, Problems, listing, plural
 from ktlite.models.checkpoint import TensorReader
 from ktlite.models.config import ConfigReader
 from ktlite.models.core.embeddings import sinusoids
-from ktlite.models.core.spec import ModelSpec, PatchesSpec, TokensSpec
+from ktlite.models.core.spec import Front, ModelSpec, TokensSpec
 from ktlite.models.families.family import Family
 from ktlite.models.towers import front_name
 from ktlite.models.transfer import find_prefix
@@ -115,7 +115,7 @@ def part_config(
     if max_positions is not None:
         problems.add_unless(
             isinstance(spec.first.front, TokensSpec),
-            f"max_positions={max_positions!r} goes with texts; this model reads images.",
+            f"max_positions={max_positions!r} goes with texts; this model reads {spec.input}s.",
         )
         # The field counts positions; in RoBERTa's relatives the rows of their table.
         by_rows = getattr(spec.first.front, "positions", None) == "pad_aware"
@@ -166,7 +166,7 @@ def kept_blocks(spec: ModelSpec, layers: Layers) -> tuple[int, ...] | None:
     return tuple(map(int, layers if isinstance(layers, Sequence) else range(layers)))
 
 
-def first_position(spec: TokensSpec | PatchesSpec) -> int:
+def first_position(spec: Front) -> int:
     """Returns the row of the position table that a text's first token has."""
     if not isinstance(spec, TokensSpec):
         return 0

@@ -35,6 +35,8 @@ TASKS: dict[str, type[Task]] = {
         Translation,
     )
 }
+#: Hugging Face's names for what is one task here, whatever the checkpoint reads.
+PIPELINES = {f"{kind}-classification": Classification.name for kind in ("text", "image", "audio")}
 T = TypeVar("T", bound=type[Task])
 # Up to this many distinct integers are taken for class numbers; more could be a quantity.
 FEW_INTEGERS = 20
@@ -58,11 +60,12 @@ def register(task: T) -> T:
 
 
 def find_task(name: Any) -> type[Task]:
-    """Returns the task of a name.
+    """Returns the task of a name, or of Hugging Face's for it: `"audio-classification"`.
 
     Raises:
         ArgumentError: If there is none.
     """
+    name = PIPELINES.get(name, name) if isinstance(name, str) else name
     problems = Problems("task")
     problems.choice("task", name, list(TASKS))
     problems.raise_if_any()
@@ -101,7 +104,7 @@ def infer_task(
     learned = kind.from_labels(labels, class_names, source)
     if learned is not None:
         return learned
-    found = _inferred(labels, task, class_names, source)
+    found = _inferred(labels, kind.name, class_names, source)
     if isinstance(found, kind):
         return found
     if issubclass(kind, type(found)):  # one's own, with the same arguments

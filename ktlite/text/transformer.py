@@ -8,8 +8,8 @@ from typing import Any
 
 from ktlite._arguments import checked
 from ktlite.data.preprocessor import Preprocessor
-from ktlite.errors import Problems
-from ktlite.inputs.input import Input, find_input
+from ktlite.errors import Problems, listing
+from ktlite.inputs.input import INPUTS, Input, find_input
 from ktlite.tasks import TASKS, MultiLabel, Regression, Task
 
 MAXLEN = 128
@@ -33,6 +33,7 @@ class Transformer(Preprocessor):
             learns the label of its text; a text's prediction is the mean of its windows' logits.
         stride: Tokens that a window shares with the next, at most half of them. Default: a
             quarter of `window`.
+        seconds: Of each sound that are heard, where the checkpoint reads sounds. Default: 30.
 
     Raises:
         CheckpointError: If the checkpoint cannot be used.
@@ -60,6 +61,7 @@ class Transformer(Preprocessor):
         ignore_config_fields: Sequence[str] = (),
         window: int | None = None,
         stride: int | None = None,
+        seconds: float | None = None,
     ) -> None:
         from ktlite.models.auto import read_spec
         from ktlite.models.checkpoint import find_checkpoint
@@ -70,7 +72,12 @@ class Transformer(Preprocessor):
         self.ignore_config_fields = tuple(ignore_config_fields)
         spec = read_spec(self.folder, self.ignore_config_fields)
         kind = find_input(spec.input)
-        given: dict[str, Any] = {"maxlen": maxlen, "window": window, "stride": stride}
+        given: dict[str, Any] = {
+            "maxlen": maxlen,
+            "window": window,
+            "stride": stride,
+            "seconds": seconds,
+        }
         _check_options("Transformer", kind, given)
         taken = {name: given[name] for name in kind.options} | {
             "name": self.model_name,
@@ -189,9 +196,14 @@ def _check_options(where: str, kind: type[Input], given: Mapping[str, Any]) -> N
     for name, value in given.items():
         problems.add_unless(
             name in kind.options or value == usual.get(name),
-            f"{name}={value!r} goes with texts; this checkpoint reads {kind.kind}s.",
+            f"{name}={value!r} goes with {_takers(name)}; this checkpoint reads {kind.kind}s.",
         )
     problems.raise_if_any()
+
+
+def _takers(name: str) -> str:
+    """Returns what kinds of things take an argument: `"texts"`."""
+    return listing(f"{kind.kind}s" for kind in INPUTS.values() if name in kind.options)
 
 
 def _embeds(task: str | Task | None) -> bool:

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from ktlite.models.core.embeddings import Embeddings
 from ktlite.models.core.init import Init
 from ktlite.models.core.patches import Patches
-from ktlite.models.core.spec import PatchesSpec, TokensSpec
+from ktlite.models.core.spec import Front, PatchesSpec, TokensSpec
+from ktlite.models.core.waves import Waves, WavesSpec
 
 T = TypeVar("T", bound=type[Any])
 
-FRONTS: dict[type[Any], Any] = {TokensSpec: Embeddings, PatchesSpec: Patches}
+FRONTS: dict[type[Any], Any] = {TokensSpec: Embeddings, PatchesSpec: Patches, WavesSpec: Waves}
 
 
 def register_front(spec: type[Any]) -> Callable[[T], T]:
@@ -28,7 +29,7 @@ def register_front(spec: type[Any]) -> Callable[[T], T]:
     return registered
 
 
-def front(spec: TokensSpec | PatchesSpec, init: Init, **options: Any) -> Any:
+def front(spec: Front, init: Init, **options: Any) -> Any:
     """Returns the layer that a spec describes.
 
     It is called with (inputs, attention_mask), and its `mask(inputs)` gives the mask.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -98,6 +98,29 @@ class PatchesSpec:
         """Returns random images, as many as there are lengths."""
         shape = (len(lengths), *self.size, self.channels)
         return {"pixel_values": random.standard_normal(shape).astype("float32")}
+
+
+class Front(Protocol):
+    """What every front says of itself."""
+
+    @property
+    def input(self) -> str:
+        """The kind of thing that it reads: a name in `ktlite.inputs.input.INPUTS`."""
+
+    @property
+    def width(self) -> int:
+        """The width of the vectors."""
+
+    @property
+    def max_positions(self) -> int:
+        """The most positions of its input."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What the model reads."""
+
+    def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Returns random inputs, of given lengths where these differ."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +215,7 @@ class StackSpec:
     local_layers: tuple[int, ...] = ()  # those that have `local_attention`
     relative: RelativeSpec | None = None
     convolution: ConvolutionSpec | None = None
+    mixed: bool = False  # gives a learned mean of what goes into the first block and out of each
 
     @property
     def blocks(self) -> int:
@@ -222,6 +246,10 @@ class HeadSpec:
     architecture: str | None = None  # PyTorch's class, where the family has two for the task
     pair_logits: str | None = None  # in pretraining, the name of the logits for two sentences
     pair_dropout: float = 0.0  # and the dropout before them
+    width: int | None = None  # of the dense layer; None: the stack's
+    mixed: bool = (
+        False  # whether it takes a mean of what goes into the blocks and comes out of them
+    )
 
 
 @dataclass(frozen=True)
@@ -239,7 +267,7 @@ class InitSpec:
 class TowerSpec:
     """A front that turns an input into vectors, and the stack of blocks on it."""
 
-    front: TokensSpec | PatchesSpec
+    front: Front
     stack: StackSpec
     causal: bool = False  # a token attends to itself and to those before it alone
     cross: str | None = None  # the tower whose states each block attends to as well
@@ -273,6 +301,14 @@ class ModelSpec:
     heads: Mapping[str, HeadSpec]
     tied: Mapping[str, str] = field(default_factory=dict)
     init: InitSpec = InitSpec()
+
+    def for_head(self, task: str | None) -> ModelSpec:
+        """Returns the model that a head takes its states from: one that mixes them, for some."""
+        if task is None or task not in self.heads or not self.heads[task].mixed:
+            return self
+        name, tower = list(self.towers.items())[-1]
+        mixed = replace(tower, stack=replace(tower.stack, mixed=True))
+        return replace(self, towers={**self.towers, name: mixed})
 
     @property
     def first(self) -> TowerSpec:
@@ -320,7 +356,7 @@ class ModelSpec:
         if not isinstance(self.first.front, TokensSpec):
             names = ", ".join(one.name for one in self.fields)
             raise CheckpointError(
-                f"this model reads images ({names}), not texts, and its task is "
+                f"this model reads {self.input}s ({names}), not texts, and its task is "
                 f"{next(iter(self.heads))}; choose the checkpoint of a model that reads texts, "
                 "such as BERT."
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from keras import layers, ops
+from keras import initializers, layers, ops
 
 from ktlite.models.core.attention import Cache, Seen, distances
 from ktlite.models.core.blocks import BLOCKS, Block
@@ -91,11 +91,18 @@ class Stack(layers.Layer):
             self.norm = normalisation(spec.norm, name="norm", dtype=policy)
         if spec.output_dropout:
             self.dropout = init.dropout(spec.output_dropout, name="dropout", dtype=policy)
+        self.mix: Any = None
 
     def build(self, input_shape: Any = None) -> None:
         for layer in (self.relative, *self.blocks, self.convolution, self.norm):
             if layer is not None:
                 layer.build((None, None, self.spec.width))
+        if self.spec.mixed:
+            count = self.spec.layers + 1
+            equal = initializers.Constant(1 / count)
+            self.mix = self.add_weight(shape=(count,), initializer=equal, name="mix")
+            if self.norm is not None:  # which the mean leaves out
+                self.norm.trainable = False
         self.built = True
 
     def call(
@@ -118,7 +125,7 @@ class Stack(layers.Layer):
             memory=memory,
             memory_visible=as_keys(memory_mask),
         )
-        embedded = x
+        embedded, between = x, [x]
         for i, block in enumerate(self.order()):
             convolution = self.convolution if i == 0 else None
             last = i + 1 == self.spec.layers
@@ -128,7 +135,22 @@ class Stack(layers.Layer):
             x = self.run_block(block, x, seen=narrows, training=on)
             if convolution is not None:
                 x = convolution(embedded, x, attention_mask, training=on)
+            if self.mix is not None:
+                between.append(x)
+        if self.mix is not None:
+            return self._mixed(between)
         return self.end(x[:, :1] if first_only else x, training)
+
+    def _mixed(self, states: list[Any]) -> Any:
+        """Returns the mean of states by weights that are learned (SUPERB, arXiv:2105.01051).
+
+        As `transformers` 5 takes it: the last state is that of the last block, without a norm.
+        """
+        weights = ops.unstack(ops.softmax(ops.cast(self.mix, "float32")), len(states))
+        return sum(
+            ops.cast(weight, state.dtype) * state
+            for weight, state in zip(weights, states, strict=True)
+        )
 
     def order(self) -> list[Block]:
         """Returns the block of each layer; layers may share one."""

@@ -14,6 +14,7 @@ from ktlite.models.families import (
     gemma3,
     gpt2,
     gpt_neox,
+    hubert,
     llama,
     m2m_100,
     marian,
@@ -27,6 +28,7 @@ from ktlite.models.families import (
     roberta,
     t5,
     vit,
+    wav2vec2,
 )
 from ktlite.models.families.family import Family
 
@@ -75,6 +77,7 @@ for family in (
     gemma3.FAMILY,
     gpt2.FAMILY,
     gpt_neox.FAMILY,
+    hubert.FAMILY,
     *llama.FAMILIES,
     m2m_100.FAMILY,
     marian.FAMILY,
@@ -88,5 +91,6 @@ for family in (
     *roberta.FAMILIES,
     *t5.FAMILIES,
     vit.FAMILY,
+    wav2vec2.FAMILY,
 ):
     register_family(family)

@@ -14,7 +14,7 @@ from ktlite.models.core.spec import (
 )
 from ktlite.models.mapping import Rule, dense, fused_dense, norm
 
-SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE = (
+SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE, AUDIO = (
     "text-classification",
     "multiple-choice",
     "token-classification",
@@ -22,6 +22,7 @@ SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE = (
     "masked-lm",
     "pretraining",
     "image-classification",
+    "audio-classification",
 )
 
 

@@ -17,6 +17,7 @@ from ktlite.models.heads.language import (
 )
 from ktlite.models.heads.pooled import (
     EMBEDDING,
+    AudioHead,
     ChoiceHead,
     DistilledImageHead,
     EmbeddingHead,
@@ -44,6 +45,7 @@ HEADS: dict[str, type[Head]] = {
     "multiple-choice": ChoiceHead,
     EMBEDDING: EmbeddingHead,
     "image-classification": ImageHead,
+    "audio-classification": AudioHead,
     "masked-lm": MaskedLMHead,
     "pretraining": PretrainingHead,
     "text-generation": LanguageHead,

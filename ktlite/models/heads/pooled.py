@@ -33,6 +33,29 @@ class ImageHead(SequenceHead):
     task = "image-classification"
 
 
+class AudioHead(Head):
+    """Logits for each sound, from one vector a sound, behind a dense layer: [batch, outputs]."""
+
+    task = "audio-classification"
+    pools = True
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, spec.width, init, dtype=dtype)
+        units = self.spec.width or spec.width
+        # PyTorch has it before the mean over time, which gives the same.
+        self.projector = init.dense(units, name="projector", dtype="float32")
+        self.classifier = init.dense(outputs, name="classifier", dtype="float32")
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build()
+        self.projector.build((None, self.width))
+        self.classifier.build((None, self.projector.units))
+
+    def call(self, hidden: Any, attention_mask: Any = None, training: Any = None) -> Any:
+        vectors = pool(hidden, attention_mask, self.spec.pooling)
+        return self.classifier(self.projector(self.features(vectors, training)))
+
+
 class DistilledImageHead(Head):
     """The mean of two classifiers' logits, on the first token and on that for distillation.
 

@@ -1,0 +1,142 @@
+"""Writes tiny checkpoints that read sounds, and what PyTorch `transformers` computes with them.
+
+    python tests/golden/make_sounds.py               # everything
+    python tests/golden/make_sounds.py wav2vec2      # what is named
+
+Each folder gets `config.json`, `model.safetensors`, `preprocessor_config.json` and
+`expected.safetensors`, which holds for B = 3 sounds, W = 32, C = 3:
+
+    sound.{i}              float32 [samples], what a person has, at the rate of the model
+    input_values.{i}       float32 [samples], what the feature extractor makes of it, alone
+    last_hidden_state.{i}  float32 [frames, W], of the backbone, for it alone
+    logits                 float32 [B, C], of each alone
+    padded.input_values    float32 [B, L], of all together
+    padded.logits          float32 [B, C], with their attention mask; of models whose norms are
+                           over channels alone
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    Wav2Vec2FeatureExtractor,
+)
+
+HERE = Path(__file__).parent
+LENGTHS = (400, 261, 90)
+WAV2VEC2 = {
+    "model_type": "wav2vec2",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "conv_dim": [16, 12, 16],
+    "conv_kernel": [10, 3, 2],
+    "conv_stride": [5, 2, 2],
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 4,
+    "classifier_proj_size": 20,
+    "num_labels": 3,
+}
+# As wav2vec2-large-lv60 has it, with the mean over layers that SUPERB's checkpoints have.
+STABLE = {
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "conv_bias": True,
+    "layer_norm_eps": 1e-2,
+    "num_conv_pos_embeddings": 7,
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "wav2vec2": WAV2VEC2,
+    "wav2vec2-stable": {**WAV2VEC2, **STABLE, "use_weighted_layer_sum": True},
+    "hubert": {
+        **WAV2VEC2,
+        "model_type": "hubert",
+        "use_weighted_layer_sum": True,
+        "feat_extract_activation": "relu",
+        "feat_proj_layer_norm": False,
+    },
+}
+
+
+def random_model(fields: dict[str, Any]) -> Any:
+    """Makes a model whose every parameter matters to the result."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(**fields)
+    model = AutoModelForAudioClassification.from_config(config, attn_implementation="eager")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("conv.weight", "original1")):
+                parameter.normal_(0.0, 0.3)
+            elif parameter.ndim == 2:
+                parameter.normal_(0.0, 0.2)
+            elif name.endswith("bias"):
+                parameter.normal_(0.0, 0.3)
+            else:  # weights of norms, lengths of directions, weights of layers
+                parameter.normal_(1.0, 0.3)
+    return model.eval()
+
+
+def sounds() -> list[np.ndarray]:
+    """Returns tones in noise, of unequal length and loudness."""
+    random = np.random.default_rng(0)
+    made = []
+    for number, length in enumerate(LENGTHS):
+        tone = np.sin(np.arange(length) * (0.1 + 0.2 * number))
+        noise = random.standard_normal(length)
+        made.append((0.2 * number + 0.1 * tone + 0.05 * noise).astype("float32"))
+    return made
+
+
+@torch.no_grad()
+def write(name: str) -> None:
+    model = random_model(MODELS[name])
+    by_channel = MODELS[name].get("feat_extract_norm") == "layer"
+    extractor = Wav2Vec2FeatureExtractor(return_attention_mask=by_channel)
+    expected: dict[str, torch.Tensor] = {}
+    logits = []
+    for number, sound in enumerate(sounds()):
+        values = extractor(sound, sampling_rate=16_000, return_tensors="pt")["input_values"]
+        hidden = model.base_model(values).last_hidden_state
+        expected[f"sound.{number}"] = torch.from_numpy(sound)
+        expected[f"input_values.{number}"] = values[0].contiguous()
+        expected[f"last_hidden_state.{number}"] = hidden[0].contiguous()
+        logits.append(model(values).logits[0])
+    expected["logits"] = torch.stack(logits)
+    padded = extractor(sounds(), sampling_rate=16_000, padding=True, return_tensors="pt")
+    expected["padded.input_values"] = padded["input_values"]
+    if by_channel:
+        expected["padded.logits"] = model(**padded).logits
+    folder = HERE / name
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    save_file(expected, folder / "expected.safetensors")
+
+    again = AutoModelForAudioClassification.from_pretrained(folder, attn_implementation="eager")
+    values = AutoFeatureExtractor.from_pretrained(folder)(
+        sounds()[0], sampling_rate=16_000, return_tensors="pt"
+    )
+    found = again.eval()(**{"input_values": values["input_values"]}).logits[0]
+    assert torch.equal(found, expected["logits"][0])
+    config = json.loads((folder / "config.json").read_text())
+    assert config["model_type"] == MODELS[name]["model_type"]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or MODELS:
+        write(name)
+
+
+if __name__ == "__main__":
+    main()
