@@ -39,7 +39,7 @@ import matplotlib
 # To ask for the "backend" would choose one.
 settings = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != "backend"}
 before = settings()
-backend = matplotlib.get_backend(auto_select=False)
+backend = dict.__getitem__(matplotlib.rcParams, "backend")
 import numpy as np
 random_state = np.random.get_state()[1].tolist()
 
@@ -56,7 +56,7 @@ print(learner.predict("a b"))
 tensorflow = lambda e: {k: v for k, v in e.items() if k.startswith(("TF_", "KERAS_", "CUDA_"))}
 assert tensorflow(os.environ) == tensorflow(environment), tensorflow(os.environ)
 assert settings() == before
-assert matplotlib.get_backend(auto_select=False) == backend
+assert dict.__getitem__(matplotlib.rcParams, "backend") == backend
 assert np.random.get_state()[1].tolist() == random_state
 """
 
