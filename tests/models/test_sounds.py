@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ktlite.errors import CheckpointError
-from ktlite.models import from_config, from_pretrained
+from ktlite.models import families, from_config, from_pretrained
 from ktlite.models.core.span_masks import SpansSpec, hidden_spans
 from ktlite.models.transfer import collect_tensors
 
@@ -50,6 +50,20 @@ def together(expected: Tensors, beyond: int = 0) -> Tensors:
         row[: len(one)] = one
     lengths = np.array([len(one) for one in values])
     return {"input_values": batch, "attention_mask": (np.arange(width) < lengths[:, None]) * 1}
+
+
+def test_no_golden_folder_is_forgotten() -> None:
+    found = {file.parent for file in GOLDEN.glob("*/preprocessor_config.json")}
+    assert {folder.name for folder in found if (folder / "config.json").is_file()} == set(FOLDERS)
+    configs = [json.loads((GOLDEN / name / "config.json").read_text()) for name in FOLDERS]
+    shown = {(config["model_type"], config["architectures"][0]) for config in configs}
+    known = {
+        (model_type, family.architectures[task])
+        for model_type, family in families._REGISTRY.items()
+        for task in family.heads
+        if task == TASK
+    }
+    assert shown == known
 
 
 def near(found: Any, expected: np.ndarray, atol: float = 1e-5) -> None:
