@@ -88,7 +88,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     explain = add(
         "explain",
         run_explain,
-        "Show which words, or patches of an image, moved a prediction.",
+        "Show which words, patches of an image or stretches of a sound moved a prediction.",
     )
     _add_predictor(explain)
     explain.add_argument(

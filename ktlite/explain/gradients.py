@@ -30,7 +30,7 @@ class PathGradients:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._traced: dict[tuple[str, int], Any] = {}
+        self._traced: dict[tuple[str, int, int], Any] = {}
 
     @staticmethod
     def applies_to(model: Any) -> bool:
@@ -58,7 +58,7 @@ class PathGradients:
         weights = aim.weights[row].astype("float32")
         if weights.ndim > 1:  # an output for each token, and tokens are padded
             weights = np.pad(weights, ((0, inputs[name].shape[1] - len(weights)), (0, 0)))
-        integral = self._integral(subject, weights.ndim)
+        integral = self._integral(subject, weights.ndim, parts.part_of[row].ndim)
         where, share = np.polynomial.legendre.leggauss(points)
         where, share = (where + 1) / 2, share / 2
         length = int(subject.encodings.lengths[row]) or self.model.spec.max_positions
@@ -75,13 +75,13 @@ class PathGradients:
             ).numpy()
         return total[: len(parts.part_of[row])]
 
-    def _integral(self, subject: Subject, rank: int) -> Any:
-        known = subject.parts.field, rank
+    def _integral(self, subject: Subject, rank: int, places: int) -> Any:
+        known = subject.parts.field, rank, places
         if known not in self._traced:
-            self._traced[known] = self._trace(subject.encodings.fields, subject.parts.field, rank)
+            self._traced[known] = self._trace(subject.encodings.fields, *known)
         return self._traced[known]
 
-    def _trace(self, fields: Sequence[Field], name: str, rank: int) -> Any:
+    def _trace(self, fields: Sequence[Field], name: str, rank: int, places: int) -> Any:
         import tensorflow as tf
 
         inputs_of = {f.name: tf.TensorSpec((1, *f.shape), f.dtype) for f in fields}
@@ -104,7 +104,9 @@ class PathGradients:
                 many = {key: tf.repeat(x, tf.shape(where)[0], 0) for key, x in inputs.items()}
                 outputs = self.model({**many, path: vectors}, training=False)
                 value = tf.reduce_sum(outputs * weights)
-            gradient = tf.reduce_sum(tape.gradient(value, vectors) * (last - first), -1)
+            gradient = tape.gradient(value, vectors) * (last - first)
+            for _ in range(len(first.shape) - 1 - places):  # of numbers that a place has
+                gradient = tf.reduce_sum(gradient, -1)
             return tf.tensordot(share, gradient, 1)
 
         return tf.function(integral, input_signature=signature, autograph=False)

@@ -28,7 +28,7 @@ class Parts(abc.ABC):
     #: The names of what `places` says of each.
     columns: ClassVar[tuple[str, ...]]
     #: The model's input that they are taken out of.
-    field: ClassVar[str]
+    field: str
 
     part_of: list[np.ndarray]
     texts: tuple[Words, ...]

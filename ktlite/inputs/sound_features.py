@@ -67,6 +67,10 @@ class SoundFeatures(abc.ABC):
             samples: float32 [samples], of its rate, at least one.
         """
 
+    def quiet(self) -> np.ndarray:
+        """Returns what silence is in what it makes, float32, of as many axes or fewer."""
+        return np.zeros((), "float32")
+
     def length(self, samples: Any) -> Any:
         """Returns how long what it makes of so many samples is, int; of any shape."""
         return samples

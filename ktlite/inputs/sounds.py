@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ktlite._arguments import at_least_one, positive
+from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import DataError, Problems, plural
 from ktlite.inputs import wave_forms  # noqa: F401  registers itself
@@ -24,6 +25,7 @@ from ktlite.inputs.sound_features import SoundFeatures, features_of
 from ktlite.inputs.sound_files import content_key, duration, flaw, problem
 from ktlite.inputs.sound_items import EXPECTED, inner, is_sound, name_of
 from ktlite.inputs.sound_travel import as_json, of_json, player
+from ktlite.inputs.stretches import StretchParts
 from ktlite.inputs.token_checks import Line
 
 #: Bytes of what was made of sounds that are kept for further epochs: 2 hours at 16 kHz.
@@ -317,6 +319,11 @@ class Sounds(Input):
             else None
             for seconds in map(self._seconds, items)
         ]
+
+    def parts(self, item: Any, encodings: Encodings) -> StretchParts:
+        """Returns the stretches of a sound, which its explanation takes out."""
+        assert isinstance(encodings, SoundEncodings)
+        return StretchParts.of(item, encodings)
 
     def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> list[Line]:
         """Looks at how long and how loud the sounds are."""

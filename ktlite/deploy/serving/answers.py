@@ -57,6 +57,13 @@ class Patch(BaseModel):
     width: int = Field(description="Its columns.")
 
 
+class Stretch(BaseModel):
+    """A stretch of an explained sound, in seconds."""
+
+    start: float = Field(description="Where it begins.")
+    end: float = Field(description="Where it ends.")
+
+
 class Explanation(BaseModel):
     """What `/explain` answers."""
 
@@ -66,9 +73,10 @@ class Explanation(BaseModel):
     method: str = Field(description="How the scores were made.")
     words: list[Word] | None = Field(None, description="The words of a text.")
     patches: list[Patch] | None = Field(None, description="The patches of an image.")
+    stretches: list[Stretch] | None = Field(None, description="The stretches of a sound.")
     scores: list[float | None] = Field(
-        description="How much each word or patch speaks for the target, in the unit of the model's "
-        "outputs (of classes, logits); null for those that were not looked at."
+        description="How much each word, patch or stretch speaks for the target, in the unit of "
+        "the model's outputs (of classes, logits); null for those that were not looked at."
     )
     difference: float = Field(description="What all together make.")
     completeness_error: float | None = Field(
@@ -82,6 +90,7 @@ class Allowed(BaseModel):
     texts: int = Field(description="Examples of a request.")
     characters: int = Field(description="Characters of a text.")
     pixels: int = Field(description="Pixels of an image.")
+    seconds: int = Field(description="Seconds of a sound.")
     body: int = Field(description="Bytes of a request.")
     max_new_tokens: int = Field(description="Tokens that are written for a text.")
 

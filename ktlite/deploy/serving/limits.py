@@ -10,7 +10,7 @@ from ktlite._arguments import at_least_one, positive
 from ktlite.errors import ArgumentError, Problems
 
 # How large is what counts once in a batch, by what an input measures.
-_SHORT = {"characters": 2_000, "pixels": 4_000_000}
+_SHORT = {"characters": 2_000, "pixels": 4_000_000, "seconds": 30}
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,18 @@ class Limits:
 
     Args:
         body: Bytes of a request (413).
-        texts: Texts, images or other examples of a request (422).
+        texts: Texts, images, sounds or other examples of a request (422).
         characters: Characters of a text (422).
         pixels: Pixels of an image (422).
+        seconds: Seconds of a sound (422).
         max_new_tokens: Tokens that a model writes for a text (422).
         beams: Beams that it follows (422).
         streams: Texts that are sent at the same time while they are written; further ones wait.
         waiting: Requests that are being answered or wait for it; further ones are asked to come
             again (503).
         batch: Examples that the model is given together, from as many requests as they are of. A
-            text counts once more for every 2,000 characters, an image for every 4 million pixels.
+            text counts once more for every 2,000 characters, an image for every 4 million pixels, a
+            sound for every 30 seconds.
         gather: Seconds that a batch waits for those of other requests that have arrived.
         timeout: Seconds until an answer is given up (504).
         slow: Seconds that a client may take to send its request (408).
@@ -41,6 +43,7 @@ class Limits:
     texts: int = 1_000
     characters: int = 100_000
     pixels: int = 50_000_000
+    seconds: int = 600
     max_new_tokens: int = 512
     beams: int = 8
     streams: int = 4
@@ -81,6 +84,7 @@ class Limits:
             texts=self.texts,
             characters=self.characters,
             pixels=self.pixels,
+            seconds=self.seconds,
             max_new_tokens=self.max_new_tokens,
             beams=self.beams,
             streams=self.streams,

@@ -145,6 +145,7 @@ class Service:
                 "texts": self.limits.texts,
                 "characters": self.limits.characters,
                 "pixels": self.limits.pixels,
+                "seconds": self.limits.seconds,
                 "body": self.limits.body,
                 "max_new_tokens": self.limits.max_new_tokens,
             },

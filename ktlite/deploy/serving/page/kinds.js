@@ -26,8 +26,12 @@ function request(examples, info, options = {}) {
 
 const textsOf = (example) => (Array.isArray(example) ? example : [example]);
 
-/** Shows texts as they are, and pictures with their names. */
+/** Shows texts as they are, sounds with a player, and pictures, both with their names. */
 export function texts(example) {
+  if (example instanceof File && example.type.startsWith("audio/")) {
+    const player = element("audio", { src: URL.createObjectURL(example), controls: true, preload: "none" });
+    return [element("figure", { className: "picture" }, player, element("figcaption", { className: "quiet" }, example.name))];
+  }
   if (example instanceof File) {
     const picture = element("img", { src: URL.createObjectURL(example), alt: "", loading: "lazy" });
     return [element("figure", { className: "picture" }, picture, element("figcaption", { className: "quiet" }, example.name))];
