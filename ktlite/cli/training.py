@@ -40,7 +40,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     train = add(
         "train",
         run_train,
-        "Fine-tune a checkpoint on labelled texts or images and save the predictor. The options "
+        "Fine-tune a checkpoint on labelled texts, images or sounds and save the predictor. The options "
         "may stand in a file (--config); beside the predictor appears FOLDER.run.yaml, which "
         "repeats the run.",
     )

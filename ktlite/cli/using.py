@@ -28,7 +28,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         "killed and started again.",
     )
     _add_predictor(predict)
-    predict.add_argument("texts", nargs="*", metavar="TEXT", help="texts, or paths of images")
+    predict.add_argument("texts", nargs="*", metavar="TEXT", help="texts, or paths of images or sounds")
     predict.add_argument(
         "--pair", action="store_true", help="TEXT TEXT are one pair, or a question and its context"
     )
@@ -36,7 +36,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         "--input",
         "-i",
         metavar="PATH",
-        help="CSV, TSV, JSONL, Parquet or a text a line; a folder of such, or of images; - is "
+        help="CSV, TSV, JSONL, Parquet or a text a line; a folder of such, or of images or sounds; - is "
         "standard input, the default where no TEXT is given",
     )
     predict.add_argument(
@@ -57,7 +57,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         nargs="+",
         metavar="COLUMN",
         default=[],
-        help="column of the texts, or of paths of images; of pairs two",
+        help="column of the texts, or of paths of images or sounds; of pairs two",
     )
     _add_reading(predict)
     predict.add_argument("--block", type=_count, help="rows to hold at a time; of a part")
@@ -92,7 +92,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     )
     _add_predictor(explain)
     explain.add_argument(
-        "texts", nargs="+", metavar="TEXT", help="a text or an image; of pairs two"
+        "texts", nargs="+", metavar="TEXT", help="a text, an image or a sound; of pairs two"
     )
     own = options_of("predictor/explaining.py", "explain", "Explaining")
     add_grouped(explain, {name: own[name] for name in _EXPLAINING}, EXPLAINING)

@@ -30,11 +30,11 @@ TRAINING: Mapping[str, Group] = {
     "data and model": {
         "model": Word("checkpoint: a folder, or a name on the Hugging Face Hub", "NAME"),
         "train_data": Word(
-            "labelled texts or images: a CSV, TSV, JSONL or Parquet file, several, "
+            "labelled texts, images or sounds: a CSV, TSV, JSONL or Parquet file, several, "
             "'a/*.parquet', or a folder of class folders",
             "PATH",
         ),
-        "text_column": Word("column of the texts or of images' paths; of pairs two", "COLUMN"),
+        "text_column": Word("column of the texts, or of paths of images or sounds; of pairs two", "COLUMN"),
         "label_columns": Word("column of the labels, or several columns", "COLUMN"),
         "val_data": Word("what to validate on, like --data; default: a part of --data", "PATH"),
         "val_pct": Word("that part; default: 0.1"),
