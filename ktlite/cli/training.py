@@ -40,9 +40,9 @@ def add_commands(add: Callable[..., Any]) -> None:
     train = add(
         "train",
         run_train,
-        "Fine-tune a checkpoint on labelled texts, images or sounds and save the predictor. The options "
-        "may stand in a file (--config); beside the predictor appears FOLDER.run.yaml, which "
-        "repeats the run.",
+        "Fine-tune a checkpoint on labelled texts, images or sounds and save the predictor. The "
+        "options may stand in a file (--config); beside the predictor appears FOLDER.run.yaml, "
+        "which repeats the run.",
     )
     find = add(
         "lr-find",

@@ -23,12 +23,14 @@ def add_commands(add: Callable[..., Any]) -> None:
     predict = add(
         "predict",
         run_predict,
-        "Predict texts or images, files or folders of files. Rows come out in their order, with "
-        "their columns and two more, `prediction` and `probability`. A folder into a folder can be "
-        "killed and started again.",
+        "Predict texts, images or sounds, files or folders of files. Rows come out in their order, "
+        "with their columns and two more, `prediction` and `probability`. A folder into a folder "
+        "can be killed and started again.",
     )
     _add_predictor(predict)
-    predict.add_argument("texts", nargs="*", metavar="TEXT", help="texts, or paths of images or sounds")
+    predict.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="texts, or paths of images or sounds"
+    )
     predict.add_argument(
         "--pair", action="store_true", help="TEXT TEXT are one pair, or a question and its context"
     )
@@ -36,8 +38,8 @@ def add_commands(add: Callable[..., Any]) -> None:
         "--input",
         "-i",
         metavar="PATH",
-        help="CSV, TSV, JSONL, Parquet or a text a line; a folder of such, or of images or sounds; - is "
-        "standard input, the default where no TEXT is given",
+        help="CSV, TSV, JSONL, Parquet or a text a line; a folder of such, or of images or sounds; "
+        "- is standard input, the default where no TEXT is given",
     )
     predict.add_argument(
         "--out",
@@ -72,7 +74,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     _add_predictor(evaluate)
     evaluate.add_argument("--data", required=True, metavar="PATH", help="labelled data")
     evaluate.add_argument(
-        "--text", nargs="+", metavar="COLUMN", help="column of the texts or images"
+        "--text", nargs="+", metavar="COLUMN", help="column of the texts, images or sounds"
     )
     evaluate.add_argument("--label", nargs="+", metavar="COLUMN", help="column of the labels")
     _add_reading(evaluate)

@@ -34,7 +34,9 @@ TRAINING: Mapping[str, Group] = {
             "'a/*.parquet', or a folder of class folders",
             "PATH",
         ),
-        "text_column": Word("column of the texts, or of paths of images or sounds; of pairs two", "COLUMN"),
+        "text_column": Word(
+            "column of the texts, or of paths of images or sounds; of pairs two", "COLUMN"
+        ),
         "label_columns": Word("column of the labels, or several columns", "COLUMN"),
         "val_data": Word("what to validate on, like --data; default: a part of --data", "PATH"),
         "val_pct": Word("that part; default: 0.1"),
