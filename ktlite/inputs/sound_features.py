@@ -59,6 +59,11 @@ class SoundFeatures(abc.ABC):
     def shape(self) -> tuple[int | None, ...]:
         """Of what it makes; None: as long as the sound."""
 
+    @property
+    def seconds(self) -> float | None:
+        """Of a sound that it looks at; None: all."""
+        return None
+
     @abc.abstractmethod
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Returns what the model reads of one sound, float32 of `shape`.

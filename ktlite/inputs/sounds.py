@@ -15,8 +15,8 @@ import numpy as np
 from ktlite._arguments import at_least_one, positive
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.indexed import IndexedData
-from ktlite.errors import DataError, Problems, plural
-from ktlite.inputs import wave_forms  # noqa: F401  registers itself
+from ktlite.errors import CheckpointError, DataError, Problems, plural
+from ktlite.inputs import filter_banks, wave_forms  # noqa: F401  register themselves
 from ktlite.inputs.input import Input, register
 from ktlite.inputs.item_files import is_path, processors
 from ktlite.inputs.sound_checks import sound_checks
@@ -107,6 +107,8 @@ class Sounds(Input):
         problems.raise_if_any()
         self.features = features
         self.seconds = SECONDS if seconds is None else float(seconds)
+        if features.seconds is not None:
+            self.seconds = min(self.seconds, features.seconds)
         self.shortest = shortest
         self.workers = processors() if workers is None else int(workers)
         self.keep = keep
@@ -266,6 +268,12 @@ class Sounds(Input):
         """
         front = None if spec is None else spec.first.front
         features = features_of(folder, getattr(front, "reads", None))
+        made = features.fields[0]
+        if front is not None and front.fields[0] != made:
+            raise CheckpointError(
+                f"{folder}: the model reads {front.fields[0]} (config.json), and "
+                f"preprocessor_config.json makes {made}. Mend one of them."
+            )
         return cls(features, seconds=seconds, shortest=getattr(front, "shortest", 1))
 
     def __str__(self) -> str:

@@ -7,7 +7,8 @@ Each folder gets `config.json`, `model.safetensors`, `preprocessor_config.json` 
 `expected.safetensors`, which holds for B = 3 sounds, W = 32, C = 3:
 
     sound.{i}              float32 [samples], what a person has, at the rate of the model
-    input_values.{i}       float32 [samples], what the feature extractor makes of it, alone
+    input_values.{i}       float32 [samples], or [frames, bands], what the feature extractor makes
+                           of it, alone
     last_hidden_state.{i}  float32 [frames, W], of the backbone, for it alone
     logits                 float32 [B, C], of each alone
     padded.input_values    float32 [B, L], of all together
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import (
+    ASTFeatureExtractor,
     AutoConfig,
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
@@ -34,6 +36,7 @@ from transformers import (
 
 HERE = Path(__file__).parent
 LENGTHS = (400, 261, 90)
+OF_FRAMES = (1_500, 2_480, 3_333)  # fewer frames than the model reads, as many, and more
 WAV2VEC2 = {
     "model_type": "wav2vec2",
     "hidden_size": 32,
@@ -56,6 +59,20 @@ STABLE = {
     "layer_norm_eps": 1e-2,
     "num_conv_pos_embeddings": 7,
 }
+AST = {
+    "model_type": "audio-spectrogram-transformer",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "num_mel_bins": 12,
+    "max_length": 14,
+    "patch_size": 5,
+    "frequency_stride": 3,
+    "time_stride": 4,
+    "layer_norm_eps": 1e-2,
+    "num_labels": 3,
+}
 MODELS: dict[str, dict[str, Any]] = {
     "wav2vec2": WAV2VEC2,
     "wav2vec2-stable": {**WAV2VEC2, **STABLE, "use_weighted_layer_sum": True},
@@ -66,6 +83,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "feat_extract_activation": "relu",
         "feat_proj_layer_norm": False,
     },
+    "ast": AST,
 }
 
 
@@ -78,7 +96,7 @@ def random_model(fields: dict[str, Any]) -> Any:
         for name, parameter in model.named_parameters():
             if name.endswith(("conv.weight", "original1")):
                 parameter.normal_(0.0, 0.3)
-            elif parameter.ndim == 2:
+            elif parameter.ndim > 1 and not name.endswith("original0"):
                 parameter.normal_(0.0, 0.2)
             elif name.endswith("bias"):
                 parameter.normal_(0.0, 0.3)
@@ -87,11 +105,11 @@ def random_model(fields: dict[str, Any]) -> Any:
     return model.eval()
 
 
-def sounds() -> list[np.ndarray]:
+def sounds(lengths: tuple[int, ...] = LENGTHS) -> list[np.ndarray]:
     """Returns tones in noise, of unequal length and loudness."""
     random = np.random.default_rng(0)
     made = []
-    for number, length in enumerate(LENGTHS):
+    for number, length in enumerate(lengths):
         tone = np.sin(np.arange(length) * (0.1 + 0.2 * number))
         noise = random.standard_normal(length)
         made.append((0.2 * number + 0.1 * tone + 0.05 * noise).astype("float32"))
@@ -102,10 +120,16 @@ def sounds() -> list[np.ndarray]:
 def write(name: str) -> None:
     model = random_model(MODELS[name])
     by_channel = MODELS[name].get("feat_extract_norm") == "layer"
+    spectral = MODELS[name] is AST
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=by_channel)
+    given = sounds()
+    if spectral:
+        sizes = {size: AST[size] for size in ("num_mel_bins", "max_length")}
+        extractor = ASTFeatureExtractor(**sizes)
+        given = sounds(OF_FRAMES)
     expected: dict[str, torch.Tensor] = {}
     logits = []
-    for number, sound in enumerate(sounds()):
+    for number, sound in enumerate(given):
         values = extractor(sound, sampling_rate=16_000, return_tensors="pt")["input_values"]
         hidden = model.base_model(values).last_hidden_state
         expected[f"sound.{number}"] = torch.from_numpy(sound)
@@ -113,8 +137,9 @@ def write(name: str) -> None:
         expected[f"last_hidden_state.{number}"] = hidden[0].contiguous()
         logits.append(model(values).logits[0])
     expected["logits"] = torch.stack(logits)
-    padded = extractor(sounds(), sampling_rate=16_000, padding=True, return_tensors="pt")
-    expected["padded.input_values"] = padded["input_values"]
+    padded = extractor(given, sampling_rate=16_000, padding=True, return_tensors="pt")
+    if not spectral:
+        expected["padded.input_values"] = padded["input_values"]
     if by_channel:
         expected["padded.logits"] = model(**padded).logits
     folder = HERE / name
@@ -124,7 +149,7 @@ def write(name: str) -> None:
 
     again = AutoModelForAudioClassification.from_pretrained(folder, attn_implementation="eager")
     values = AutoFeatureExtractor.from_pretrained(folder)(
-        sounds()[0], sampling_rate=16_000, return_tensors="pt"
+        given[0], sampling_rate=16_000, return_tensors="pt"
     )
     found = again.eval()(**{"input_values": values["input_values"]}).logits[0]
     assert torch.equal(found, expected["logits"][0])

@@ -12,11 +12,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from ktlite.errors import ArgumentError, CheckpointError, DataError
+from ktlite.inputs.filter_banks import FilterBanks
 from ktlite.inputs.input import find_input
 from ktlite.inputs.sound_features import features_of
 from ktlite.inputs.sound_files import read_sound
 from ktlite.inputs.sounds import Sounds
 from ktlite.inputs.wave_forms import WaveForms
+from ktlite.models.auto import read_spec
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
@@ -235,3 +237,50 @@ def test_arguments() -> None:
         Sounds(WaveForms(), seconds=0)
     with pytest.raises(ArgumentError, match=r"workers=0.*\n.*keep=-1"):
         Sounds(WaveForms(), workers=0, keep=-1)
+
+
+AST = load_file(GOLDEN / "ast" / "expected.safetensors")
+
+
+def test_filter_banks_are_those_of_the_feature_extractor() -> None:
+    sounds = Sounds.of_checkpoint(GOLDEN / "ast", read_spec(GOLDEN / "ast"))
+    given = [AST[f"sound.{i}"] for i in range(3)]
+    encodings = sounds.encode(given)
+    np.testing.assert_array_equal(encodings.lengths, [0, 0, 0])
+    batch = encodings.batch(np.array([1, 2, 0]))
+    assert list(batch) == ["input_values"]
+    for row, number in enumerate((1, 2, 0)):
+        expected = AST[f"input_values.{number}"]
+        np.testing.assert_allclose(batch["input_values"][row], expected, rtol=0, atol=1e-5)
+    assert sounds.seconds == pytest.approx(0.155)
+    assert encodings.batch(np.zeros(0, "int64"))["input_values"].shape == (0, 14, 12)
+
+
+def test_filter_banks_of_a_tone_are_loud_in_its_band() -> None:
+    features = FilterBanks(8_000, bands=40, frames=50, mean=None)
+    for pitch in (300, 1_000, 3_000):
+        made = features(np.sin(2 * np.pi * pitch * np.arange(8_000) / 8_000).astype("float32"))
+        edges = 700 * np.expm1(
+            np.linspace(*1127 * np.log1p(np.array([20, 4_000]) / 700), 42) / 1127
+        )
+        nearest = np.abs(edges[1:-1] - pitch).argmin()
+        assert abs(int(made.mean(axis=0).argmax()) - nearest) <= 1
+
+
+def test_what_is_short_or_silent_is_filled_up() -> None:
+    features = FilterBanks(frames=20, bands=8)
+    made = features(np.zeros(100, "float32"))
+    np.testing.assert_allclose(made[0], features.quiet())
+    np.testing.assert_allclose(made[1:], 4.2677393 / (2 * 4.5689974), rtol=1e-6)
+    np.testing.assert_array_equal(features.length(np.array([100, 560, 16_000])), [1, 2, 98])
+
+
+def test_filter_banks_saved_and_loaded(tmp_path: Path) -> None:
+    for features in (FilterBanks(8_000, 40, 100, None, 2.0), FilterBanks(mean=-3.0)):
+        made = Sounds(features, seconds=50)
+        again = Sounds.load(tmp_path, made.save(tmp_path)).features
+        assert again == features
+    with pytest.raises(CheckpointError, match=r"the model reads input_values .*14, 12.* makes"):
+        Sounds.of_checkpoint(tmp_path, read_spec(GOLDEN / "ast"))
+    with pytest.raises(CheckpointError, match="reads what Wav2Vec2FeatureExtractor makes"):
+        Sounds.of_checkpoint(tmp_path, read_spec(GOLDEN / "wav2vec2"))

@@ -9,11 +9,17 @@ from ktlite.models.core.embeddings import Embeddings
 from ktlite.models.core.init import Init
 from ktlite.models.core.patches import Patches
 from ktlite.models.core.spec import Front, PatchesSpec, TokensSpec
+from ktlite.models.core.spectrogram import SpectrogramPatches, SpectrogramSpec
 from ktlite.models.core.waves import Waves, WavesSpec
 
 T = TypeVar("T", bound=type[Any])
 
-FRONTS: dict[type[Any], Any] = {TokensSpec: Embeddings, PatchesSpec: Patches, WavesSpec: Waves}
+FRONTS: dict[type[Any], Any] = {
+    TokensSpec: Embeddings,
+    PatchesSpec: Patches,
+    SpectrogramSpec: SpectrogramPatches,
+    WavesSpec: Waves,
+}
 
 
 def register_front(spec: type[Any]) -> Callable[[T], T]:

@@ -33,7 +33,7 @@ class Patches(layers.Layer):
         self.projection = layers.Conv2D(
             spec.width,
             spec.patch,
-            strides=spec.patch,
+            strides=spec.stride or spec.patch,
             kernel_initializer=init.kernel(),
             name="projection",
             dtype=policy,
@@ -58,10 +58,14 @@ class Patches(layers.Layer):
     def mask(self, inputs: Mapping[str, Any]) -> None:
         """Returns the attention mask: None, since an image has no padding."""
 
+    def picture(self, inputs: Mapping[str, Any]) -> Any:
+        """Returns what patches are cut out of, float [batch, height, width, channels]."""
+        return inputs["pixel_values"]
+
     def call(
         self, inputs: Mapping[str, Any], attention_mask: Any = None, training: Any = None
     ) -> Any:
-        x = self.projection(inputs["pixel_values"])
+        x = self.projection(self.picture(inputs))
         batch = ops.shape(x)[0]
         patches = self.spec.max_positions - self.spec.first_tokens
         x = ops.reshape(x, (batch, patches, self.spec.width))

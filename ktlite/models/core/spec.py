@@ -75,6 +75,7 @@ class PatchesSpec:
     distillation: bool = False  # a second token of its own follows the first (DeiT)
     zero_start: bool = False  # new tokens and positions are zero, not drawn
     dropout: float = 0.0
+    stride: tuple[int, int] | None = None  # from patch to patch; None: as large as they are
 
     input: ClassVar[str] = "image"
 
@@ -86,7 +87,12 @@ class PatchesSpec:
     @property
     def max_positions(self) -> int:
         """Tokens of an image: its patches, whole ones only, and those before."""
-        rows, columns = (whole // part for whole, part in zip(self.size, self.patch, strict=True))
+        rows, columns = (
+            (whole - part) // step + 1
+            for whole, part, step in zip(
+                self.size, self.patch, self.stride or self.patch, strict=True
+            )
+        )
         return rows * columns + self.first_tokens
 
     @property

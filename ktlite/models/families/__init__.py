@@ -5,6 +5,7 @@ from __future__ import annotations
 from ktlite.errors import ArgumentError, CheckpointError, did_you_mean, listing
 from ktlite.models.families import (
     albert,
+    ast,
     bart,
     bert,
     deberta,
@@ -68,6 +69,7 @@ def get_family(model_type: object) -> Family:
 
 for family in (
     albert.FAMILY,
+    ast.FAMILY,
     bart.FAMILY,
     bert.FAMILY,
     deberta.FAMILY,

@@ -21,6 +21,7 @@ from ktlite.models.heads.pooled import (
     ChoiceHead,
     DistilledImageHead,
     EmbeddingHead,
+    FirstTwoHead,
     ImageHead,
     SequenceHead,
 )
@@ -52,6 +53,7 @@ HEADS: dict[str, type[Head]] = {
     "text2text-generation": Seq2SeqHead,
     "discriminator": DiscriminatorHead,
     "distilled": DistilledImageHead,
+    "first two": FirstTwoHead,
 }
 
 

@@ -56,6 +56,27 @@ class AudioHead(Head):
         return self.classifier(self.projector(self.features(vectors, training)))
 
 
+class FirstTwoHead(Head):
+    """Logits of the mean of the first two tokens' vectors, normalised: [batch, outputs].
+
+    Gong et al., 2021, arXiv:2104.01778.
+    """
+
+    task = "audio-classification"
+
+    def __init__(self, spec: ModelSpec, outputs: int, init: Init, *, dtype: Any = None) -> None:
+        super().__init__(spec, spec.width, init, dtype=dtype)
+        self.classifier = init.dense(outputs, name="classifier", dtype="float32")
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build()
+        self.classifier.build((None, self.width))
+
+    def call(self, hidden: Any, attention_mask: Any = None, training: Any = None) -> Any:
+        first = (hidden[:, 0] + hidden[:, 1]) / 2
+        return self.classifier(self.features(first, training))
+
+
 class DistilledImageHead(Head):
     """The mean of two classifiers' logits, on the first token and on that for distillation.
 
