@@ -24,12 +24,15 @@ def traced(model: Any, dtype: str = "int32") -> Any:
     """
     model = _plain(model)
     check_process()
-    whole = _function(model, model.fields, "int32").get_concrete_function()
+    whole = _function(model, model.fields, "int32")
+    tensors = whole.get_concrete_function().inputs
     read = [
         field
-        for field, tensor in zip(model.fields, whole.inputs, strict=False)  # then come the weights
+        for field, tensor in zip(model.fields, tensors, strict=False)  # then come the weights
         if tensor.consumers()
     ]
+    if dtype == "int32" and len(read) == len(model.fields):
+        return whole  # traced already
     return _function(model, read, dtype)
 
 

@@ -269,7 +269,7 @@ class Judging(Trusting):
                 "get_predictor: this learner pretrains, and there are no labels to predict yet. "
                 "Call save_model(folder), then fine-tune: ktlite.get_learner(folder, ...)."
             )
-        predictor = Predictor(self.model, chosen, batch_size or self.eval_batch_size)
+        predictor = Predictor(self._forward, chosen, batch_size or self.eval_batch_size)
         predictor.card = self.card
         return predictor
 

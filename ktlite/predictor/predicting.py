@@ -41,6 +41,9 @@ class Predicting:
     def __init__(
         self, model: Any, preproc: Preprocessor, batch_size: int = 32, *, cache: int = 0
     ) -> None:
+        # A runner may have traced the model already.
+        self._forward = model if isinstance(model, Runner) else Forward(model)
+        self.model = model = self._forward.model
         needed = preproc.task.outputs
         found = getattr(model, "num_labels", needed) or 0
         if found != needed:
@@ -49,8 +52,6 @@ class Predicting:
                 f"{needed}; make the model with this preprocessor's get_classifier()."
             )
         _check_order(model, preproc)
-        self._forward = model if isinstance(model, Runner) else Forward(model)
-        self.model = self._forward.model
         # With a task of its own: calibrating or training another model changes nothing here.
         self.preproc = copy.copy(preproc)
         self.preproc.task = copy.deepcopy(preproc.task)

@@ -15,6 +15,7 @@ import keras
 
 from ktlite.errors import ArgumentError, listing
 from ktlite.training.accumulation import Accumulator, after, built, summed
+from ktlite.training.adam import Scalars, corrected_epsilon, update_in_one_pass
 
 
 @keras.saving.register_keras_serializable(package="ktlite")
@@ -66,6 +67,7 @@ class AdamW(keras.optimizers.AdamW):
     sums_gradients = True
     #: Adds up the gradients of several batches; None where each has its step.
     accumulator: Accumulator | None = None
+    _scalars: Scalars | None = None
 
     def __init__(
         self,
@@ -146,51 +148,24 @@ class AdamW(keras.optimizers.AdamW):
         if not self._in_one_pass:  # which does it with the step
             super()._apply_weight_decay(variables)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        # lr * m / (root / c + epsilon), where c corrects the bias of the root, is what
-        # Keras computes, lr * c * m / (root + epsilon), with c * epsilon for epsilon.
-        epsilon = self.epsilon
-        steps = keras.ops.cast(self.iterations + 1, "float32")
-        self.epsilon = epsilon * keras.ops.sqrt(1 - keras.ops.power(self.beta_2, steps))
+    def _distributed_tf_update_step(self, *args: Any, **kwargs: Any) -> None:
+        self._scalars = Scalars()
         try:
-            if self._in_one_pass:
-                self._update_in_one_pass(gradient, variable, learning_rate, steps)
-            else:
-                super().update_step(gradient, variable, learning_rate)
+            super()._distributed_tf_update_step(*args, **kwargs)
+        finally:
+            self._scalars = None
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if self._in_one_pass:
+            scalars = (self._scalars or Scalars()).of(self, variable, learning_rate)
+            update_in_one_pass(self, gradient, variable, scalars)
+            return
+        epsilon = self.epsilon
+        self.epsilon = corrected_epsilon(self)
+        try:
+            super().update_step(gradient, variable, learning_rate)
         finally:
             self.epsilon = epsilon
-
-    def _update_in_one_pass(
-        self, gradient: Any, variable: Any, learning_rate: Any, steps: Any
-    ) -> None:
-        """Does what Keras' `update_step` does, by TensorFlow's one operation for all of it.
-
-        An update only waits for memory, and Keras' goes through it a dozen times. Of a
-        fine-tuning step on short texts that was a fifth.
-        """
-        import tensorflow as tf
-
-        gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
-        if self.weight_decay is not None and self._use_weight_decay(variable):
-            rate = tf.cast(learning_rate * self.weight_decay, variable.dtype)
-            with tf.control_dependencies([gradient]):  # or the products wait in memory for it
-                variable.assign_sub(variable * rate)
-        number = self._get_variable_index(variable)
-        scalars = {
-            "beta1_power": keras.ops.power(self.beta_1, steps),
-            "beta2_power": keras.ops.power(self.beta_2, steps),
-            "lr": learning_rate,
-            "beta1": self.beta_1,
-            "beta2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[number].value.handle,
-            v=self._velocities[number].value.handle,
-            grad=gradient,
-            **{name: tf.cast(scalar, variable.dtype) for name, scalar in scalars.items()},
-        )
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "beta_1": _as_float(self.beta_1)}

@@ -14,6 +14,7 @@ from sklearn import metrics
 
 import ktlite
 from ktlite.errors import ArgumentError
+from ktlite.inference.runner import Forward
 from ktlite.learner import Learner
 from ktlite.tasks import Classification
 
@@ -61,6 +62,16 @@ def test_validate_returns_the_confusion_matrix(small: Learner, arrays: Any) -> N
         expected = metrics.confusion_matrix(y, predicted(small, x).argmax(axis=1))
         np.testing.assert_array_equal(small.validate(data), expected)
         np.testing.assert_array_equal(small.evaluate(val_data=data), expected)
+
+
+def test_a_predictor_answers_by_the_trace_that_its_learner_has(
+    text_learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text_learner.validate(print_report=False)
+    traces: list[Any] = []
+    monkeypatch.setattr(Forward, "_trace", lambda *arguments: traces.append(arguments))
+    text_learner.get_predictor().predict(["a b c", "x"])
+    assert traces == []
 
 
 def test_validate_of_texts_agrees_with_the_predictor(text_learner: Learner) -> None:

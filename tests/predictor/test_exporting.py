@@ -19,6 +19,7 @@ from ktlite.cli.main import main
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.errors import ArgumentError, DataError, ExportError, PredictorError
 from ktlite.export import FORMATS
+from ktlite.export.tracing import traced
 from ktlite.models import from_pretrained
 from ktlite.models.adapters import add_adapters
 from ktlite.predictor import Predictor, load_predictor
@@ -114,6 +115,18 @@ def test_vectors_of_an_exported_embedder(tiny_checkpoint: Path, tmp_path: Path) 
     assert loaded.predict([("a", "b")]) == pytest.approx(predictor.predict([("a", "b")]))
     with pytest.raises(ArgumentError, match="exported with pooling='mean'"):
         loaded.embed(TEXTS, pooling="max")
+
+
+def test_a_model_that_reads_all_inputs_is_traced_once(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    call = type(predictor.model).call
+    monkeypatch.setattr(
+        type(predictor.model), "call", lambda *a, **k: calls.append(a) or call(*a, **k)
+    )
+    traced(predictor.model).get_concrete_function()
+    assert len(calls) == 1
 
 
 def test_half_precision_is_exported_in_float32(tiny_checkpoint: Path, tmp_path: Path) -> None:

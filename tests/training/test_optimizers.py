@@ -361,3 +361,22 @@ def test_weights_in_16_bits_are_refused():
     layer.build((None, 3))
     with pytest.raises(ArgumentError, match=r"bfloat16.*mixed_bfloat16"):
         AdamW().build(layer.trainable_variables)
+
+
+def test_what_is_the_same_for_all_weights_is_computed_once_a_step():
+    """A graph of many weights has as many powers of beta as one of few."""
+    import tensorflow as tf
+
+    def powers(count):
+        model = keras.Sequential(
+            [keras.Input((3,)), *(keras.layers.Dense(3) for _ in range(count))]
+        )
+        optimizer = AdamW()
+        optimizer.build(model.trainable_variables)
+        spec = [tf.TensorSpec(weight.shape) for weight in model.trainable_variables]
+        step = tf.function(lambda *grads: optimizer.apply(grads), input_signature=spec)
+        names = [op.type for op in step.get_concrete_function().graph.get_operations()]
+        assert names.count("ResourceApplyAdam") == 2 * count
+        return names.count("Pow")
+
+    assert powers(4) == powers(1) > 0
