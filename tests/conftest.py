@@ -16,6 +16,13 @@ import pytest
 if TYPE_CHECKING:
     from ktlite.predictor import Predictor
 
+# XLA's programs are run a few times each: LLVM need not spend a third of the time on making them
+# fast. What XLA itself makes of a model is the same.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+)
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips the comparisons with PyTorch where there is no PyTorch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -64,6 +65,7 @@ def level(name: str) -> int | None:
     return 0 if private else LEVEL.get(name)
 
 
+@functools.cache
 def dotted_name(root: Path, file: Path) -> str:
     names = file.relative_to(root).with_suffix("").parts
     return ".".join(names[:-1] if names[-1] == "__init__" else names)
@@ -124,8 +126,13 @@ def import_problems(root: Path) -> list[str]:
 def nodes(root: Path) -> Iterator[tuple[Path, ast.AST]]:
     """Yields every node of every module, those inside functions too."""
     for file in modules(root):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in parsed(file.read_text(encoding="utf-8")):
             yield file, node
+
+
+@functools.cache
+def parsed(source: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(source)))
 
 
 def line(root: Path, file: Path, node: ast.AST) -> str:
@@ -210,7 +217,7 @@ def knows(what: str, node: ast.AST) -> bool:
         return isinstance(node, ast.Constant) and node.value in INPUT_NAMES
     if what == "a tokenizer":
         return isinstance(node, ast.Attribute) and node.attr == "tokenizer"
-    asked = isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance"
+    asked = is_call_of("isinstance")(node)
     return asked and bool(TASK_NAMES & set(re.findall(r"\w+", ast.unparse(node))))
 
 
@@ -266,8 +273,8 @@ def test_some_things_are_known_in_few_rooms(what: str) -> None:
     rooms, exceptions = KNOWN_IN[what]
     found = {}
     for file, node in nodes(ROOT):
-        name = file.relative_to(ROOT / PACKAGE).as_posix()
-        if part(dotted_name(ROOT, file)) not in rooms and knows(what, node):
+        if knows(what, node) and part(dotted_name(ROOT, file)) not in rooms:
+            name = file.relative_to(ROOT / PACKAGE).as_posix()
             found.setdefault(name, line(ROOT, file, node))
     assert found.keys() == exceptions.keys(), "\n".join(
         text for name, text in found.items() if name not in exceptions

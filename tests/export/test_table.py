@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ from typing import Any
 import pytest
 
 from ktlite.errors import ExportError
-from ktlite.export import export_model
+from ktlite.export import export_model, litert, saved_model, tracing, writing
+from ktlite.inference.runner import Forward
 from ktlite.models import from_pretrained
 from ktlite.predictor import Predictor
 from tests.export.conftest import TASKS
@@ -65,6 +69,38 @@ def check(row: dict[str, str], export: Callable[..., Any], tmp_path: Path) -> No
         if found != said:
             wrong.append((column, said, found))
     assert wrong == []
+
+
+@pytest.fixture(autouse=True)
+def once_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Does once a row what is the same in its cells: all that comes before formats differ.
+
+    These are the model's own outputs, its trace, its graph in ONNX, which int8 is made from, and
+    its SavedModel, which LiteRT's three are. Each cell is still made of it, opened and compared.
+    """
+    import tf2onnx
+
+    convert = functools.cache(tf2onnx.convert.from_function)
+
+    def convert_once(function: Any, input_signature: Any, opset: int) -> Any:
+        proto, tensors = convert(function, input_signature=tuple(input_signature), opset=opset)
+        mine = type(proto)()
+        mine.CopyFrom(proto)  # its caller changes it
+        return mine, tensors
+
+    @functools.cache
+    def written(model: Any) -> Path:
+        saved_model.write_saved_model(model, tmp_path / "saved_model of litert")
+        return tmp_path / "saved_model of litert"
+
+    def write_once(model: Any, folder: Path) -> None:
+        shutil.copytree(written(model), folder, dirs_exist_ok=True)
+
+    monkeypatch.setattr(writing, "Forward", functools.cache(Forward))
+    monkeypatch.setattr(tracing, "traced", functools.cache(tracing.traced))
+    monkeypatch.setattr(tf2onnx.convert, "from_function", convert_once)
+    monkeypatch.setattr(litert, "write_saved_model", write_once)
+    monkeypatch.setattr(gc, "collect", lambda *_: 0)  # LiteRT's converter calls it
 
 
 def test_tables_have_every_task_and_head() -> None:

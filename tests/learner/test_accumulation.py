@@ -57,8 +57,10 @@ def test_batches_of_one_step_are_one_batch(
     data, options = KINDS[kind]
     found = []
     for group in (FEW, ALL):
-        given = {**group, **options} if group is FEW else {**options, **group, "batch_tokens": None}
-        here = even(ktlite.get_learner(still_checkpoint, data, val_data=data, maxlen=24, verbose=0,
+        given = {**group, **options}
+        if group is ALL:
+            given = {**options, **group, "batch_tokens": None, "xla": False}
+        here = even(ktlite.get_learner(still_checkpoint, data, maxlen=24, verbose=0,
                                        check=False, **given))  # fmt: skip
         before = weights(here)
         class_weight = {"ham": 2.0, "spam": 0.5} if kind == "classes" else None
@@ -74,7 +76,7 @@ def test_a_frozen_encoders_head_learns_from_them_too(still_checkpoint: Path) -> 
     found = []
     for group in (FEW, ALL):
         data, options = KINDS["tags"]
-        here = even(ktlite.get_learner(still_checkpoint, data, val_data=data, maxlen=24, verbose=0,
+        here = even(ktlite.get_learner(still_checkpoint, data, maxlen=24, verbose=0,
                                        check=False, **options, **group))  # fmt: skip
         here.freeze()
         here.model.optimizer.epsilon = 1.0
@@ -136,7 +138,7 @@ def test_masked_words_and_the_order_of_segments_each_have_their_share(
     texts = [f"a b {'c ' * (i % 7)}. x y {'z ' * (i % 5)}" for i in range(9)]
     found = []
     for group in (FEW, ALL):
-        here = even(ktlite.get_pretrainer(config, texts, texts, tokenizer=still_checkpoint,
+        here = even(ktlite.get_pretrainer(config, texts, tokenizer=still_checkpoint,
                                           maxlen=24, mask_probability=0.4, verbose=0,
                                           **group))  # fmt: skip
         here._train.data = Fixed(here._train.data)

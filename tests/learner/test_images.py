@@ -24,7 +24,7 @@ from ktlite.models import from_config, from_pretrained
 ROOT = Path(__file__).parents[2]
 CONFIG = {
     "model_type": "vit", "image_size": 32, "patch_size": 8, "hidden_size": 32,
-    "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+    "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64,
     "hidden_dropout_prob": 0.1,
 }  # fmt: skip
 
@@ -249,7 +249,7 @@ def test_the_head_alone_trains_on_kept_features(still: Path, data: tuple[Path, P
 def test_adapters_train_and_come_back(still: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
     learner = learner_of(still, data, lora=4)
     trained = {weight.path for weight in learner.model.trainable_weights}
-    assert all("lora" in path or "head" in path for path in trained) and len(trained) > 10
+    assert all("lora" in path or "head" in path for path in trained) and len(trained) > 5
     after = logits_after(learner, 2)
     learner.save_adapters(tmp_path / "adapters")
     back = from_pretrained(still, "image-classification", adapters=tmp_path / "adapters")

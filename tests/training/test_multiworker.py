@@ -51,11 +51,20 @@ def checkpoints(
 
 
 @pytest.fixture(scope="module")
-def results(
+def killed(
     checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
-) -> list[dict[str, Any]]:
-    """What both workers write after `train`."""
+) -> tuple[Path, Any]:
+    """The folder of a run whose second worker was killed inside the second epoch, and its end."""
     folder = tmp_path_factory.mktemp("results")
+    done = launch("die", *checkpoints, folder)
+    assert (folder / "run" / "step-000005").is_dir()
+    return folder, done
+
+
+@pytest.fixture(scope="module")
+def results(checkpoints: tuple[Path, Path], killed: tuple[Path, Any]) -> list[dict[str, Any]]:
+    """What both workers write after `train`."""
+    folder = killed[0]
     done = launch("train", *checkpoints, folder)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"train-{i}.json").read_text()) for i in range(2)]
@@ -134,25 +143,24 @@ def test_what_workers_cannot_do_is_refused(
         assert part in found["refusals"][name]
 
 
+def test_a_run_whose_worker_was_killed_ends_with_a_word(killed: tuple[Path, Any]) -> None:
+    folder, done = killed
+    assert done.returncode == 1
+    assert "ktlite: worker 1 of 2 was ended by SIGKILL" in done.stderr
+    assert "resume=True" in done.stderr.splitlines()[-1]
+    assert not (folder / "die-0.json").exists()
+
+
 def test_a_run_whose_worker_was_killed_goes_on_as_if_it_had_not_been(
-    results: list[dict[str, Any]], checkpoints: tuple[Path, Path], tmp_path: Path
+    results: list[dict[str, Any]],
 ) -> None:
-    """With dropout, which differs between the workers; killed inside the second epoch."""
-    killed = launch("die", *checkpoints, tmp_path)
-    assert killed.returncode == 1
-    assert "ktlite: worker 1 of 2 was ended by SIGKILL" in killed.stderr
-    assert "resume=True" in killed.stderr.splitlines()[-1]
-    assert not (tmp_path / "die-0.json").exists()
-    assert (tmp_path / "run" / "step-000005").is_dir()
-    resumed = launch("resume", *checkpoints, tmp_path)
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    for i in range(2):
-        found = json.loads((tmp_path / f"resume-{i}.json").read_text())
-        expected = results[i]["dropout"]
-        np.testing.assert_allclose(found["proba"], expected["proba"], atol=1e-5)
-        assert found["history"].keys() == expected["history"].keys()
+    """With dropout, which differs between the workers; in other processes."""
+    for found in results:
+        expected, resumed = found["dropout"], found["resumed"]
+        np.testing.assert_allclose(resumed["proba"], expected["proba"], atol=1e-5)
+        assert resumed["history"].keys() == expected["history"].keys()
         for name, values in expected["history"].items():
-            np.testing.assert_allclose(found["history"][name], values, atol=1e-5)
+            np.testing.assert_allclose(resumed["history"][name], values, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Trains as one of two workers, and writes what came of it as JSON, a file a worker.
 
-    ktlite launch --workers 2 two_workers.py train|die|resume STILL CHECKPOINT FOLDER
+    ktlite launch --workers 2 two_workers.py die|train STILL CHECKPOINT FOLDER
 
-STILL is a checkpoint without dropout. After `train`, the first worker also trains by itself.
+STILL is a checkpoint without dropout. `die` leaves a run that `train` goes on with, after all
+else that two workers do. Then the first worker trains by itself.
 """
 
 from __future__ import annotations
@@ -211,13 +212,14 @@ def main(what: str, still: str, checkpoint: str, place: str) -> None:
             "shared": shared(folder / "shared"),
             "refusals": refusals(still, folder / f"run-{INDEX}"),
             "saved": saved(still, own),
+            "resumed": with_dropout(checkpoint, folder / "run"),
             "failed": failed(),
         }
         if INDEX == 0:
             results["alone"] = train(still, None)
             results["whole"] = accumulated(None, 30, None)
     else:
-        results = with_dropout(checkpoint, folder / "run", dies=what == "die")
+        results = with_dropout(checkpoint, folder / "run", dies=True)
     (folder / f"{what}-{INDEX}.json").write_text(json.dumps(results), encoding="utf-8")
 
 
