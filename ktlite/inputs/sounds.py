@@ -16,7 +16,7 @@ from ktlite._arguments import at_least_one, positive
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import CheckpointError, DataError, Problems, plural
-from ktlite.inputs import filter_banks, wave_forms  # noqa: F401  register themselves
+from ktlite.inputs import filter_banks, log_mel, wave_forms  # noqa: F401  register themselves
 from ktlite.inputs.input import Input, register
 from ktlite.inputs.item_files import is_path, processors
 from ktlite.inputs.sound_checks import sound_checks

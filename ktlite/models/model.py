@@ -55,18 +55,18 @@ class TransformerModel(Decoding, keras.Model):
     `ktlite.models.from_pretrained` or `from_config`.
 
     Call arguments:
-        inputs: Dict. Of images `pixel_values`, float32 [batch, height, width, channels],
-            normalised as the checkpoint's image processor does it. Of sounds `input_values`,
-            float32 [batch, samples], and optionally `attention_mask`. Of texts int32 arrays
-            [batch, length], for multiple choice [batch, choices, length], for sentence
-            embeddings either one ([batch, texts, length] for texts to be compared):
-            `input_ids`, and optionally `attention_mask` (1 for tokens, 0 for padding;
-            default: all 1) and `token_type_ids` (default: all 0; passed over if the family
-            has none). Of models with a decoder beside the encoder also `decoder_input_ids`, int32
-            [batch, target length]. For masked language models also
-            `masked_positions` [batch, predictions], each at least 0 and below length:
-            the tokens to compute logits for. Default: all of them. Pretraining masks
-            one token in seven, so this saves most of the decoder's work and memory.
+        inputs: Dict. Of images `pixel_values`, float32 [batch, height, width, channels], normalised
+            as the checkpoint's image processor does it. Of sounds `input_values`, float32 [batch,
+            samples], and optionally `attention_mask`, or `input_features`, float32 [batch, frames,
+            bands]. Of texts int32 arrays [batch, length], for multiple choice [batch, choices,
+            length], for sentence embeddings either one ([batch, texts, length] for texts to be
+            compared): `input_ids`, and optionally `attention_mask` (1 for tokens, 0 for padding;
+            default: all 1) and `token_type_ids` (default: all 0; passed over if the family has
+            none). Of models with a decoder beside the encoder also `decoder_input_ids`, int32
+            [batch, target length]. For masked language models also `masked_positions` [batch,
+            predictions], each at least 0 and below length: the tokens to compute logits for.
+            Default: all of them. Pretraining masks one token in seven, so this saves most of the
+            decoder's work and memory.
             `word_vectors`, float [batch, length, word width], stand in for the words'
             embeddings, so that there is a gradient with respect to them. `hidden_states`,
             float [batch, length, width], stand in for all that is below the head, which then
@@ -308,7 +308,7 @@ class TransformerModel(Decoding, keras.Model):
         if self.task_name == EMBEDDING:
             head = self.spec.heads[EMBEDDING]
             write_modules(Path(folder), head.pooling, head.normalize, self.spec.width)
-        if tokenizer and isinstance(self.spec.first.front, TokensSpec):
+        if tokenizer and any(isinstance(t.spec.front, TokensSpec) for t in self.towers):
             write_tokenizer(Path(folder), self.source)
 
     def load_pretrained(self, folder: str | os.PathLike[str]) -> None:

@@ -12,6 +12,7 @@ from ktlite._tracing import Sized, traced
 from ktlite.errors import ArgumentError
 from ktlite.generation import Generated, Generation, Written, generate, stream
 from ktlite.models.core.attention import Cache
+from ktlite.models.core.spec import TokensSpec
 from ktlite.models.core.stack import State
 from ktlite.models.decoding import reordered, with_memory
 
@@ -158,8 +159,11 @@ def _asked(
     towers = step.model.towers
     front = towers[-1].spec.front
     positions = front.max_positions if front.positions in _ENDING else None
-    sources = None if len(towers) == 1 else _unpadded(inputs, None)
     prompts = prompts_of(step.model, inputs, options)
+    sources: Any = None
+    if len(towers) > 1:
+        texts = isinstance(towers[0].spec.front, TokensSpec)
+        sources = _unpadded(inputs, None) if texts else [np.zeros(0, "int32")] * len(prompts)
     return prompts, {"sources": sources, "positions": positions}
 
 

@@ -18,6 +18,12 @@ The same names with the prefix `unpadded.` for rows of 7 tokens without a mask; 
 `generate` writes for the padded rows under the options of `GENERATIONS`:
 
     generated.<name>              int32 [texts, length], with the start or the prompt
+
+Of a model that hears there are `input_features`, float32 [B, F, bands], in place of `input_ids` and
+`attention_mask`; its folder also has a tokenizer of bytes and `preprocessor_config.json`, and
+
+    spoken.<name>                 int32 [B, length], what its own `generate` writes under the
+                                  options of `SPOKEN`, without what texts start with
 """
 
 from __future__ import annotations
@@ -28,12 +34,17 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    AutoModelForSpeechSeq2Seq,
     GenerationConfig,
+    GenerationMixin,
     PreTrainedModel,
+    WhisperFeatureExtractor,
+    WhisperTokenizer,
 )
 
 HERE = Path(__file__).parent
@@ -135,6 +146,55 @@ OPT = {
     "max_position_embeddings": 60,
 }
 
+# What Whisper writes beside the 256 bytes, for sounds of a second.
+LANGUAGES, WHISPER_TASKS = ("en", "de", "fr"), ("translate", "transcribe")
+SPECIALS = [
+    *("endoftext", "startoftranscript", *LANGUAGES, *WHISPER_TASKS),
+    *("startoflm", "startofprev", "nospeech", "notimestamps"),
+    *(f"{number * 0.02:.2f}" for number in range(51)),
+]
+NUMBERS = {name: 256 + place for place, name in enumerate(SPECIALS)}
+WHISPER = {
+    "model_type": "whisper",
+    "vocab_size": 256 + len(SPECIALS),
+    "d_model": 32,
+    "encoder_layers": 3,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 40,
+    "num_mel_bins": 10,
+    "max_source_positions": 50,
+    "max_target_positions": 40,
+    "decoder_start_token_id": NUMBERS["startoftranscript"],
+    **{f"{use}_token_id": NUMBERS["endoftext"] for use in ("bos", "eos", "pad")},
+    "suppress_tokens": None,
+    "begin_suppress_tokens": None,
+}
+# Of its generation_config.json.
+WHISPER_WRITES = {
+    "is_multilingual": True,
+    "lang_to_id": {f"<|{name}|>": NUMBERS[name] for name in LANGUAGES},
+    "task_to_id": {name: NUMBERS[name] for name in WHISPER_TASKS},
+    "no_timestamps_token_id": NUMBERS["notimestamps"],
+    "prev_sot_token_id": NUMBERS["startofprev"],
+    "max_initial_timestamp_index": 10,
+    "max_length": 40,
+    **{k: WHISPER[k] for k in WHISPER if k.endswith("_token_id")},
+    "begin_suppress_tokens": [32, NUMBERS["endoftext"]],
+    # Times, too, or its own `generate` would begin anew at each.
+    "suppress_tokens": [40, 41, 42, 257, 263, 264, *range(267, WHISPER["vocab_size"])],
+}
+SPOKEN: dict[str, dict[str, Any]] = {
+    "detected": {"task": "transcribe"},
+    "german": {"language": "de"},
+    "translated": {"language": "french", "task": "translate"},
+    "beams": {"language": "<|en|>", "num_beams": 3, "length_penalty": 0.7},
+    # Of a checkpoint of English alone.
+    "english": {},
+}
+
 # Folder -> fields of its config.
 MODELS: dict[str, dict[str, Any]] = {
     "t5": T5,
@@ -223,6 +283,7 @@ MODELS: dict[str, dict[str, Any]] = {
         },
     },
     "umt5": {**T5, "model_type": "umt5", "tie_word_embeddings": False},
+    "whisper": WHISPER,
 }
 # Whose last layer gets weights of its own, though transformers ties it by default.
 APART = ("t5-gated", "mt5", "umt5")
@@ -237,8 +298,14 @@ GENERATIONS: dict[str, dict[str, Any]] = {
 
 
 def head_of(name: str) -> Any:
+    if hears(name):
+        return AutoModelForSpeechSeq2Seq
     pair = AutoConfig.for_model(MODELS[name]["model_type"]).is_encoder_decoder
     return AutoModelForSeq2SeqLM if pair else AutoModelForCausalLM
+
+
+def hears(name: str) -> bool:
+    return "num_mel_bins" in MODELS[name]
 
 
 def random_model(name: str) -> PreTrainedModel:
@@ -253,7 +320,7 @@ def random_model(name: str) -> PreTrainedModel:
         trained = [(k, p) for k, p in model.named_parameters() if p.requires_grad]
         for key, parameter in trained:
             if parameter.ndim > 1:
-                parameter.normal_(0.0, 0.15)
+                parameter.normal_(0.0, 0.3 if hears(name) else 0.15)
             elif key.endswith("bias"):
                 parameter.normal_(0.0, 0.3)
             else:
@@ -269,16 +336,28 @@ def random_batch(model: PreTrainedModel, lengths: tuple[int, ...]) -> dict[str, 
     ids = torch.randint(FIRST_ID, 89, mask.shape, dtype=torch.int32)
     pad = config.pad_token_id if config.pad_token_id is not None else 0
     batch = {"input_ids": torch.where(mask == 1, ids, pad), "attention_mask": mask}
+    spoken = {}
+    if hasattr(config, "num_mel_bins"):
+        frames = (len(lengths), 2 * config.max_source_positions, config.num_mel_bins)
+        batch, spoken = {}, {"input_features": torch.randn(frames)}
     if config.is_encoder_decoder:
         target = torch.randint(FIRST_ID, 89, (len(lengths), TARGET), dtype=torch.int32)
         target[:, 0] = config.decoder_start_token_id
         batch["decoder_input_ids"] = target
-    return {name: value.to(torch.int32) for name, value in batch.items()}
+    return {**{name: value.to(torch.int32) for name, value in batch.items()}, **spoken}
+
+
+def for_pytorch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Returns a batch as PyTorch takes it: numbers of 64 bits, and bands before time."""
+    return {
+        name: value.transpose(1, 2) if value.is_floating_point() else value.long()
+        for name, value in batch.items()
+    }
 
 
 @torch.no_grad()
 def answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    long = {name: value.long() for name, value in batch.items()}
+    long = for_pytorch(batch)
     outputs = model(**long, output_hidden_states=True)
     hidden = outputs.get("decoder_hidden_states") or outputs.hidden_states
     return {"logits": outputs.logits, "last_hidden_state": hidden[-1]}
@@ -287,12 +366,13 @@ def answers(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str,
 @torch.no_grad()
 def generated(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Returns what is written; a decoder alone gets each prompt by itself, without padding."""
-    inputs = {name: batch[name].long() for name in ("input_ids", "attention_mask")}
+    inputs = for_pytorch({k: v for k, v in batch.items() if k != "decoder_input_ids"})
     found = {}
     for name, options in GENERATIONS.items():
         options = {"do_sample": False, "max_new_tokens": LONGEST_OUTPUT, **options}
         if model.config.is_encoder_decoder:
-            found[f"generated.{name}"] = model.generate(**inputs, **options)
+            # Whisper's own begins with more than the start.
+            found[f"generated.{name}"] = GenerationMixin.generate(model, **inputs, **options)
             continue
         for row, mask in enumerate(inputs["attention_mask"]):
             ids = inputs["input_ids"][row : row + 1, : int(mask.sum())]
@@ -301,17 +381,55 @@ def generated(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[st
     return {name: value.to(torch.int32) for name, value in found.items()}
 
 
+@torch.no_grad()
+def spoken(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Returns what a model that hears writes, in languages and without."""
+    features, found = for_pytorch(batch)["input_features"], {}
+    for name, options in SPOKEN.items():
+        multilingual = ("lang_to_id", "task_to_id") if name == "english" else ()
+        writes = {k: v for k, v in WHISPER_WRITES.items() if k not in multilingual}
+        writes["is_multilingual"] = name != "english"
+        model.generation_config = GenerationConfig(**writes)
+        options = {"max_new_tokens": LONGEST_OUTPUT, "no_repeat_ngram_size": 2, **options}
+        found[f"spoken.{name}"] = model.generate(features, **options)
+    model.generation_config = GenerationConfig(**WHISPER_WRITES)
+    return {name: value.to(torch.int32) for name, value in found.items()}
+
+
+def write_speech_files(folder: Path) -> None:
+    """Writes a tokenizer of bytes, and what sounds become."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    rust = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
+    rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    rust.decoder = decoders.ByteLevel()
+    rust.add_special_tokens([AddedToken(f"<|{name}|>", special=True) for name in SPECIALS[:11]])
+    rust.add_tokens([AddedToken(f"<|{name}|>", special=False) for name in SPECIALS[11:]])
+    end = "<|endoftext|>"
+    names = {f"{use}_token": end for use in ("bos", "eos", "pad", "unk")}
+    WhisperTokenizer(tokenizer_object=rust, **names).save_pretrained(folder)
+    rust.save(str(folder / "tokenizer.json"))
+    WhisperFeatureExtractor(feature_size=WHISPER["num_mel_bins"], chunk_length=1).save_pretrained(
+        folder
+    )
+
+
 def write_model(name: str) -> None:
     """Writes one folder of `MODELS`, and checks that its files give the same numbers."""
     model = random_model(name)
     model.generation_config = GenerationConfig.from_model_config(model.config)
+    if hears(name):
+        model.generation_config = GenerationConfig(**WHISPER_WRITES)
     padded = random_batch(model, LENGTHS)
     expected = {**padded, **answers(model, padded), **generated(model, padded)}
+    if hears(name):
+        expected.update(spoken(model, padded))
     unpadded = random_batch(model, (UNPADDED,) * len(LENGTHS))
-    del unpadded["attention_mask"]
+    unpadded.pop("attention_mask", None)
     for key, value in {**unpadded, **answers(model, unpadded)}.items():
         expected[f"unpadded.{key}"] = value
     model.save_pretrained(HERE / name)
+    if hears(name):
+        write_speech_files(HERE / name)
     save_file(
         {k: v.contiguous() for k, v in expected.items()}, HERE / name / "expected.safetensors"
     )

@@ -22,7 +22,7 @@ READERS = (
 )
 WRITERS = (
     *("bart", "gemma3_text", "gpt_neox", "m2m_100", "marian", "pegasus", "qwen2", "t5-gated"),
-    "umt5",
+    *("umt5", "whisper"),
 )
 # An activation is one element-wise function, whatever it is called.
 ONLY_WHETHER = ("activation",)

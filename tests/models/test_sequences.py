@@ -28,10 +28,11 @@ from tests.models.kinds import WRITERS, kinds_of
 FOLDERS = [
     *("bart", "bart-scaled", "gemma3_text", "gpt2", "gpt_neox", "gpt_neox-serial", "llama"),
     *("llama-biased", "m2m_100", "marian", "marian-apart", "mbart", "mistral", "mt5", "opt"),
-    *("opt-post", "pegasus", "qwen2", "qwen3", "t5", "t5-gated", "umt5"),
+    *("opt-post", "pegasus", "qwen2", "qwen3", "t5", "t5-gated", "umt5", "whisper"),
 ]
 of_each_kind = pytest.mark.parametrize("case", WRITERS, indirect=True)
 TOLERANCE = 1e-5  # absolute
+READ = ("input_ids", "attention_mask", "input_features", "decoder_input_ids")
 Tensors = dict[str, np.ndarray]
 
 
@@ -45,8 +46,7 @@ class Case:
     bare: TransformerModel
 
     def inputs(self, prefix: str = "") -> Tensors:
-        names = ("input_ids", "attention_mask", "decoder_input_ids")
-        found = {name: self.expected.get(prefix + name) for name in names}
+        found = {name: self.expected.get(prefix + name) for name in READ}
         return {name: value for name, value in found.items() if value is not None}
 
     @property
@@ -60,6 +60,8 @@ class Case:
 
 def task_of(folder: Path) -> str:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "num_mel_bins" in config:
+        return "automatic-speech-recognition"
     return "text2text-generation" if config.get("is_encoder_decoder") else "text-generation"
 
 
@@ -88,6 +90,7 @@ def test_every_family_that_writes_has_a_golden_folder(golden: Path) -> None:
         for model_type, family in families._REGISTRY.items()
         for task in family.heads
         if task.endswith("-generation")
+        or family.architectures[task].endswith("ForConditionalGeneration")
     }
     assert {(config["model_type"], config["architectures"][0]) for config in configs} == known
 
@@ -122,10 +125,10 @@ def test_hidden_states_are_those_of_pytorch(case: Case) -> None:
 def test_padding_does_not_change_a_row(case: Case) -> None:
     inputs = case.inputs()
     together = run(case.model, inputs)
-    for i, mask in enumerate(inputs["attention_mask"]):
+    for i in range(3):
         alone = {name: value[i : i + 1] for name, value in inputs.items()}
-        alone["input_ids"] = alone["input_ids"][:, : mask.sum()]
-        del alone["attention_mask"]
+        if "attention_mask" in alone:
+            alone["input_ids"] = alone["input_ids"][:, : alone.pop("attention_mask").sum()]
         found = run(case.model, alone)[0]
         assert_near(found, together[i][: len(found)])
 
@@ -209,7 +212,7 @@ def test_wrong_reading_of_a_field_would_show(
 def test_steps_give_the_logits_of_the_whole(case: Case, counts: tuple[int, ...]) -> None:
     inputs = case.inputs("" if case.is_pair else "unpadded.")
     expected = run(case.model, inputs)
-    tokens = inputs.get("decoder_input_ids", inputs["input_ids"])
+    tokens = inputs["decoder_input_ids" if case.is_pair else "input_ids"]
     state, read = case.model.begin(inputs), 0
     for count in counts:
         scores, state = case.model.step(tokens[:, read : read + count], read, state)
@@ -220,7 +223,7 @@ def test_steps_give_the_logits_of_the_whole(case: Case, counts: tuple[int, ...])
 def test_rows_go_on_from_others_and_share_what_was_read(case: Case) -> None:
     inputs = case.inputs("" if case.is_pair else "unpadded.")
     expected = run(case.model, inputs)
-    tokens = inputs.get("decoder_input_ids", inputs["input_ids"])
+    tokens = inputs["decoder_input_ids" if case.is_pair else "input_ids"]
     state = case.model.begin(inputs)
     _, state = case.model.step(tokens[:, :2], 0, state)
     each_twice = np.repeat(np.arange(3), 2)
@@ -240,7 +243,7 @@ def test_rows_go_on_from_others_and_share_what_was_read(case: Case) -> None:
 def test_a_traced_step_takes_any_number_of_rows_and_tokens(case: Case) -> None:
     inputs = case.inputs("" if case.is_pair else "unpadded.")
     expected = run(case.model, inputs)
-    tokens = inputs.get("decoder_input_ids", inputs["input_ids"])
+    tokens = inputs["decoder_input_ids" if case.is_pair else "input_ids"]
     traces = []
 
     def step(tokens: Any, position: Any, state: Any) -> Any:
@@ -284,7 +287,10 @@ def test_a_model_that_reads_has_no_head_that_writes(golden: Path) -> None:
 @of_each_kind
 def test_compiled_by_xla_for_any_length_gives_the_same(case: Case) -> None:
     inputs = case.inputs()
-    shapes = {name: tf.TensorSpec((None, None), tf.int32) for name in inputs}
+    shapes = {
+        name: tf.TensorSpec((None, None, *value.shape[2:]), value.dtype)
+        for name, value in inputs.items()
+    }
     compiled = tf.function(
         lambda x: case.model(x, training=False), input_signature=[shapes], jit_compile=True
     )
@@ -353,9 +359,10 @@ def test_all_but_the_bias_of_logits_trains(case: Case) -> None:
     """PyTorch keeps that one as a buffer."""
     found = [tuple(variable.shape) for variable in case.model.non_trainable_weights]
     tensors = load_file(case.folder / "model.safetensors")
-    # And Pegasus' positions do not train either.
+    # And Pegasus' positions do not train either, nor those of what Whisper hears.
     still = [n for n in tensors if n == "final_logits_bias" or "pegasus" in case.folder.name
-             and "embed_positions" in n]  # fmt: skip
+             and "embed_positions" in n or n == "model.encoder.embed_positions.weight"
+             and "whisper" in case.folder.name]  # fmt: skip
     assert sorted(found) == sorted(tensors[name].squeeze().shape for name in still)
 
 
@@ -418,7 +425,11 @@ def test_transformers_opens_what_was_saved(case: Case, tmp_path: Path) -> None:
     opener = getattr(transformers, case.model.hf_config()["architectures"][0])
     model, info = opener.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info.values()), info
-    inputs = {name: torch.tensor(value).long() for name, value in case.inputs().items()}
+    inputs = {name: torch.tensor(value) for name, value in case.inputs().items()}
+    inputs = {
+        name: value.transpose(1, 2) if value.is_floating_point() else value.long()
+        for name, value in inputs.items()
+    }
     with torch.no_grad():
         logits = model.eval()(**inputs).logits.numpy()
     assert_near(case.known(run(case.model, case.inputs())), case.known(logits))
@@ -496,6 +507,20 @@ def test_a_bias_of_logits_that_is_missing_is_zero(
     expected = load_file(golden / "bart" / "expected.safetensors")
     inputs = {name: expected[f"unpadded.{name}"] for name in ("input_ids", "decoder_input_ids")}
     assert_near(run(model, inputs), expected["unpadded.logits"] - bias)
+
+
+def test_stretches_that_are_hidden_in_training(golden: Path) -> None:
+    hides = {"apply_spec_augment": True, "mask_time_prob": 0.3, "mask_feature_prob": 0.3}
+    sizes = {"mask_time_length": 5, "mask_feature_length": 3, "mask_feature_min_masks": 1}
+    folder = golden / "whisper"
+    model = from_pretrained(folder, config={**hides, **sizes})
+    given = tf.ones((4, 100, 10))
+    hidden = np.asarray(model.embeddings._with_hidden(given)) == 0
+    lines, columns = hidden.all(axis=2), hidden.all(axis=1)
+    np.testing.assert_array_equal(hidden, lines[:, :, None] | columns[:, None])
+    assert (lines.sum(axis=1) >= 10).all() and (lines.sum(axis=1) <= 35).all()
+    assert (columns.sum(axis=1) == 3).all()
+    assert from_pretrained(folder).spec.first.front.hidden_frames is None
 
 
 # What cannot be

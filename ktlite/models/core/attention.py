@@ -95,10 +95,22 @@ class Attention(layers.Layer):
         self.key_value: Any = None
         inner, kv = spec.heads * spec.head_width, self.kv_heads * spec.head_width
         if memory_width is None and spec.kv_heads is None:
-            self.qkv = init.dense(3 * inner, bias=spec.bias, name="qkv", dtype=policy)
+            self.qkv = init.dense(
+                3 * inner,
+                bias=spec.bias,
+                biased=(True, spec.key_bias, True),
+                name="qkv",
+                dtype=policy,
+            )
         else:
             self.query = init.dense(inner, bias=spec.bias, name="query", dtype=policy)
-            self.key_value = init.dense(2 * kv, bias=spec.bias, name="key_value", dtype=policy)
+            self.key_value = init.dense(
+                2 * kv,
+                bias=spec.bias,
+                biased=(spec.key_bias, True),
+                name="key_value",
+                dtype=policy,
+            )
         self.query_norm: Any = None
         self.key_norm: Any = None
         if spec.norm is not None and memory_width is None:

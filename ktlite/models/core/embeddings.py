@@ -168,13 +168,14 @@ def halved_sinusoids(rows: int, width: int) -> np.ndarray:
 
 
 @functools.cache
-def tensor2tensor_sinusoids(rows: int, width: int, zero_row: int) -> np.ndarray:
-    """Returns those of M2M100: other wavelengths, in float32, and one row of zeros."""
+def tensor2tensor_sinusoids(rows: int, width: int, zero_row: int | None = None) -> np.ndarray:
+    """Returns those of M2M100: other wavelengths, in float32, and perhaps one row of zeros."""
     half = width // 2
     step = np.float32(-math.log(10_000) / (half - 1))
     frequency = np.exp(np.arange(half, dtype=np.float32) * step)
     angle = np.arange(rows, dtype=np.float32)[:, None] * frequency
     table = np.zeros((rows, width), np.float32)
     table[:, : 2 * half] = np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
-    table[zero_row] = 0
+    if zero_row is not None:
+        table[zero_row] = 0
     return table

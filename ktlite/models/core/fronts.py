@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ktlite.models.core.embeddings import Embeddings
+from ktlite.models.core.frames import Frames, FramesSpec
 from ktlite.models.core.init import Init
 from ktlite.models.core.patches import Patches
 from ktlite.models.core.spec import Front, PatchesSpec, TokensSpec
@@ -16,6 +17,7 @@ T = TypeVar("T", bound=type[Any])
 
 FRONTS: dict[type[Any], Any] = {
     TokensSpec: Embeddings,
+    FramesSpec: Frames,
     PatchesSpec: Patches,
     SpectrogramSpec: SpectrogramPatches,
     WavesSpec: Waves,

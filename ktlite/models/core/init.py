@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,18 @@ class Init:
         units: int,
         *,
         bias: bool = True,
+        biased: Sequence[bool] | None = None,
         stddev: float | None = None,
         name: str,
         dtype: object,
     ) -> Dense:
         return Dense(
-            units, use_bias=bias, kernel_initializer=self.kernel(stddev), name=name, dtype=dtype
+            units,
+            use_bias=bias,
+            biased=biased,
+            kernel_initializer=self.kernel(stddev),
+            name=name,
+            dtype=dtype,
         )
 
     def embedding(

@@ -171,6 +171,7 @@ class AttentionSpec:
     scale: float | None = None  # of the scores; None: one over the root of `head_width`
     kind: str = "standard"  # or "biased", "rotary", "disentangled"
     bias: bool = True
+    key_bias: bool = True  # False: none, where queries and values have one (Whisper)
     out_bias: bool | None = None  # of the last layer; None: as `bias`
     dropout: float = 0.0  # on the attention probabilities
     rotary: RotarySpec = RotarySpec()

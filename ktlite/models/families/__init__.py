@@ -30,6 +30,7 @@ from ktlite.models.families import (
     t5,
     vit,
     wav2vec2,
+    whisper,
 )
 from ktlite.models.families.family import Family
 
@@ -94,5 +95,6 @@ for family in (
     *t5.FAMILIES,
     vit.FAMILY,
     wav2vec2.FAMILY,
+    whisper.FAMILY,
 ):
     register_family(family)

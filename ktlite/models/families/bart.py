@@ -10,6 +10,7 @@ from ktlite.models.core.activations import ACTIVATIONS
 from ktlite.models.core.spec import (
     AttentionSpec,
     FeedForwardSpec,
+    Front,
     HeadSpec,
     InitSpec,
     ModelSpec,
@@ -35,10 +36,12 @@ EXTRA_ROWS = 2  # at the head of the table of positions, a left-over of fairseq
 def tower(
     config: ConfigReader,
     name: str,
-    front: TokensSpec,
+    front: Front,
     norm: NormSpec,
     activation: str,
     attention_dropout: float,
+    *,
+    key_bias: bool = True,
 ) -> TowerSpec:
     """Reads the fields of the encoder or the decoder."""
     heads = config.size(f"{name}_attention_heads", 16)
@@ -48,6 +51,7 @@ def tower(
         heads=heads,
         head_width=head_width(front.width, heads, ("d_model", f"{name}_attention_heads")),
         dropout=config.get("attention_dropout", attention_dropout),
+        key_bias=key_bias,
     )
     stack = StackSpec(
         layers=config.size(f"{name}_layers", 12),
@@ -134,22 +138,33 @@ def spec(config: ConfigReader) -> ModelSpec:
     return spec_of(config, pre_norm=False, norm_embeddings=True)
 
 
-def block_names(name: str) -> tuple[Rule, ...]:
-    """Returns the table of a stack's blocks."""
+def block_names(name: str, biased: str = "qkv") -> tuple[Rule, ...]:
+    """Returns the table of a stack's blocks.
+
+    Args:
+        name: The stack's.
+        biased: Which of queries, keys and values have a bias.
+    """
     theirs, ours = f".{name}.layers.{{i}}", f"{name}.blocks.{{i}}"
     own, cross = f"{theirs}.self_attn", f"{theirs}.encoder_attn"
     return (
-        *fused_dense(f"{ours}.attention.qkv", [f"{own}.{part}_proj" for part in "qkv"]),
+        *_fused(f"{ours}.attention.qkv", own, "qkv", biased),
         *dense(f"{ours}.attention.out", f"{own}.out_proj"),
         *norm(f"{ours}.attention_norm", f"{own}_layer_norm"),
         *dense(f"{ours}.cross.query", f"{cross}.q_proj"),
-        *fused_dense(f"{ours}.cross.key_value", [f"{cross}.k_proj", f"{cross}.v_proj"]),
+        *_fused(f"{ours}.cross.key_value", cross, "kv", biased),
         *dense(f"{ours}.cross.out", f"{cross}.out_proj"),
         *norm(f"{ours}.cross_norm", f"{cross}_layer_norm"),
         *dense(f"{ours}.feed_forward.up", f"{theirs}.fc1"),
         *dense(f"{ours}.feed_forward.down", f"{theirs}.fc2"),
         *norm(f"{ours}.feed_forward_norm", f"{theirs}.final_layer_norm"),
     )
+
+
+def _fused(ours: str, theirs: str, parts: str, biased: str) -> tuple[Rule, ...]:
+    kernel, _ = fused_dense(ours, [f"{theirs}.{part}_proj" for part in parts])
+    _, bias = fused_dense(ours, [f"{theirs}.{part}_proj" for part in parts if part in biased])
+    return kernel, bias
 
 
 # What a family does not have is passed over: tables of positions, norms of embeddings, and those

@@ -14,7 +14,7 @@ from ktlite.models.core.spec import (
 )
 from ktlite.models.mapping import Rule, dense, fused_dense, norm
 
-SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE, AUDIO = (
+SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE, AUDIO, SPEECH = (
     "text-classification",
     "multiple-choice",
     "token-classification",
@@ -23,6 +23,7 @@ SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE, AUDIO = (
     "pretraining",
     "image-classification",
     "audio-classification",
+    "automatic-speech-recognition",
 )
 
 

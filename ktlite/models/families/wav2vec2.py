@@ -100,7 +100,7 @@ def _front(
             f"config field hidden_size={width} is not divisible by "
             f"num_conv_pos_embedding_groups={groups}."
         )
-    frames, channels = _spans(config, "time", 0.05, 2), _spans(config, "feature", 0.0, 0)
+    frames, channels = spans(config, "time", 0.05, 2), spans(config, "feature", 0.0, 0)
     hides = config.get("apply_spec_augment", True)
     return WavesSpec(
         widths=widths,
@@ -131,7 +131,8 @@ def _sizes(config: ConfigReader, name: str, default: tuple[int, ...]) -> tuple[i
     return tuple(sizes)
 
 
-def _spans(config: ConfigReader, axis: str, share: float, least: int) -> SpansSpec | None:
+def spans(config: ConfigReader, axis: str, share: float, least: int) -> SpansSpec | None:
+    """Reads what is hidden of one axis in training; None: nothing."""
     found = SpansSpec(
         share=config.get(f"mask_{axis}_prob", share),
         length=config.size(f"mask_{axis}_length", 10),

@@ -13,6 +13,7 @@ from ktlite.models.heads.language import (
     MaskedLMHead,
     PretrainingHead,
     Seq2SeqHead,
+    TranscriptHead,
     gather_tokens,
 )
 from ktlite.models.heads.pooled import (
@@ -51,6 +52,7 @@ HEADS: dict[str, type[Head]] = {
     "pretraining": PretrainingHead,
     "text-generation": LanguageHead,
     "text2text-generation": Seq2SeqHead,
+    "transcript": TranscriptHead,
     "discriminator": DiscriminatorHead,
     "distilled": DistilledImageHead,
     "first two": FirstTwoHead,

@@ -170,6 +170,12 @@ class Seq2SeqHead(LanguageHead):
     task = "text2text-generation"
 
 
+class TranscriptHead(LanguageHead):
+    """The same, of a model that hears a sound and writes what is said."""
+
+    task = "automatic-speech-recognition"
+
+
 def word_logits(features: Any, words: Any, few: bool = False) -> Any:
     """Returns the products of vectors with those of words, float32 [batch, length, words].
 
