@@ -135,10 +135,12 @@ TRAINING: Mapping[str, Group] = {
 EXPORTING: Mapping[str, Group] = {
     "the export": {
         "format": Word(
-            "default: onnx", "FORMAT", ("onnx", "litert", "saved_model", "huggingface")
+            "default: onnx; of models that write texts ctranslate2", "FORMAT",
+            ("onnx", "litert", "saved_model", "huggingface", "ctranslate2"),
         ),
         "quantize": Word(
-            "store weights as int8 (onnx, litert) or float16 (litert, huggingface)", "TYPE",
+            "store weights as int8 (onnx, litert, ctranslate2) or float16 (litert, huggingface, "
+            "ctranslate2)", "TYPE",
             ("int8", "float16"),
         ),
         "target_opset": Word("ONNX's version of operators; default: 17"),
@@ -173,7 +175,7 @@ SERVING: Mapping[str, Group] = {
         "limits": Word("as JSON: '{\"texts\": 100, \"timeout\": 5}'", "LIMITS"),
         "runtime": Word(
             "default: what the folder was written for", "NAME",
-            ("keras", "onnx", "litert", "saved_model"),
+            ("keras", "onnx", "litert", "saved_model", "ctranslate2"),
         ),
         "access_log": Word("log every request"),
     },

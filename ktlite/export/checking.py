@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ def compare(
     batches: list[dict[str, Any]],
     what: str,
     quantize: str | None = None,
+    compared: Callable[[Any], Any] = lambda outputs: outputs,
 ) -> Difference:
     """Compares the outputs of two runners.
 
@@ -67,13 +69,16 @@ def compare(
         batches: Inputs.
         what: The export, for messages.
         quantize: What the export's weights are stored in.
+        compared: What of the outputs is compared.
 
     Raises:
         ExportError: If they differ by more than the export's precision explains.
     """
     largest = scale = 0.0
     for inputs in batches:
-        for expected, found in zip(_arrays(keras(inputs)), _arrays(exported(inputs)), strict=True):
+        for expected, found in zip(
+            _arrays(compared(keras(inputs))), _arrays(compared(exported(inputs))), strict=True
+        ):
             if expected.shape != found.shape:
                 raise ExportError(
                     f"{what} gives outputs of shape {list(found.shape)} where the model gives "

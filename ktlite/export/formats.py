@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ktlite._extras import is_installed, needs_extra
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import ExportError, Problems, did_you_mean
+from ktlite.export.checking import inputs_to_compare
+from ktlite.export.ct2_model import (
+    CTranslate2Model,
+    batches_to_compare,
+    losses,
+    write_ctranslate2,
+)
 from ktlite.export.exported import EMBEDDING
 from ktlite.export.litert import LiteRTModel, write_litert
 from ktlite.export.onnx_file import OnnxModel, write_onnx
@@ -30,6 +38,10 @@ class Format:
         why_not: Why there are no other values of `quantize`.
         options: Names of the format's own options.
         is_program: Whether what is opened can do more than compute, such as write files.
+        writes_texts: Whether it is for models that write texts, and for no others.
+        batches: Inputs to compare it with the model on: of the model, the encodings of some texts
+            or None, and the length of the longest.
+        compared: What of the outputs is compared.
         packages: What writing and opening it needs, by the names under which they are imported;
             the extra that has them is called like the format.
     """
@@ -41,6 +53,9 @@ class Format:
     why_not: str = ""
     options: tuple[str, ...] = ()
     is_program: bool = False
+    writes_texts: bool = False
+    batches: Callable[[Any, Encodings | None, int], list[dict[str, Any]]] = inputs_to_compare
+    compared: Callable[[Any], Any] = lambda outputs: outputs
     packages: tuple[str, ...] = ()
 
 
@@ -112,9 +127,20 @@ FORMATS = {
         "TensorFlow's operators take weights in the precision that they compute in",
         is_program=True,
     ),
+    "ctranslate2": Format(
+        "ctranslate2",
+        ("int8", "float16"),
+        write_ctranslate2,
+        CTranslate2Model,
+        options=("tokens",),
+        writes_texts=True,
+        batches=batches_to_compare,
+        compared=losses,
+        packages=("ctranslate2",),
+    ),
 }
 #: ktrain's and Keras' names of the same.
-_ALSO = {"tflite": "litert", "tf_saved_model": "saved_model", "hf": KERAS}
+_ALSO = {"ct2": "ctranslate2", "tflite": "litert", "tf_saved_model": "saved_model", "hf": KERAS}
 RUNTIMES = {format.runtime: name for name, format in FORMATS.items()}
 
 
@@ -156,6 +182,10 @@ def model_facts(model: Any) -> dict[str, Any]:
         "ignore_config_fields": list(model.ignore_config_fields),
         "precision": model.dtype_policy.name,
     }
+    if getattr(model, "writes", False):
+        from ktlite.models.writing import positions_of
+
+        facts["positions"] = positions_of(model)
     if model.task_name == EMBEDDING:
         head = model.spec.heads[EMBEDDING]
         width = model.spec.width

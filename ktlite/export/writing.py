@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ktlite._logging import logger, results
 from ktlite.encodings.encodings import Encodings
 from ktlite.errors import ArgumentError, ExportError
-from ktlite.export.checking import compare, inputs_to_compare
+from ktlite.export.checking import compare
 from ktlite.export.formats import FORMATS, find_format, model_facts, require_packages
 from ktlite.inference.runner import Forward, Runner
 from ktlite.storage import (
@@ -95,14 +95,14 @@ def export_model(
     if longest is None:
         ragged = any(field.is_ragged for field in model.fields)
         longest = min(model.spec.max_positions, 128) if ragged else 1  # where all are alike: any
-    batches = inputs_to_compare(model, texts, longest)
     with atomic_folder(folder, replace=_is_export) as new:
         logger.info("export: writing the model in the format %s", name)
         FORMATS[name].write(model, new, quantize, **options)
+        batches = FORMATS[name].batches(model, texts, longest)
         logger.info("export: comparing its outputs with the model's, %d batches", len(batches))
         facts = {"format": name, "quantize": quantize, **model_facts(model)}
         opened = FORMATS[name].open(new, {**facts, "num_labels": model.num_labels})
-        found = compare(Forward(model), opened, batches, what, quantize)
+        found = compare(Forward(model), opened, batches, what, quantize, FORMATS[name].compared)
         more = beside(new, opened) if beside else {}
         write_manifest(new, {**facts, "difference": found.largest, **more})
         size = folder_size(new)

@@ -214,6 +214,10 @@ class Input(abc.ABC):
         """Says of each item, in a few words, why not to trust what is predicted; None: nothing."""
         return [None] * len(items)
 
+    def vocabularies(self) -> list[list[str | None]]:
+        """Returns the tokens by id of what is read and of what is written; none without tokens."""
+        return []
+
     def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> Sequence[Any]:
         """Looks at data of this kind, for `Learner.check`.
 

@@ -44,6 +44,9 @@ class Translates:
         self._targets.start_id = self.start_id
         return self._targets
 
+    def vocabularies(self: Any) -> list[list[str | None]]:
+        return [self.all_tokens(), self.for_targets.all_tokens()]
+
     def in_languages(self: Any, src_lang: str | None, tgt_lang: str | None) -> Any:
         """Returns a tokenizer of texts in one language, and of what is to be written in another.
 

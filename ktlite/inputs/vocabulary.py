@@ -83,6 +83,10 @@ class Vocabulary(abc.ABC):
         entry: str = self._writer.id_to_token(number)
         return entry
 
+    def all_tokens(self) -> list[str | None]:
+        """Returns the vocabulary's entries by id; None for ids that have none."""
+        return [self._writer.id_to_token(number) for number in range(self.vocab_size)]
+
     def whole_token(self, word: str) -> int | None:
         """Returns the id of a word that is one token, as it is inside of a text; else None."""
         for text in (f" {word}", word):

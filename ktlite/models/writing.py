@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from ktlite._tracing import Sized, traced
-from ktlite.errors import ArgumentError
+from ktlite.encodings.targets import IGNORE
+from ktlite.encodings.unpadded import unpadded
 from ktlite.generation import Generated, Generation, Written, generate, stream
 from ktlite.models.core.attention import Cache
 from ktlite.models.core.spec import TokensSpec
@@ -157,20 +158,26 @@ def _asked(
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
     """Returns what texts begin with, and what `ktlite.generation` is told of model and inputs."""
     towers = step.model.towers
-    front = towers[-1].spec.front
-    positions = front.max_positions if front.positions in _ENDING else None
+    positions = positions_of(step.model)
     prompts = prompts_of(step.model, inputs, options)
     sources: Any = None
     if len(towers) > 1:
         texts = isinstance(towers[0].spec.front, TokensSpec)
-        sources = _unpadded(inputs, None) if texts else [np.zeros(0, "int32")] * len(prompts)
+        sources = unpadded(inputs) if texts else [np.zeros(0, "int32")] * len(prompts)
     return prompts, {"sources": sources, "positions": positions}
+
+
+def positions_of(model: Any) -> int | None:
+    """Returns the positions of the tower that writes; None if they do not end."""
+    front = model.towers[-1].spec.front
+    return front.max_positions if front.positions in _ENDING else None
 
 
 def prompts_of(model: Any, inputs: Mapping[str, Any], options: Generation) -> list[np.ndarray]:
     """Returns what each text begins with: its start, or the prompt."""
     if len(model.towers) == 1:
-        return _unpadded(inputs, options)
+        pad = options.pad_token_id
+        return unpadded(inputs, None if pad in options.eos_token_id else pad)
     count = len(np.asarray(next(iter(inputs.values()))))
     given = inputs.get("decoder_input_ids")
     if given is None:
@@ -183,23 +190,38 @@ def prompts_of(model: Any, inputs: Mapping[str, Any], options: Generation) -> li
     return list(rows)
 
 
-def _unpadded(inputs: Mapping[str, Any], options: Generation | None) -> list[np.ndarray]:
-    """Returns the rows of `input_ids` without padding, wherever it stands.
+def drawn_with_labels(model: Any, longest: int) -> list[dict[str, np.ndarray]]:
+    """Returns batches of random tokens of several lengths, to be read and written.
 
-    Without a mask, padding is what has the pad's id, unless that ends texts, too (`options`).
+    Neither padding nor the end is among them, but at the end of labels.
+
+    Args:
+        model: A `TransformerModel` that writes.
+        longest: Tokens of the longest.
     """
-    if "input_ids" not in inputs:
-        raise ArgumentError(
-            "generate: the inputs have no input_ids; give them, int [batch, length]."
-        )
-    ids = np.asarray(inputs["input_ids"], "int32")
-    mask = inputs.get("attention_mask")
-    tokens = np.ones(ids.shape, bool) if mask is None else np.asarray(mask) != 0
-    if mask is None and options is not None:
-        pad = options.pad_token_id
-        if pad is not None and pad not in options.eos_token_id:
-            tokens = ids != pad
-    return [row[seen] for row, seen in zip(ids, tokens, strict=True)]
+    random, batches = np.random.default_rng(0), []
+    reads, how = len(model.towers) > 1, options_of(model)
+    pad = 0 if how.pad_token_id is None else how.pad_token_id
+    sizes = [tower.spec.front.vocab_size for tower in model.towers]
+    source, target = (
+        np.setdiff1d(np.arange(size), [*how.eos_token_id, pad]) for size in (sizes[0], sizes[-1])
+    )
+    for rows, length in ((1, 3), (2, max(longest // 2, 3)), (3, max(longest, 3))):
+        lengths = np.array([length, *random.integers(2, length + 1, rows - 1)])
+        there = np.arange(length) < lengths[:, None]
+        labels = random.choice(target, (rows, length)).astype("int32")
+        ids = random.choice(source, (rows, length)).astype("int32") if reads else labels
+        batch = {"input_ids": np.where(there, ids, pad), "attention_mask": there}
+        if reads:
+            labels[np.arange(rows), lengths - 1] = how.eos_token_id[0]
+            start = np.full((rows, 1), how.first_token(), "int32")
+            batch["decoder_input_ids"] = np.concatenate([start, labels[:, :-1]], axis=1)
+        else:  # the label of a token is the next one
+            labels, there = np.roll(labels, -1, axis=1), np.roll(there, -1, axis=1)
+            there[:, -1] = False
+        batch["labels"] = np.where(there, labels, IGNORE)
+        batches.append({name: array.astype("int32") for name, array in batch.items()})
+    return batches
 
 
 def as_ids(

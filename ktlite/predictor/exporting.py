@@ -15,7 +15,7 @@ from ktlite.data.dataset import Dataset, joined
 from ktlite.errors import DataError, ExportError, Problems
 from ktlite.export import Export, export_model, open_model
 from ktlite.export.costs import costs
-from ktlite.export.formats import find_format, require_packages
+from ktlite.export.formats import FORMATS, find_format, require_packages
 from ktlite.export.onnx_file import create_session
 from ktlite.export.writing import folder_size
 from ktlite.inference.runner import Runner
@@ -48,9 +48,11 @@ class Exporting(Saving):
             path: The folder. An earlier export that is there is replaced, nothing else.
             format: `"onnx"` (ONNX Runtime; `pip install "ktlite[onnx]"`), `"litert"` (LiteRT, once
                 TensorFlow Lite), `"saved_model"` (TensorFlow; it takes tokens, not texts) or
-                `"huggingface"` (PyTorch, and Keras again).
-            quantize: `"int8"` (ONNX, LiteRT) or `"float16"` (LiteRT, Hugging Face): what the
-                weights are stored in. What that costs in accuracy, `compare_exports` says.
+                `"huggingface"` (PyTorch, and Keras again). Of a model that writes texts
+                `"ctranslate2"` (`pip install "ktlite[ctranslate2]"`), which must be said.
+            quantize: `"int8"` (ONNX, LiteRT, CTranslate2) or `"float16"` (LiteRT, Hugging Face,
+                CTranslate2): what the weights are stored in. What that costs in accuracy,
+                `compare_exports` says.
             **options: `target_opset`, ONNX's version of operators (17).
 
         Returns:
@@ -68,11 +70,7 @@ class Exporting(Saving):
             'positive'
         """
         self._check_writable()
-        if self.preproc.task.labels_are_texts:
-            raise ExportError(
-                f"export: models that write texts ({self.preproc.task.name}) have no exports yet. "
-                "predictor.save(path) writes a folder that transformers opens, too."
-            )
+        options = self._checked_options(format, options)
 
         def beside(folder: Path, opened: Runner) -> dict[str, Any]:
             exported = type(self)(opened, self.preproc, self.batch_size)
@@ -90,6 +88,29 @@ class Exporting(Saving):
             beside=beside,
             **options,
         )
+
+    def _checked_options(self, format: str, options: dict[str, Any]) -> dict[str, Any]:
+        """Returns a format's options, with the names of tokens where it has such.
+
+        Raises:
+            ArgumentError: If there is no such format.
+            ExportError: If it is for models that write texts and this is none, or the reverse.
+        """
+        name, task = find_format(format), self.preproc.task
+        writes = getattr(self.model, "writes", False)
+        if FORMATS[name].writes_texts != writes:
+            known = [repr(n) for n, one in FORMATS.items() if one.writes_texts]
+            raise ExportError(
+                f"export: models that write texts ({task.name}) are exported as "
+                f"{' or '.join(known)}, not as {name!r}; predictor.save(path) writes a folder that "
+                "transformers opens, too."
+                if writes
+                else f"export: format={name!r} is for models that write texts; this one's task is "
+                f"{task.name}. Take 'onnx'."
+            )
+        if "tokens" in FORMATS[name].options:
+            options = {"tokens": self.preproc.input.vocabularies(), **options}
+        return options
 
     @checked
     def export_model_to_onnx(

@@ -32,7 +32,7 @@ class Written:
         ids: int32 [tokens], without those that texts start and end with.
         loss: The sum of the losses of the tokens that it should have written; NaN without them.
         count: How many these are.
-        right: How many of them are the likeliest in their place.
+        right: How many of them are the likeliest in their place; NaN where a runtime does not say.
         stops: Strings that the text ends before.
         text: The text.
     """
@@ -40,7 +40,7 @@ class Written:
     ids: np.ndarray
     loss: float = float("nan")
     count: int = 0
-    right: int = 0
+    right: float = 0
     stops: tuple[str, ...] = ()
     text: str = ""
 
@@ -125,7 +125,7 @@ class Writing(Task):
         scores = run(self.scored(inputs, targets))
         sums, counts = scores.sum(axis=1), (targets != IGNORE).sum(axis=1)
         found = [
-            replace(text, loss=float(loss), count=int(count), right=int(right))
+            replace(text, loss=float(loss), count=int(count), right=float(right))
             for text, (loss, right), count in zip(texts, sums, counts, strict=True)
         ]
         return ragged(found), None
@@ -231,14 +231,12 @@ class Writing(Task):
         return np.array([one.loss / max(one.count, 1) for one in logits], "float64")
 
     def likelihood(self, logits: np.ndarray) -> dict[str, float]:
-        """Returns mean loss, perplexity and accuracy of all tokens that count."""
+        """Returns mean loss, perplexity and, where known, accuracy of all tokens that count."""
         count = max(sum(one.count for one in logits), 1)
         loss = sum(one.loss for one in logits) / count
-        return {
-            "loss": loss,
-            "perplexity": float(np.exp(min(loss, 700.0))),
-            "accuracy": sum(one.right for one in logits) / count,
-        }
+        accuracy = sum(one.right for one in logits) / count
+        figures = {"loss": loss, "perplexity": float(np.exp(min(loss, 700.0)))}
+        return figures if np.isnan(accuracy) else {**figures, "accuracy": accuracy}
 
     def check_explained(self) -> None:
         raise ArgumentError(

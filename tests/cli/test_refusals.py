@@ -141,7 +141,7 @@ def test_exports_are_refused_before_the_model_is_converted(
     places: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = load_predictor(places["predictor"])
-    monkeypatch.setattr("ktlite.export.writing.inputs_to_compare", lambda *_: pytest.fail("late"))
+    monkeypatch.setattr("ktlite.export.writing.atomic_folder", lambda *_: pytest.fail("late"))
     with pytest.raises(ArgumentError, match="cannot save to"):
         predictor.export(places["taken"])
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
