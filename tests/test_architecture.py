@@ -179,6 +179,7 @@ INPUT_NAMES = {
     "token_type_ids",
     "pixel_values",
     "input_values",
+    "input_features",
     "hidden_states",
     "decoder_input_ids",
 }

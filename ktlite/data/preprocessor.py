@@ -78,12 +78,17 @@ class Preprocessor(Hinted):
         self.maxlen = maxlen
         self._task = task_name if isinstance(task_name, Task) else task
         self._input = input
-        if input is not None and self._task is not None:
-            self._input = self._task.prepared(input)
+        self._prepare()
         self.class_names = list(class_names)
         self.task_name = task_name
         self.reading: dict[str, Any] = {}
         self.pairs: bool | None = None
+
+    def _prepare(self) -> None:
+        """Fits task and input to each other, as soon as both are known."""
+        if self._input is not None and self._task is not None:
+            self._task = self._task.for_input(self._input)
+            self._input = self._task.prepared(self._input)
 
     @property
     def task(self) -> Task:
@@ -242,13 +247,12 @@ class Preprocessor(Hinted):
             self.pairs = isinstance(raw.items[0], tuple)
         if isinstance(self.task_name, Task):
             return
-        names = self.class_names or list(raw.class_names)
-        if not names and raw.labels is not None and raw.labels.ndim == 2:
-            names = list(raw.label_columns)
-        labels = raw.labels
-        if labels is not None and labels.ndim == 2 and names:
-            labels = in_order(raw, names)
+        labels, names = raw.labels, self.class_names or list(raw.class_names)
+        if labels is not None and labels.ndim == 2:
+            names = names or list(raw.label_columns)
+            labels = in_order(raw, names) if names else labels
         self._task = infer_task(labels, self.task_name, class_names=names, source=raw.source)
+        self._prepare()
 
     def learn_texts(self, raw: Examples) -> None:
         """Learns from training texts what the preprocessing depends on: here nothing."""
@@ -355,8 +359,8 @@ class Preprocessor(Hinted):
             )
         made = TASKS[name].from_config(task)
         kind, facts = inputs_of(config)
-        input = find_input(kind).load(folder, facts)
-        preproc = cls(None, facts.get("maxlen"), made, input=input)
+        read = find_input(kind).load(folder, facts)
+        preproc = cls(None, facts.get("maxlen"), made, input=read)
         preproc.reading = dict(config.get("reading", {}))
         preproc.pairs = config.get("pairs")
         return preproc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +13,18 @@ from ktlite.encodings.field import Field
 from ktlite.encodings.tokens import TokenEncodings
 
 IGNORE = -100  # a target that does not count, as Hugging Face has it
+
+
+class Spells(Protocol):
+    """What knows what the tokens that a model writes are as text."""
+
+    @property
+    def decode(self) -> Callable[[np.ndarray], str]:
+        """Turns the tokens of a text into the text, with the white space around it."""
+
+    @property
+    def settled(self) -> Callable[[np.ndarray], str]:
+        """Turns the first tokens of a text into as much as no token behind them can change."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -27,6 +27,7 @@ from ktlite.inputs.sound_items import EXPECTED, inner, is_sound, name_of
 from ktlite.inputs.sound_travel import as_json, of_json, player
 from ktlite.inputs.stretches import StretchParts
 from ktlite.inputs.token_checks import Line
+from ktlite.inputs.transcripts import Transcripts
 
 #: Bytes of what was made of sounds that are kept for further epochs: 2 hours at 16 kHz.
 KEEP = 512 * 2**20
@@ -65,6 +66,7 @@ class Sounds(Input):
         shortest: Samples that the model needs: what is shorter is filled up with silence.
         workers: Threads that decode. Default: as many as processors.
         keep: Bytes, at most, of what is made of sounds that is kept from the second epoch on.
+        transcripts: The texts of a model that writes what it hears; None: it writes none.
 
     Raises:
         ArgumentError: If `seconds`, `workers` or `keep` is no such number.
@@ -97,6 +99,7 @@ class Sounds(Input):
         shortest: int = 1,
         workers: int | None = None,
         keep: int = KEEP,
+        transcripts: Transcripts | None = None,
     ) -> None:
         problems = Problems("Sounds")
         at_least_one(problems, **({} if workers is None else {"workers": workers}))
@@ -112,6 +115,7 @@ class Sounds(Input):
         self.shortest = shortest
         self.workers = processors() if workers is None else int(workers)
         self.keep = keep
+        self.transcripts = transcripts
 
     @property
     def sampling_rate(self) -> int:
@@ -274,7 +278,12 @@ class Sounds(Input):
                 f"{folder}: the model reads {front.fields[0]} (config.json), and "
                 f"preprocessor_config.json makes {made}. Mend one of them."
             )
-        return cls(features, seconds=seconds, shortest=getattr(front, "shortest", 1))
+        return cls(
+            features,
+            seconds=seconds,
+            shortest=getattr(front, "shortest", 1),
+            transcripts=Transcripts.of_checkpoint(Path(folder), spec),
+        )
 
     def __str__(self) -> str:
         return f"sounds at {self.sampling_rate} Hz, {self.seconds:g} seconds at most"
@@ -340,7 +349,10 @@ class Sounds(Input):
     def save(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
         """Writes `preprocessor_config.json`, which `transformers` reads, too; returns the rest."""
         self.features.save(folder)
-        return {"seconds": self.seconds, "shortest": self.shortest}
+        said = (
+            {} if self.transcripts is None else {"transcripts": self.transcripts.save(Path(folder))}
+        )
+        return {"seconds": self.seconds, "shortest": self.shortest, **said}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], config: Mapping[str, Any]) -> Sounds:
@@ -350,10 +362,12 @@ class Sounds(Input):
             folder: Where it wrote them.
             config: What it returned.
         """
+        written = config.get("transcripts")
         return cls(
             features_of(folder, None),
             seconds=float(config["seconds"]),
             shortest=int(config["shortest"]),
+            transcripts=Transcripts.load(Path(folder), written) if written else None,
         )
 
 

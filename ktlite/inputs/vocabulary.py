@@ -43,6 +43,12 @@ class Vocabulary(abc.ABC):
         return max(self._rust.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
+    def added_tokens(self) -> dict[str, int]:
+        """The tokens that no text is cut into by itself, by what they are called."""
+        added = self._rust.get_added_tokens_decoder()
+        return {token.content: number for number, token in added.items()}
+
+    @property
     def chat_template(self) -> ChatTemplate:
         """What makes texts of messages.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # What of a call is `ktlite.generation.generate`'s, and no field of `Generation`.
-_MORE = ("rules", "stop", "decode", "examples")
+_MORE = ("rules", "stop", "decode", "examples", "among")
 
 
 class Decoding:
@@ -108,14 +108,13 @@ class Decoding:
 
         Args:
             inputs: As `generate` takes them.
-            **given: Fields of `ktlite.generation.Generation`; and `rules`, `stop`, `decode` and
-                `examples`, as `ktlite.generation.generate` takes them.
+            **given: Fields of `ktlite.generation.Generation`; and more, as `generate` takes it.
         """
         from ktlite.models import writing
 
         more = _taken(given)
         options = self.generation(**given)
-        texts = writing.written(self._ready_stepper(), inputs, options, **more)
+        _, texts = writing.written(self._ready_stepper(), inputs, options, **more)
         ends = set(options.eos_token_id)
         ids = [np.asarray(text.ids, "int32") for text in texts]
         return [row[:-1] if len(row) and int(row[-1]) in ends else row for row in ids]
@@ -169,11 +168,13 @@ class Decoding:
             inputs: Of one batch: `input_ids`, int [batch, length], and perhaps `attention_mask`,
                 1 for tokens, wherever the padding stands. Without a mask what has the pad's id is
                 padding, if it is a decoder alone; otherwise nothing is. For a decoder with an
-                encoder perhaps `decoder_input_ids`, [batch, n], which the texts begin with.
+                encoder perhaps `decoder_input_ids`, [batch, n], which the texts begin with. Of
+                sounds as a call of the model takes them.
             options: A `ktlite.generation.Generation`. Default: as the checkpoint says.
             **given: Fields of it in place of those, such as `max_new_tokens=40`, `num_beams=4`,
                 `do_sample=True`; and `rules`, `stop`, `decode` and `examples`, as
-                `ktlite.generation.generate` takes them.
+                `ktlite.generation.generate` takes them. `among` are tokens of which the likeliest
+                takes the place of -1 in `decoder_input_ids`.
 
         Returns:
             int32 [batch * num_return_sequences, length]: what each text began with, the text
@@ -192,8 +193,7 @@ class Decoding:
         more = _taken(given)
         self._check_writes()
         options = (writing.options_of(self) if options is None else options).with_(**given)
-        texts = writing.written(self._ready_stepper(), inputs, options, **more)
-        prompts = writing.prompts_of(self, inputs, options)
+        prompts, texts = writing.written(self._ready_stepper(), inputs, options, **more)
         return writing.as_ids(inputs, prompts, texts, options, len(self.towers) == 1)
 
     def _check_writes(self: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from ktlite._tracing import Sized, traced
 from ktlite.encodings.targets import IGNORE
 from ktlite.encodings.unpadded import unpadded
+from ktlite.errors import ArgumentError
 from ktlite.generation import Generated, Generation, Written, generate, stream
 from ktlite.models.core.attention import Cache
 from ktlite.models.core.spec import TokensSpec
@@ -131,26 +132,59 @@ def options_of(model: Any) -> Generation:
 
 
 def written(
-    step: KerasStep, inputs: Mapping[str, Any], options: Generation, **more: Any
-) -> list[Generated]:
-    """Returns what a model writes for a batch of inputs.
+    step: KerasStep,
+    inputs: Mapping[str, Any],
+    options: Generation,
+    *,
+    among: Sequence[int] = (),
+    **more: Any,
+) -> tuple[list[np.ndarray], list[Generated]]:
+    """Returns what texts begin with, and what a model writes for a batch of inputs.
 
     Args:
         step: Runs it.
         inputs: As `TransformerModel.generate` takes them.
         options: How to search.
+        among: Tokens of which the likeliest takes the place of -1 in `decoder_input_ids`.
         **more: As `ktlite.generation.generate` takes it: `rules`, `stop`, `decode`, `examples`.
     """
     prompts, about = _asked(step, inputs, options)
-    return generate(step, step.begin(inputs), prompts, options, **about, **more)
+    state = step.begin(inputs)
+    prompts = _settled(step, state, prompts, among)
+    return prompts, generate(step, state, prompts, options, **about, **more)
 
 
 def streamed(
-    step: KerasStep, inputs: Mapping[str, Any], options: Generation, **more: Any
+    step: KerasStep,
+    inputs: Mapping[str, Any],
+    options: Generation,
+    *,
+    among: Sequence[int] = (),
+    **more: Any,
 ) -> Iterator[Written]:
     """Yields the tokens that a model writes, as they are chosen; arguments as for `written`."""
     prompts, about = _asked(step, inputs, options)
-    return stream(step, step.begin(inputs), prompts, options, **about, **more)
+    state = step.begin(inputs)
+    prompts = _settled(step, state, prompts, among)
+    return stream(step, state, prompts, options, **about, **more)
+
+
+def _settled(
+    step: KerasStep, state: Reading, prompts: list[np.ndarray], among: Sequence[int]
+) -> list[np.ndarray]:
+    """Returns prompts with the likeliest of some tokens in the column that is -1."""
+    if not any((prompt < 0).any() for prompt in prompts):
+        return prompts
+    rows = np.stack(prompts)
+    (column, *others) = np.flatnonzero((rows < 0).any(axis=0))
+    if others or not (rows[:, column] < 0).all() or not len(among) or not column:
+        raise ArgumentError(
+            "generate: decoder_input_ids are below 0; expected ids of tokens, or with `among` one "
+            "column of -1 behind the first, for the likeliest of these tokens."
+        )
+    scores, _ = step(rows[:, :column], 0, state, None)
+    rows[:, column] = np.asarray(among)[scores[:, list(among)].argmax(axis=1)]
+    return list(rows)
 
 
 def _asked(

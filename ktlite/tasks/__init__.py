@@ -13,6 +13,7 @@ from ktlite.tasks.similarity import Similarity
 from ktlite.tasks.task import Report, Task
 from ktlite.tasks.text_generation import TextGeneration
 from ktlite.tasks.token_classification import TokenClassification
+from ktlite.tasks.transcription import Transcription
 
 __all__ = [
     "TASKS",
@@ -29,6 +30,7 @@ __all__ = [
     "Task",
     "TextGeneration",
     "TokenClassification",
+    "Transcription",
     "Translation",
     "find_task",
     "focal_loss",

@@ -19,6 +19,7 @@ from ktlite.tasks.similarity import Similarity
 from ktlite.tasks.task import Task
 from ktlite.tasks.text_generation import TextGeneration
 from ktlite.tasks.token_classification import TokenClassification
+from ktlite.tasks.transcription import Transcription
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
@@ -32,6 +33,7 @@ TASKS: dict[str, type[Task]] = {
         Summarization,
         TextGeneration,
         TokenClassification,
+        Transcription,
         Translation,
     )
 }

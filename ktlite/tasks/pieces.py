@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ktlite.encodings.targets import SourceEncodings
+from ktlite.encodings.targets import Spells
 from ktlite.generation import StopStrings
 
 
@@ -31,7 +31,7 @@ class Pieces:
 
     def __init__(
         self,
-        encodings: SourceEncodings,
+        encodings: Spells,
         text: Callable[[np.ndarray], str],
         stops: Sequence[str] = (),
         strip: bool = False,

@@ -11,7 +11,7 @@ from ktlite._extras import is_installed
 from ktlite._logging import logger
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.joined import JoinedEncodings
-from ktlite.encodings.targets import SourceEncodings
+from ktlite.encodings.targets import Spells
 from ktlite.errors import listing
 from ktlite.inputs.sequences import encode_sources, encode_targets
 from ktlite.tasks.sequence_figures import sequence_figures
@@ -100,7 +100,7 @@ class Sequences(Writing):
         read = super().read(inputs)
         return {name: array for name, array in read.items() if not name.startswith(DECODER)}
 
-    def sources(self, encodings: Encodings) -> SourceEncodings:
+    def sources(self, encodings: Encodings) -> Spells:
         found = encodings.parts[""] if isinstance(encodings, JoinedEncodings) else encodings
         return super().sources(found)
 

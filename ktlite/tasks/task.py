@@ -115,6 +115,14 @@ class Task(Rows, Certainty, abc.ABC):
         """Whether a prediction is one of `classes`, with a probability for each."""
         return bool(self.classes)
 
+    def for_input(self, input: Any) -> Task:
+        """Returns the task as models do it that read this input: here itself.
+
+        Args:
+            input: As for `prepared`.
+        """
+        return self
+
     def prepared(self, input: Any) -> Any:
         """Returns how items are read for this task: here as they are for others.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ktlite._arguments import checked
 from ktlite.encodings.encodings import Encodings, Seed
-from ktlite.encodings.targets import IGNORE, SourceEncodings
+from ktlite.encodings.targets import IGNORE, SourceEncodings, Spells
 from ktlite.errors import ArgumentError, DataError
 from ktlite.generation import Generation, StopStrings
 from ktlite.generation.config_files import write_options
@@ -68,7 +68,7 @@ class Writing(Task):
                 "writes one text for each; model.generate writes several."
             )
         self.options = options
-        self._sources: SourceEncodings | None = None
+        self._sources: Spells | None = None
 
     @property
     def outputs(self) -> int:
@@ -145,7 +145,7 @@ class Writing(Task):
         bound._sources = self.sources(encodings)
         return bound
 
-    def sources(self, encodings: Encodings) -> SourceEncodings:
+    def sources(self, encodings: Encodings) -> Spells:
         """Returns those of the encodings that know what is written as text."""
         assert isinstance(encodings, SourceEncodings)
         return encodings
@@ -154,7 +154,7 @@ class Writing(Task):
         sources = self.sources(encodings)
         return ragged([replace(one, text=self._text(one, sources)) for one in outputs])
 
-    def _text(self, written: Written, sources: SourceEncodings) -> str:
+    def _text(self, written: Written, sources: Spells) -> str:
         text = sources.decode(written.ids)
         text = StopStrings(written.stops, sources.decode).cut(text)
         return text.strip() if self.strips else text
@@ -162,7 +162,7 @@ class Writing(Task):
     def stream(self, runner: Any, encodings: Encodings) -> Iterator[str]:
         task = self.bound_to(encodings)
         sources = task.sources(encodings)
-        inputs = self.read(encodings.batch(np.arange(1)))
+        inputs = task.read(encodings.batch(np.arange(1)))
         stops = runner.generation(**self.searches).stop_strings
 
         def text(ids: np.ndarray) -> str:
