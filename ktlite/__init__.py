@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ktlite.applications.simple_qa import SimpleQA
     from ktlite.applications.writing import Generator, Translator
     from ktlite.applications.zero_shot import ZeroShotClassifier
+    from ktlite.applications.zero_shot_images import ZeroShotImageClassifier
     from ktlite.cards import compare
     from ktlite.cross_validation import cross_validate
     from ktlite.deploy.serving import create_app, serve
@@ -50,6 +51,7 @@ _NAMES = {
     "SimpleQA": "ktlite.applications.simple_qa",
     "Translator": "ktlite.applications.writing",
     "ZeroShotClassifier": "ktlite.applications.zero_shot",
+    "ZeroShotImageClassifier": "ktlite.applications.zero_shot_images",
     "compare": "ktlite.cards",
     "compare_predictors": "ktlite.significance",
     "create_app": "ktlite.deploy.serving",
@@ -77,6 +79,7 @@ __all__ = [
     "SimpleQA",
     "Translator",
     "ZeroShotClassifier",
+    "ZeroShotImageClassifier",
     "__version__",
     "compare",
     "compare_predictors",

@@ -1,4 +1,4 @@
-"""Semantic search: texts found by what they mean, and near-duplicates, and clusters."""
+"""Semantic search: texts or pictures found by what they mean, near-duplicates, and clusters."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ktlite.predictor import Predictor, load_predictor
 from ktlite.storage import MANIFEST, atomic_folder, read_manifest, write_manifest
 
 _TEXTS, _VECTORS, _GRAPH = "texts.json", "vectors.safetensors", "graph.faiss"
+_ITEM = "item"  # of what is no string
 _CHUNK = 1024  # texts compared with all others at a time
 # Of the graph (Malkov and Yashunin, 2016, arXiv:1603.09320): links a text, and how many texts are
 # looked at while building and while searching. The recall that they give is in the tests.
@@ -24,15 +25,15 @@ _LINKS, _BUILD, _SEARCH = 32, 200, 128
 
 
 class Hit(NamedTuple):
-    """A text that was found.
+    """A text that was found, or a picture.
 
     Attributes:
-        text: The text.
+        text: The text; of a picture, what was added: mostly its path.
         score: The cosine with the query; after reranking, what the cross-encoder says.
         number: The text's number, counted in the order of adding.
     """
 
-    text: str
+    text: Any
     score: float
     number: int
 
@@ -47,6 +48,9 @@ class Duplicate(NamedTuple):
 
 class SemanticSearch:
     """Searches texts by meaning: vectors that are near each other stand for texts that are.
+
+    With a predictor that reads images and texts (CLIP, SigLIP), what is added may be pictures, and
+    a query a text or a picture. A string is a picture's path if it ends as one (`"cats/1.jpg"`).
 
     Args:
         predictor: Makes the vectors: a predictor, best of `ktlite.get_embedder` or of the task
@@ -69,6 +73,10 @@ class SemanticSearch:
         >>> search.search("great performances", k=1)
         [Hit(text='The actors are superb.', score=0.52, number=1)]
         >>> search.save("my-index")
+        >>> pictures = ktlite.SemanticSearch(ktlite.get_embedder("openai/clip-vit-base-patch32"))
+        >>> pictures.add(["cats/1.jpg", "dogs/1.jpg"])
+        >>> pictures.search("a photo of a dog", k=1)[0].text
+        'dogs/1.jpg'
     """
 
     @checked
@@ -91,7 +99,7 @@ class SemanticSearch:
         self.predictor = predictor
         self.cross_encoder = cross_encoder
         self.approximate = approximate
-        self.texts: list[str] = []
+        self.texts: list[Any] = []
         self.vectors = predictor.embed([])
         self._graph = _new_graph(self.vectors.shape[1]) if approximate else None
 
@@ -105,19 +113,22 @@ class SemanticSearch:
         return f"SemanticSearch: {plural(len(self), 'text')}, vectors of {width}, {how}{again}"
 
     @checked
-    def add(self, texts: Sequence[str], *, verbose: int = 1) -> None:
+    def add(self, texts: Sequence[Any], *, verbose: int = 1) -> None:
         """Adds texts, which get the next numbers.
 
         Args:
-            texts: The texts.
+            texts: The texts; or pictures, where the predictor reads them.
             verbose: 1 shows a progress bar for many.
 
         Raises:
-            DataError: If they are no list of strings.
+            DataError: If they are no list of what the predictor reads; none is added then.
         """
         if isinstance(texts, str):
             raise DataError("add takes a list of texts; got a single string.")
-        many = list(texts)
+        input = self.predictor.preproc.input
+        if input.is_one(texts):
+            raise DataError(f"add takes a list; got a single {input.noun}.")
+        many = input.listed(texts)
         vectors = self._embed(many, verbose)
         self.vectors = np.concatenate([self.vectors, vectors])
         self.texts += many
@@ -125,11 +136,11 @@ class SemanticSearch:
             self._graph.add(vectors)
 
     @checked
-    def search(self, query: str | Sequence[str], k: int = 10, *, candidates: int = 50) -> list[Any]:
+    def search(self, query: Any, k: int = 10, *, candidates: int = 50) -> list[Any]:
         """Finds the texts that are nearest to a query.
 
         Args:
-            query: A text, or a list of them.
+            query: A text, or a list of them; or pictures, where the predictor reads them.
             k: How many texts to find.
             candidates: With a cross-encoder, how many texts it puts into order.
 
@@ -138,7 +149,7 @@ class SemanticSearch:
 
         Raises:
             ArgumentError: If a number is not positive.
-            DataError: If a query is no string.
+            DataError: If a query is none.
 
         Example:
             >>> text, score, number = search.search("great performances")[0]
@@ -146,8 +157,9 @@ class SemanticSearch:
         problems = Problems("search")
         at_least_one(problems, k=k, candidates=candidates)
         problems.raise_if_any()
-        single = isinstance(query, str)
-        queries: list[Any] = [query] if single else list(query)
+        input = self.predictor.preproc.input
+        single = isinstance(query, str) or input.is_one(query)
+        queries: list[Any] = [query] if single else input.listed(query)
         wanted = k if self.cross_encoder is None else max(k, candidates)
         scores, numbers = self._nearest(self._embed(queries), min(wanted, len(self)))
         found = [
@@ -216,6 +228,8 @@ class SemanticSearch:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Saves texts, vectors and predictors as a folder. It appears whole or not at all.
 
+        Of pictures that were given by their paths it keeps these, of others the pictures.
+
         Args:
             path: The folder. An index that is there is replaced, anything else refused.
 
@@ -226,7 +240,7 @@ class SemanticSearch:
             self.predictor.write(folder / "predictor")
             if self.cross_encoder is not None:
                 self.cross_encoder.write(folder / "cross-encoder")
-            text = json.dumps(self.texts, ensure_ascii=False)
+            text = json.dumps(list(map(self._to_json, self.texts)), ensure_ascii=False)
             (folder / _TEXTS).write_text(text, encoding="utf-8")
             save_tensors({"vectors": self.vectors}, folder / _VECTORS)
             if self._graph is not None:
@@ -256,11 +270,20 @@ class SemanticSearch:
             load_predictor(folder / "cross-encoder", batch_size) if kind["reranks"] else None,
             approximate=kind["approximate"],
         )
-        search.texts = json.loads((folder / _TEXTS).read_text(encoding="utf-8"))
+        input = search.predictor.preproc.input
+        search.texts = [
+            input.from_json(item[_ITEM]) if isinstance(item, dict) else item
+            for item in json.loads((folder / _TEXTS).read_text(encoding="utf-8"))
+        ]
         search.vectors = load_file(folder / _VECTORS)["vectors"]
         if search.approximate:
             search._graph = _faiss().read_index(str(folder / _GRAPH))
         return search
+
+    def _to_json(self, item: Any) -> Any:
+        if isinstance(item, (str, os.PathLike)):
+            return os.fspath(item)
+        return {_ITEM: self.predictor.preproc.input.to_json(item)}
 
     def _embed(self, texts: list[Any], verbose: int = 0) -> np.ndarray:
         return self.predictor.embed(texts, verbose=verbose, normalize=True)

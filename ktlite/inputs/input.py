@@ -281,7 +281,12 @@ def find_input(kind: str) -> type[Input]:
     Raises:
         ArgumentError: If there is none of this name.
     """
-    from ktlite.inputs import images, sounds, tokenizer  # noqa: F401  register themselves
+    from ktlite.inputs import (  # noqa: F401  register themselves
+        images,
+        images_or_texts,
+        sounds,
+        tokenizer,
+    )
 
     if kind not in INPUTS:
         raise ArgumentError(f"no kind of input is {kind!r}; there are {listing(sorted(INPUTS))}.")

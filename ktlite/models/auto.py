@@ -15,7 +15,7 @@ from ktlite.models.adapter_files import AdapterReader, adapter_labels
 from ktlite.models.baselines import BASELINES, Baseline
 from ktlite.models.checkpoint import CheckpointReader, TensorReader, find_checkpoint
 from ktlite.models.config import ConfigReader, read_config
-from ktlite.models.core.spec import ModelSpec
+from ktlite.models.core.spec import HeadSpec, ModelSpec
 from ktlite.models.families import get_family
 from ktlite.models.head_labels import labelled
 from ktlite.models.heads import ALIASES, EMBEDDING
@@ -74,7 +74,7 @@ def from_pretrained(
             one of `ktlite.models.pooling.POOLINGS`. Default: as the files of
             sentence-transformers say that the checkpoint has; without them, the mean.
         normalize: For `"sentence-embedding"`: whether that vector is scaled to length 1.
-            Default: as these files say; without them, no.
+            Default: as these files say; without them, as its family was trained: CLIP's are.
         adapters: Folder of low-rank adapters (LoRA), as `Learner.save_adapters` and Hugging Face's
             PEFT write them: they are merged into the weights, and their head is taken.
         seed: Of new weights and of dropout.
@@ -126,13 +126,14 @@ def from_pretrained(
             if family.settle is not None:
                 whole_config = {**whole_config, **family.settle(whole_config, whole)}
             spec = _spec(whole_config, ignore_config_fields)
+            own = spec.heads.get(EMBEDDING, HeadSpec())
             built = part_config(whole_config, changed, spec, family, layers, max_positions)
             model = TransformerModel(
                 built,
                 task,
                 num_labels,
                 pooling=stored.pooling if pooling is None else pooling,
-                normalize=stored.normalize if normalize is None else normalize,
+                normalize=normalize if normalize is not None else stored.normalize or own.normalize,
                 seed=seed,
                 blank_backbone=not ignore_mismatched_sizes,
                 ignore_config_fields=ignore_config_fields,
@@ -192,6 +193,21 @@ def read_text_spec(folder: Path, ignore_config_fields: Sequence[str] = ()) -> Mo
         spec.check_texts()
     except CheckpointError as error:  # knows the kind, not the folder
         raise CheckpointError(f"{folder}: {error}") from error
+    return spec
+
+
+def read_comparing_spec(folder: Path) -> ModelSpec:
+    """Returns what `read_spec` does, of a model that compares what two towers give.
+
+    Raises:
+        CheckpointError: As `read_spec`; or if it is another model.
+    """
+    spec = read_spec(folder)
+    if spec.both is None:
+        raise CheckpointError(
+            f"{folder}: its model reads {spec.input}s alone; choose the checkpoint of one that "
+            "compares images with texts, such as CLIP or SigLIP."
+        )
     return spec
 
 

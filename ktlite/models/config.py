@@ -99,6 +99,7 @@ class ConfigReader:
 
     def __init__(self, config: Mapping[str, Any], ignore: Collection[str] = ()) -> None:
         self.config = config
+        self.ignored = tuple(ignore)
         self.read = set(ignore)
         self._writes = False
 

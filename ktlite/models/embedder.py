@@ -10,7 +10,7 @@ from ktlite.encodings.field import Field
 from ktlite.errors import ArgumentError, Problems
 from ktlite.models.heads import EMBEDDING
 from ktlite.models.model import TransformerModel
-from ktlite.models.pooling import POOLINGS, pool
+from ktlite.models.pooling import POOLINGS, pool, unit
 from ktlite.models.towers import Inputs
 
 
@@ -47,6 +47,14 @@ class Embedder(keras.Model):
         self.normalize = head.normalize if normalize is None else normalize
         self.width = model.spec.width
         problems = Problems("embed")
+        contrast = head.contrast
+        if contrast is not None:
+            self.width = contrast.width
+            problems.add_unless(
+                pooling is None,
+                f"pooling={pooling!r}; this checkpoint says itself how a vector comes of an image "
+                "or a text: leave it out.",
+            )
         problems.choice("pooling", self.pooling, POOLINGS)
         problems.raise_if_any()
 
@@ -56,6 +64,12 @@ class Embedder(keras.Model):
         return self.model.fields
 
     def call(self, inputs: Inputs, training: Any = None) -> Any:
+        if self.model.head is not None and self.model.head.apart:
+            states = self.model.tower_states(inputs, training)
+            if len(states) != 1:
+                raise ArgumentError("embed: give images or texts, one of them at a time.")
+            (vectors,) = self.model.head.vectors(states, inputs.get("input_ids")).values()
+            return unit(vectors) if self.normalize else vectors
         first_only = self.pooling == "first"
         hidden, mask = self.model.hidden_states(inputs, training, first_only=first_only)
         return pool(hidden, mask, self.pooling, self.normalize)

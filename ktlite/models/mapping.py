@@ -78,6 +78,21 @@ ROW = Op(
 )
 
 
+# Fewer axes than ours, whose first one or two count one.
+ONE_MORE = Op(
+    "one_more",
+    join=lambda theirs: theirs[0][None],
+    split=lambda ours, count: [ours[0]],
+    shapes=lambda ours, count: [ours[1:]],
+)
+TWO_MORE = Op(
+    "two_more",
+    join=lambda theirs: theirs[0][None, None],
+    split=lambda ours, count: [ours[0, 0]],
+    shapes=lambda ours, count: [ours[2:]],
+)
+
+
 def head_by_head(heads: int, parts: int) -> Op:
     """A dense layer of several, whose outputs lie head by head: all parts of the first head, ...
 

@@ -14,26 +14,22 @@ import numpy as np
 from ktlite._labels import label_fields, label_names
 from ktlite._process import check_process
 from ktlite.encodings.field import Field
-from ktlite.errors import ArgumentError, CheckpointError, Problems, listing
+from ktlite.errors import ArgumentError
 from ktlite.models import transfer
 from ktlite.models.adapters import has_adapters
 from ktlite.models.checkpoint import CheckpointReader
 from ktlite.models.config import ConfigReader, label_count, read_config
 from ktlite.models.core.init import Init
-from ktlite.models.core.spec import HeadSpec, ModelSpec, TokensSpec
-from ktlite.models.decoding import Decoding, check_writes
-from ktlite.models.families import Family, get_family
+from ktlite.models.core.spec import HeadSpec, TokensSpec
+from ktlite.models.decoding import Decoding
+from ktlite.models.families import get_family
+from ktlite.models.head_checks import check_decoder, check_head, count_labels, head_class
 from ktlite.models.head_labels import HeadLabels, labels_of
 from ktlite.models.heads import (
     ALIASES,
     EMBEDDING,
-    HEADS,
     ChoiceHead,
-    Head,
-    MaskedLMHead,
-    get_head,
 )
-from ktlite.models.pooling import POOLINGS
 from ktlite.models.saving import (
     cast,
     read_options,
@@ -88,6 +84,7 @@ class TransformerModel(Decoding, keras.Model):
           inputs, int32 [batch, length], the words that would be right, -100 where none counts:
           [batch, length, 2], the cross-entropy of each, and 1 where it is the likeliest. Logits of
           a vocabulary take a thousand times the memory.
+        - `zero-shot-image-classification`, of models that read images and texts: [images, texts].
         - `pretraining`: for ELECTRA [batch, length], above 0 where a token was replaced.
           For BERT and ALBERT a dict of `prediction_logits`, as of the masked language
           model, and [batch, 2] under `seq_relationship_logits` (BERT: 0 for sentences
@@ -128,27 +125,30 @@ class TransformerModel(Decoding, keras.Model):
         reader = ConfigReader(config, ignore_config_fields)
         spec = self.family.spec(reader)
         reader.finish()
-        # Of every family alike: it has no weights.
-        embedding = HeadSpec(pooling=pooling, normalize=normalize)
+        # Of every family alike, as a rule: it has no weights then.
+        embedding = replace(
+            spec.heads.get(EMBEDDING, HeadSpec()), pooling=pooling, normalize=normalize
+        )
         self.spec = replace(spec, heads={**spec.heads, EMBEDDING: embedding}).for_head(task)
-        _check_head(self.family, self.spec, task, num_labels)
-        _check_decoder(self.spec, config, task)
+        check_head(self.family, self.spec, task, num_labels)
+        check_decoder(self.spec, config, task)
         super().__init__(name=name or config["model_type"], dtype=dtype)
         self.config = dict(config)
         self.task_name = task
-        self.num_labels = _count_labels(self.spec, config, task, num_labels)
+        self.num_labels = count_labels(self.spec, config, task, num_labels)
         self.seed = seed
         self.ignore_config_fields = tuple(ignore_config_fields)
         #: The checkpoint's folder that `from_pretrained` read; None: made from a config.
         self.source: Path | None = None
         # What the checkpoint holds, and its class in PyTorch, are those of the bare encoder.
-        self.stored_task = None if task == EMBEDDING else task
+        weightless = task == EMBEDDING and EMBEDDING not in self.family.heads
+        self.stored_task = None if weightless else task
 
         init = Init(self.spec.init, seed, blank=blank_backbone)
         policy = self.dtype_policy
         add_towers(self, self.spec, init, policy)
         self.head = (
-            _head_class(self.spec, task)(
+            head_class(self.spec, task)(
                 self.spec, self.num_labels or 0, init.with_blank(False), dtype=policy
             )
             if task
@@ -176,7 +176,8 @@ class TransformerModel(Decoding, keras.Model):
         grouped = isinstance(self.head, ChoiceHead)
         if not grouped and self.task_name != EMBEDDING:
             return self._call_items(inputs, training)
-        field = self.spec.fields[0]
+        mains = [tower.fields[0] for tower in self.spec.towers.values()]
+        field = next((one for one in mains if one.name in inputs), mains[0])
         shape = keras.ops.shape(inputs[field.name])
         if not grouped and len(shape) == 1 + len(field.shape):
             return self._call_items(inputs, training)
@@ -210,7 +211,20 @@ class TransformerModel(Decoding, keras.Model):
             return known, inputs.get("attention_mask")
         return run_towers(self.towers, inputs, training, first_only)
 
+    def tower_states(self, inputs: Inputs, training: Any = None) -> dict[str, tuple[Any, Any]]:
+        """Returns what towers that stand side by side give: hidden states, and attention mask.
+
+        Args:
+            inputs: Those of all towers, or of some.
+            training: Whether dropout is on.
+        """
+        there = [tower for tower in self.towers if tower.spec.fields[0].name in inputs]
+        return {tower.name: run_towers([tower], inputs, training, False) for tower in there}
+
     def _call_items(self, inputs: Inputs, training: Any) -> Any:
+        if self.head is not None and self.head.apart:
+            own = {name: inputs[name] for name in self.head.reads if name in inputs}
+            return self.head(self.tower_states(inputs, training), **own, training=training)
         first_only = self.head is not None and self.head.first_only
         hidden, mask = self.hidden_states(inputs, training, first_only=first_only)
         if self.head is None:
@@ -305,7 +319,7 @@ class TransformerModel(Decoding, keras.Model):
             write_config(new, config)
             if self.writes:
                 write_generation(new, self.source)
-        if self.task_name == EMBEDDING:
+        if self.task_name == EMBEDDING and self.stored_task is None:
             head = self.spec.heads[EMBEDDING]
             write_modules(Path(folder), head.pooling, head.normalize, self.spec.width)
         if tokenizer and any(isinstance(t.spec.front, TokensSpec) for t in self.towers):
@@ -347,54 +361,3 @@ class TransformerModel(Decoding, keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TransformerModel:
         config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         return cls(**config)
-
-
-def _head_class(spec: ModelSpec, task: str) -> type[Head]:
-    return get_head(spec.heads[task].kind or task)
-
-
-def _check_head(family: Family, spec: ModelSpec, task: str | None, num_labels: int | None) -> None:
-    # Which of two sequences would be the text's?
-    known_heads = [*family.heads, *([EMBEDDING] if len(spec.towers) == 1 else [])]
-    if task in HEADS and task not in known_heads:
-        spec.check_texts()
-        check_writes(family, task)
-    problems = Problems("TransformerModel")
-    problems.choice("task", task, [None, *known_heads])
-    problems.choice("pooling", spec.heads[EMBEDDING].pooling, POOLINGS)
-    if num_labels is not None:
-        problems.add_unless(num_labels > 0, f"num_labels={num_labels!r}; expected at least 1.")
-        problems.add_unless(
-            task is not None, f"num_labels={num_labels!r} without a task: only a head has labels."
-        )
-        known = task is not None and task in spec.heads
-        fixed = _head_class(spec, str(task)).fixed_outputs if known else None
-        problems.add_unless(
-            fixed in (None, num_labels),
-            f"num_labels={num_labels!r} for {task}, whose outputs are not those of labels.",
-        )
-    problems.raise_if_any()
-    if task is not None and task not in spec.heads:
-        raise CheckpointError(
-            f"a {family.model_types[0]} model with this config has no head for {task} that ktlite "
-            f"supports; it has {listing(spec.heads)}."
-        )
-
-
-def _check_decoder(spec: ModelSpec, config: Mapping[str, Any], task: str | None) -> None:
-    decodes = task is not None and issubclass(_head_class(spec, task), MaskedLMHead)
-    if decodes and config.get("tie_word_embeddings") is False:
-        raise CheckpointError(
-            f"config field tie_word_embeddings=False is not supported for {task}, where the "
-            "decoder is the table of word embeddings."
-        )
-
-
-def _count_labels(
-    spec: ModelSpec, config: Mapping[str, Any], task: str | None, num_labels: int | None
-) -> int | None:
-    """Returns the outputs of a head that has labels, or a fixed number of outputs; else None."""
-    if task is None:
-        return None
-    fixed = _head_class(spec, task).fixed_outputs
-    return (fixed or None) if fixed is not None else num_labels or label_count(config)

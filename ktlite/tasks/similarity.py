@@ -10,6 +10,7 @@ import numpy as np
 
 from ktlite._arguments import positive
 from ktlite.encodings.grouped import GroupedEncodings
+from ktlite.encodings.tokens import TokenEncodings
 from ktlite.errors import ArgumentError, DataError, Problems
 from ktlite.tasks.arrays import in_digits
 from ktlite.tasks.spelling import spelled_numbers
@@ -121,7 +122,13 @@ class Similarity(Task):
                 "texts are compared as they are, cut at maxlen, not in windows: leave window out."
             )
         texts = [text for example in examples for text in example]
-        return GroupedEncodings(**vars(tokenizer.encode(texts, verbose=verbose)), size=size)
+        found = tokenizer.encode(texts, verbose=verbose)
+        if not isinstance(found, TokenEncodings):
+            raise DataError(
+                "texts are compared with texts here; of pictures, predictor.embed(...) gives "
+                "vectors, whose cosines compare them with texts and with each other."
+            )
+        return GroupedEncodings(**vars(found), size=size)
 
     def custom_loss(self, loss: Any = None, label_smoothing: float = 0.0) -> Any:
         if isinstance(loss, str) and loss in LOSSES and loss != self.loss_name:

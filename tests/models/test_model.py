@@ -122,6 +122,7 @@ def test_unknown_head_and_activation_name_the_nearest() -> None:
         ("gelu", [-0.15865525, 0.0, 0.84134475]),  # x times the normal distribution function
         ("gelu_new", [-0.15880801, 0.0, 0.84119199]),
         ("gelu_pytorch_tanh", [-0.15880801, 0.0, 0.84119199]),
+        ("quick_gelu", [-0.15420423, 0.0, 0.84579577]),  # x * sigmoid(1.702 x)
         ("relu", [0.0, 0.0, 1.0]),
         ("silu", [-0.26894142, 0.0, 0.73105858]),
         ("swish", [-0.26894142, 0.0, 0.73105858]),

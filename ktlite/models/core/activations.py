@@ -59,10 +59,16 @@ def gelu_tanh(x: Any) -> Any:
     return 0.5 * x * (1.0 + bent), 0.5 * (1.0 + bent) + x * (1.0 - bent * bent) * steep
 
 
+def quick_gelu(x: Any) -> Any:
+    """The sigmoid approximation of GELU that CLIP uses."""
+    return x * ops.sigmoid(1.702 * x)
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "gelu": gelu,
     "gelu_new": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
     "relu": ops.relu,
     "silu": ops.silu,
     "swish": ops.silu,

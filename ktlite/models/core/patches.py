@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import layers, ops
 
-from ktlite.models.core.init import Init
+from ktlite.models.core.init import Init, normalisation
 from ktlite.models.core.spec import PatchesSpec
 
 
@@ -21,7 +21,8 @@ class Patches(layers.Layer):
         inputs: `pixel_values`, float [batch, height, width, channels], of the spec's size.
 
     Returns:
-        float [batch, 1 + patches, width]; with a distillation token, one vector more.
+        float [batch, 1 + patches, width]; with a distillation token one vector more, without a
+        first token one less.
     """
 
     def __init__(
@@ -34,10 +35,14 @@ class Patches(layers.Layer):
             spec.width,
             spec.patch,
             strides=spec.stride or spec.patch,
+            use_bias=spec.bias,
             kernel_initializer=init.kernel(),
             name="projection",
             dtype=policy,
         )
+        self.norm: Any = None
+        if spec.norm is not None:
+            self.norm = normalisation(spec.norm, name="norm", dtype=policy)
         self.dropout = init.dropout(spec.dropout, name="dropout", dtype=policy)
         first, positions = init.kernel(), init.kernel()
         self._initial = ("zeros", "zeros") if spec.zero_start else (first, positions)
@@ -46,13 +51,19 @@ class Patches(layers.Layer):
         self.projection.build((None, *self.spec.size, self.spec.channels))
         token, rows = (1, 1, self.spec.width), (1, self.spec.max_positions, self.spec.width)
         first, positions = self._initial
-        self.first_token = self.add_weight(shape=token, initializer=first, name="first_token")
+        self.first_token = (
+            self.add_weight(shape=token, initializer=first, name="first_token")
+            if self.spec.first
+            else None
+        )
         self.position = self.add_weight(shape=rows, initializer=positions, name="position")
         self.distillation_token = (
             self.add_weight(shape=token, initializer="zeros", name="distillation_token")
             if self.spec.distillation
             else None
         )
+        if self.norm is not None:
+            self.norm.build((None, None, self.spec.width))
         self.built = True
 
     def mask(self, inputs: Mapping[str, Any]) -> None:
@@ -69,10 +80,12 @@ class Patches(layers.Layer):
         batch = ops.shape(x)[0]
         patches = self.spec.max_positions - self.spec.first_tokens
         x = ops.reshape(x, (batch, patches, self.spec.width))
-        tokens = [self.first_token]
-        if self.distillation_token is not None:
-            tokens.append(self.distillation_token)
         shape = (batch, 1, self.spec.width)
-        first = [ops.broadcast_to(ops.cast(token, x.dtype), shape) for token in tokens]
-        x = ops.concatenate([*first, x], axis=1) + ops.cast(self.position, x.dtype)
-        return self.dropout(x, training=training)
+        first = [
+            ops.broadcast_to(ops.cast(token, x.dtype), shape)
+            for token in (self.first_token, self.distillation_token)
+            if token is not None
+        ]
+        x = ops.concatenate([*first, x], axis=1) if first else x
+        x = x + ops.cast(self.position, x.dtype)
+        return self.dropout(x if self.norm is None else self.norm(x), training=training)

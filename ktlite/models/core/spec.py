@@ -16,6 +16,7 @@ import numpy as np
 from ktlite.encodings.field import Field
 from ktlite.encodings.tokens import random_tokens
 from ktlite.errors import CheckpointError
+from ktlite.models.core.contrast import ContrastSpec
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,10 @@ class PatchesSpec:
     patch: tuple[int, int]  # those of a patch
     channels: int
     width: int
+    first: bool = True  # whether a learned token comes before those of the patches
     distillation: bool = False  # a second token of its own follows the first (DeiT)
+    bias: bool = True  # of what makes vectors of patches
+    norm: NormSpec | None = None  # of the sum with the positions
     zero_start: bool = False  # new tokens and positions are zero, not drawn
     dropout: float = 0.0
     stride: tuple[int, int] | None = None  # from patch to patch; None: as large as they are
@@ -82,7 +86,7 @@ class PatchesSpec:
     @property
     def first_tokens(self) -> int:
         """The tokens before those of the patches."""
-        return 1 + self.distillation
+        return self.first + self.distillation
 
     @property
     def max_positions(self) -> int:
@@ -257,6 +261,7 @@ class HeadSpec:
     mixed: bool = (
         False  # whether it takes a mean of what goes into the blocks and comes out of them
     )
+    contrast: ContrastSpec | None = None  # of a head that compares what two towers give
 
 
 @dataclass(frozen=True)
@@ -302,12 +307,15 @@ class ModelSpec:
         tied: Layers that are one: the path of the later one in the model, and that of the other,
             as in `{"decoder_embeddings.word": "embeddings.word"}`.
         init: The distributions of new weights.
+        both: Where towers stand side by side, and a head compares what they give: the kind of
+            input that is what either reads. None: each tower reads what those before it give.
     """
 
     towers: Mapping[str, TowerSpec]
     heads: Mapping[str, HeadSpec]
     tied: Mapping[str, str] = field(default_factory=dict)
     init: InitSpec = InitSpec()
+    both: str | None = None
 
     def for_head(self, task: str | None) -> ModelSpec:
         """Returns the model that a head takes its states from: one that mixes them, for some."""
@@ -345,7 +353,7 @@ class ModelSpec:
     @property
     def input(self) -> str:
         """The kind of thing that it reads: a name in `ktlite.inputs.input.INPUTS`."""
-        return self.first.front.input
+        return self.both or self.first.front.input
 
     @property
     def tokens(self) -> TokensSpec:
@@ -355,12 +363,12 @@ class ModelSpec:
             CheckpointError: If it reads something else.
         """
         self.check_texts()
-        assert isinstance(self.first.front, TokensSpec)
-        return self.first.front
+        fronts = (tower.front for tower in self.towers.values())
+        return next(front for front in fronts if isinstance(front, TokensSpec))
 
     def check_texts(self) -> None:
         """Raises CheckpointError unless the model reads texts."""
-        if not isinstance(self.first.front, TokensSpec):
+        if not isinstance(self.first.front, TokensSpec) and self.both is None:
             names = ", ".join(one.name for one in self.fields)
             raise CheckpointError(
                 f"this model reads {self.input}s ({names}), not texts, and its task is "

@@ -25,6 +25,8 @@ SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE, AUDIO, SPEECH = (
     "audio-classification",
     "automatic-speech-recognition",
 )
+# Of images with texts.
+ZERO_SHOT, EMBEDDING = "zero-shot-image-classification", "sentence-embedding"
 
 
 def expect_encoder(config: ConfigReader) -> None:

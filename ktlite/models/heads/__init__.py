@@ -7,6 +7,11 @@ logits, whatever precision the encoder computes in.
 from __future__ import annotations
 
 from ktlite.errors import ArgumentError, did_you_mean, listing
+from ktlite.models.heads.contrastive import (
+    ZERO_SHOT_IMAGE,
+    ContrastiveEmbedding,
+    ContrastiveHead,
+)
 from ktlite.models.heads.head import Head
 from ktlite.models.heads.language import (
     LanguageHead,
@@ -32,6 +37,7 @@ __all__ = [
     "ALIASES",
     "EMBEDDING",
     "HEADS",
+    "ZERO_SHOT_IMAGE",
     "ChoiceHead",
     "Head",
     "LanguageHead",
@@ -56,6 +62,8 @@ HEADS: dict[str, type[Head]] = {
     "discriminator": DiscriminatorHead,
     "distilled": DistilledImageHead,
     "first two": FirstTwoHead,
+    ZERO_SHOT_IMAGE: ContrastiveHead,
+    "contrastive-embedding": ContrastiveEmbedding,
 }
 
 

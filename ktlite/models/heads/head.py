@@ -28,6 +28,7 @@ class Head(layers.Layer):
     by_label: tuple[str, ...] = ("classifier",)  # the layers that have an output for each label
     pools = False  # whether it makes one vector a text
     reads_words = False  # whether it is given the table of words, which its last layer shares
+    apart = False  # whether it is given what each tower gives, of those whose inputs there are
     reads: tuple[str, ...] = ()  # the model's inputs that it is given, where they are there
 
     def __init__(self, spec: ModelSpec, units: int, init: Init, *, dtype: Any = None) -> None:
