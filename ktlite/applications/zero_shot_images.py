@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ktlite._arguments import at_least_one, checked, not_a_string
+from ktlite._arguments import at_least_one, checked
 from ktlite.errors import DataError, Problems, plural
 from ktlite.inference.runner import Forward
 from ktlite.inputs.images import Images
 from ktlite.inputs.images_or_texts import ImagesOrTexts
 from ktlite.tasks.arrays import softmax
+from ktlite.tasks.image_text import TEMPLATE, claims_of
 
 MODEL = "openai/clip-vit-base-patch32"
-TEMPLATE = "This is a photo of {}."
 
 
 class ZeroShotImageClassifier:
@@ -103,20 +103,14 @@ class ZeroShotImageClassifier:
         """
         size = self.batch_size if batch_size is None else batch_size
         problems = Problems("predict")
-        not_a_string(problems, labels=labels)
-        problems.add_unless(
-            bool(labels) and all(isinstance(name, str) and name.strip() for name in labels),
-            f"labels={labels!r}; expected a list of words or phrases, such as ['a cat'].",
-        )
-        problems.add_unless("{}" in template, f"template={template!r} has no {{}} for the label.")
         at_least_one(problems, batch_size=size)
         problems.raise_if_any()
+        claims = claims_of("predict", labels, template)
         single = Images.is_one(images)
         many = [images] if single else Images.listed(images)
         wrong = [item for item in many if not Images.accepts(item)]
         if wrong:
             raise DataError(f"predict takes {Images.expected}, or a list; got {wrong[0]!r:.60}.")
-        claims = [template.replace("{}", name) for name in labels]
         words = self._vectors(self.input.texts.encode(claims), size, 0)
         found = self._vectors(self.input.images.encode(many), size, verbose)
         logits = self.model.head.logits(found, words)

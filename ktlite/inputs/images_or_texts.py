@@ -56,6 +56,11 @@ class ImagesOrTexts(Input):
         """The longest text in tokens."""
         return self.texts.maxlen
 
+    @property
+    def noun(self) -> str:
+        """What an item of data is called: texts that belong to them are labels."""
+        return Images.kind
+
     def __str__(self) -> str:
         return f"{self.images}, texts of {self.maxlen} tokens"
 
@@ -68,8 +73,25 @@ class ImagesOrTexts(Input):
 
     @classmethod
     def is_one(cls, value: Any) -> bool:
-        """Says whether a value is one picture; of texts, the task says."""
-        return not isinstance(value, str) and Images.is_one(value)
+        """Says whether a value is one text, or one picture."""
+        return isinstance(value, str) or Images.is_one(value)
+
+    @classmethod
+    def listed(cls, items: Any) -> list[Any]:
+        """Returns many texts or pictures as a list."""
+        return Images.listed(items)
+
+    # Data has pictures in these places: texts that belong to them are labels.
+
+    @classmethod
+    def of_cells(cls, values: list[Any], base: Path | None) -> list[Any]:
+        """Returns the pictures that cells of a table stand for."""
+        return Images.of_cells(values, base)
+
+    @classmethod
+    def is_file(cls, file: Path) -> bool:
+        """Says by its name whether a file of a class folder is a picture."""
+        return Images.is_file(file)
 
     @classmethod
     def _of(cls, item: Any) -> type[Input]:

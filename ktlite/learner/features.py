@@ -132,7 +132,9 @@ class KeptFeatures:
     def _new(self, feeds: Mapping[str, Feed | Stream | None]) -> dict[str, Feed]:
         """Returns those whose vectors can be kept and are not; frees what holds no longer."""
         model = self.forward.model
-        if not encoder_is_frozen(model) or keras.config.backend() != "tensorflow":
+        # A head that takes what each tower gives needs more than one vector a row.
+        cached = encoder_is_frozen(model) and not model.head.apart
+        if not cached or keras.config.backend() != "tensorflow":
             self.release()
             return {}
         texts = {

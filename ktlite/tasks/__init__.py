@@ -2,6 +2,7 @@
 
 from ktlite.tasks.answers import Answer
 from ktlite.tasks.classification import Classification
+from ktlite.tasks.image_text import ImageText
 from ktlite.tasks.infer import TASKS, find_task, infer_task, register
 from ktlite.tasks.losses import focal_loss
 from ktlite.tasks.masked_lm import MaskedLM
@@ -19,6 +20,7 @@ __all__ = [
     "TASKS",
     "Answer",
     "Classification",
+    "ImageText",
     "MaskedLM",
     "MultiLabel",
     "QuestionAnswering",

@@ -11,6 +11,7 @@ from ktlite._logging import logger
 from ktlite.errors import ArgumentError, DataError, Problems, did_you_mean, listing
 from ktlite.tasks.arrays import plain
 from ktlite.tasks.classification import Classification
+from ktlite.tasks.image_text import ImageText
 from ktlite.tasks.multilabel import MultiLabel
 from ktlite.tasks.question_answering import QuestionAnswering
 from ktlite.tasks.regression import Regression
@@ -25,6 +26,7 @@ TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
         Classification,
+        ImageText,
         MultiLabel,
         QuestionAnswering,
         Regression,
@@ -38,7 +40,10 @@ TASKS: dict[str, type[Task]] = {
     )
 }
 #: Hugging Face's names for what is one task here, whatever the checkpoint reads.
-PIPELINES = {f"{kind}-classification": Classification.name for kind in ("text", "image", "audio")}
+PIPELINES = {
+    **{f"{kind}-classification": Classification.name for kind in ("text", "image", "audio")},
+    "zero-shot-image-classification": ImageText.name,
+}
 T = TypeVar("T", bound=type[Task])
 # Up to this many distinct integers are taken for class numbers; more could be a quantity.
 FEW_INTEGERS = 20

@@ -149,7 +149,7 @@ class Similarity(Task):
 
     def decode(self, logits: np.ndarray) -> list[Any]:
         """Returns the cosine of the first two texts of each example."""
-        return list(in_digits(_cosines(logits)[:, 0])) if len(logits) else []
+        return list(in_digits(cosines_of(logits)[:, 0])) if len(logits) else []
 
     def decode_targets(self, targets: np.ndarray) -> list[Any]:
         scores = targets if self.loss_name == "cosine" else np.ones(len(targets))
@@ -158,9 +158,9 @@ class Similarity(Task):
     def example_losses(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns the loss of each example; of `"ranking"`, among all that are given."""
         if self.loss_name == "cosine":
-            return (_cosines(logits)[:, 0] - targets) ** 2
+            return (cosines_of(logits)[:, 0] - targets) ** 2
         if self.loss_name == "triplet":
-            cosines = _cosines(logits)
+            cosines = cosines_of(logits)
             return np.maximum(cosines[:, 1] - cosines[:, 0] + self.margin, 0.0)
         losses = []
         for own, cosines, excluded in _compared(logits, targets):
@@ -171,10 +171,10 @@ class Similarity(Task):
         return np.concatenate(losses)
 
     def measure(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
-        measured = {"loss": self.example_losses(logits, targets), "cosine": _cosines(logits)}
+        measured = {"loss": self.example_losses(logits, targets), "cosine": cosines_of(logits)}
         if self.loss_name == "cosine":
             return {**measured, "score": targets}
-        return {**measured, "rank": _ranks(logits, targets)}
+        return {**measured, "rank": ranks(logits, targets)}
 
     def figures(self, measured: Mapping[str, np.ndarray]) -> dict[str, float]:
         cosines = measured["cosine"]
@@ -239,7 +239,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(lengths, 1e-12)
 
 
-def _cosines(vectors: np.ndarray) -> np.ndarray:
+def cosines_of(vectors: np.ndarray) -> np.ndarray:
     """Returns float64 [examples, texts - 1]: of each example's first text with the others."""
     unit = _unit(vectors)
     return np.einsum("nw,nkw->nk", unit[:, 0], unit[:, 1:])
@@ -273,7 +273,7 @@ def _compared(
         yield cosines[np.arange(len(rows)), rows], cosines, excluded
 
 
-def _ranks(vectors: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def ranks(vectors: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Returns the rank of each anchor's positive among all candidates, each counted once."""
     once = np.unique(numbers[:, 1:].T.reshape(-1), return_index=True)[1]
     ranks = []

@@ -12,6 +12,7 @@ Each folder gets a checkpoint with its tokenizer and its image processor, and
     image_embeds           float32 [B, W], of length 1
     text_embeds            float32 [T, W], likewise
     logits                 float32 [B, T]
+    loss                   float32, of the images with the first B texts
 
 "clip-old" says of its texts' end what the first files said, and has towers of unequal width.
 """
@@ -34,6 +35,7 @@ from transformers import (
     AutoTokenizer,
     CLIPImageProcessor,
     PreTrainedTokenizerFast,
+    SiglipImageProcessor,
 )
 
 HERE = Path(__file__).parent
@@ -61,6 +63,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "projection_dim": 24,
         "vision_config": {**VISION, "hidden_size": 40},
         "text_config": WORDS,
+    },
+    "siglip": {
+        "model_type": "siglip",
+        "vision_config": {**VISION, "image_size": 24, "hidden_act": "gelu_pytorch_tanh"},
+        "text_config": {**WORDS, "projection_size": 32},
     },
     "clip-old": {
         "model_type": "clip",
@@ -140,6 +147,8 @@ def pictures() -> list[np.ndarray]:
 
 def image_processor(name: str) -> Any:
     size = MODELS[name]["vision_config"]["image_size"]
+    if MODELS[name]["model_type"] == "siglip":
+        return SiglipImageProcessor(size={"height": size, "width": size})
     return CLIPImageProcessor(size={"shortest_edge": size}, crop_size=size)
 
 
@@ -154,11 +163,16 @@ def write(name: str) -> None:
 
     given = [Image.fromarray(picture) for picture in pictures()]
     pixels = images(given, return_tensors="pt", device="cpu")["pixel_values"]
-    text = AutoTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="pt")
-    text.pop("token_type_ids", None)
+    padding = "max_length" if name == "siglip" else True
+    text = AutoTokenizer.from_pretrained(folder)(TEXTS, padding=padding, return_tensors="pt")
+    for field in ("token_type_ids", *(["attention_mask"] if name == "siglip" else [])):
+        text.pop(field, None)
     again = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
     found = again(pixel_values=pixels, **text)
+    first = {key: value[: len(pixels)] for key, value in text.items()}
+    loss = again(pixel_values=pixels, **first, return_loss=True).loss
     expected = {
+        "loss": loss.reshape(1),
         **{f"picture.{i}": torch.from_numpy(one) for i, one in enumerate(pictures())},
         "pixel_values": pixels.permute(0, 2, 3, 1).contiguous(),
         **{key: value.to(torch.int32) for key, value in text.items()},

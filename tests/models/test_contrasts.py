@@ -15,7 +15,7 @@ from ktlite.errors import ArgumentError, CheckpointError
 from ktlite.models import from_config, from_pretrained
 from ktlite.models.heads import EMBEDDING, ZERO_SHOT_IMAGE
 
-NAMES = ["clip", "clip-old"]
+NAMES = ["clip", "clip-old", "siglip"]
 TEXTS = ["a cat", "a photo of a dog and a cat", "dogs"]
 
 

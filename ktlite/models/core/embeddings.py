@@ -91,7 +91,12 @@ class Embeddings(layers.Layer):
         self.built = True
 
     def mask(self, inputs: Mapping[str, Any]) -> Any:
-        """Returns the attention mask, [batch, length]; without one, all are tokens."""
+        """Returns the attention mask, [batch, length]; without one, all are tokens.
+
+        None where texts are filled up, and what they are filled with is read, too.
+        """
+        if self.spec.fill_id is not None:
+            return None
         mask = inputs.get("attention_mask")
         return ops.ones_like(inputs["input_ids"], dtype="int32") if mask is None else mask
 
@@ -103,6 +108,8 @@ class Embeddings(layers.Layer):
         training: Any = None,
     ) -> Any:
         input_ids, vectors = inputs["input_ids"], inputs.get("word_vectors")
+        if self.spec.fill_id is not None:
+            input_ids = self._filled(input_ids, inputs.get("attention_mask"))
         x = self.word(input_ids) if vectors is None else vectors
         if self.spec.scale != 1.0:
             x = x * self.spec.scale
@@ -132,6 +139,14 @@ class Embeddings(layers.Layer):
             x = x * ops.cast(ops.expand_dims(attention_mask, -1), x.dtype)
         x = self.dropout(x, training=training)
         return x if self.projection is None else self.projection(x)
+
+    def _filled(self, input_ids: Any, attention_mask: Any) -> Any:
+        """Returns ids [batch, max_positions], with the spec's `fill_id` for what is no text."""
+        fill = ops.ones_like(input_ids) * self.spec.fill_id
+        if attention_mask is not None:
+            input_ids = ops.where(ops.cast(attention_mask, "bool"), input_ids, fill)
+        more = ops.tile(fill[:, :1], (1, self.spec.max_positions))
+        return ops.concatenate([input_ids, more], axis=1)[:, : self.spec.max_positions]
 
     def _pad_aware(self, input_ids: Any, position: Any) -> Any:
         """Counts tokens from `pad_id + 1`; padding has position `pad_id`, as fairseq does it."""

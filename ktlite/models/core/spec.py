@@ -50,6 +50,7 @@ class TokensSpec:
     dropout: float = 0.0
     project_to: int | None = None  # a dense layer after the normalisation, to this width
     masked: bool = False  # vectors of padding are zero
+    fill_id: int | None = None  # texts are filled up to `max_positions` with it, and read with that
 
     input: ClassVar[str] = "text"  # the kind of `ktlite.inputs`
 

@@ -23,7 +23,7 @@ from ktlite.models.core.spec import (
     TowerSpec,
 )
 from ktlite.models.families.family import Family
-from ktlite.models.families.shared import EMBEDDING, ZERO_SHOT, head_width
+from ktlite.models.families.shared import EMBEDDING, IMAGE_TEXT, ZERO_SHOT, head_width
 from ktlite.models.families.vit import height_and_width
 from ktlite.models.mapping import (
     ONE_MORE,
@@ -36,6 +36,7 @@ from ktlite.models.mapping import (
     norm,
 )
 
+COMPARING = (ZERO_SHOT, IMAGE_TEXT, EMBEDDING)  # heads of the same weights
 # Of the first config.json files, whose texts end with the highest token whatever this says.
 NO_EOS = 2
 
@@ -100,7 +101,7 @@ def compared(
             raise CheckpointError(f"config field {name}: {error}") from error
     return ModelSpec(
         towers=towers,
-        heads={ZERO_SHOT: head, EMBEDDING: embedding_head},
+        heads={ZERO_SHOT: head, IMAGE_TEXT: head, EMBEDDING: embedding_head},
         init=InitSpec(stddev),
         both="image or text",
     )
@@ -196,7 +197,7 @@ FAMILY = Family(
     spec=spec,
     prefixes=("",),
     names=NAMES,
-    heads={ZERO_SHOT: HEAD, EMBEDDING: HEAD},
-    architectures={None: "CLIPModel", ZERO_SHOT: "CLIPModel", EMBEDDING: "CLIPModel"},
+    heads=dict.fromkeys(COMPARING, HEAD),
+    architectures=dict.fromkeys((None, *COMPARING), "CLIPModel"),
     ignore=("*.position_ids",),
 )

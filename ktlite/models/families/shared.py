@@ -26,7 +26,11 @@ SEQUENCE, CHOICE, TOKEN, SPAN, MASKED_LM, PRETRAINING, IMAGE, AUDIO, SPEECH = (
     "automatic-speech-recognition",
 )
 # Of images with texts.
-ZERO_SHOT, EMBEDDING = "zero-shot-image-classification", "sentence-embedding"
+ZERO_SHOT, IMAGE_TEXT, EMBEDDING = (
+    "zero-shot-image-classification",
+    "image-text-similarity",
+    "sentence-embedding",
+)
 
 
 def expect_encoder(config: ConfigReader) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from ktlite.errors import ArgumentError, did_you_mean, listing
 from ktlite.models.heads.contrastive import (
+    IMAGE_TEXT,
     ZERO_SHOT_IMAGE,
     ContrastiveEmbedding,
     ContrastiveHead,
+    ContrastivePairs,
 )
 from ktlite.models.heads.head import Head
 from ktlite.models.heads.language import (
@@ -63,6 +65,7 @@ HEADS: dict[str, type[Head]] = {
     "distilled": DistilledImageHead,
     "first two": FirstTwoHead,
     ZERO_SHOT_IMAGE: ContrastiveHead,
+    IMAGE_TEXT: ContrastivePairs,
     "contrastive-embedding": ContrastiveEmbedding,
 }
 

@@ -17,6 +17,7 @@ from ktlite.models.heads.pooled import EMBEDDING
 from ktlite.models.pooling import unit
 
 ZERO_SHOT_IMAGE = "zero-shot-image-classification"
+IMAGE_TEXT = "image-text-similarity"
 
 
 class ContrastiveHead(Head):
@@ -107,6 +108,27 @@ class ContrastiveHead(Head):
         """Returns float32 [images, texts] of vectors [..., width] of length 1."""
         found: np.ndarray = ops.convert_to_numpy(self._of_cosines(images @ texts.T))
         return found
+
+
+class ContrastivePairs(ContrastiveHead):
+    """What logits of a pair are made of, an example at a time: [batch, 1 to 3, width].
+
+    The image's vector times the scale, the text's vector, and where pairs are judged alone the bias
+    in all components; without images or texts, what is theirs is left out.
+    """
+
+    task = IMAGE_TEXT
+
+    def call(
+        self, states: Mapping[str, tuple[Any, Any]], input_ids: Any = None, training: Any = None
+    ) -> Any:
+        found = {name: unit(x) for name, x in self.vectors(states, input_ids).items()}
+        if "image" in found:
+            image = found["image"]
+            found["image"] = image * ops.exp(ops.cast(self.scale, "float32"))
+            if self.bias is not None:
+                found["bias"] = ops.zeros_like(image) + ops.cast(self.bias, "float32")
+        return ops.stack(list(found.values()), axis=1)
 
 
 class ContrastiveEmbedding(ContrastiveHead):
