@@ -12,10 +12,10 @@ the run. Each system runs in a virtual environment that is made for it in `--env
 between runs), or by an interpreter that is named with `--pythons`; models and exports are made anew
 in each run. Results are added, after each turn, to those that are there, see `figures.add`.
 
-Wall seconds, CPU seconds and peak memory of `fit`, `fit_long` and `cold` are those of the whole
-process: from its start, with all imports, to the accuracy on the validation data, or to the first
-prediction. Of the other jobs they are those of the work alone, without imports and loading; peak
-memory is always that of the process.
+Wall seconds, CPU seconds and peak memory of `fit`, `fit_long`, `fit_full` and `cold` are those of
+the whole process: from its start, with all imports, to the accuracy on the validation data, or to
+the first prediction. Of the other jobs they are those of the work alone, without imports and
+loading; peak memory is always that of the process.
 
 Linux and macOS only (`os.wait4`).
 """
@@ -59,6 +59,9 @@ class Job(NamedTuple):
 JOBS = {
     "fit": Job("fine-tune, data on disk to validated model", True, True),
     "fit_long": Job("fine-tune on long texts, data on disk to validated model", True, True),
+    "fit_full": Job(
+        "fine-tune on texts of 256 tokens, data on disk to validated model", True, True
+    ),
     "tokenize": Job("tokenise texts"),
     "predict": Job("predict texts of mixed length"),
     "single": Job("predict one text at a time"),

@@ -12,8 +12,9 @@ from typing import Any
 REVIEWS = Path(__file__).resolve().parents[1] / "data" / "movie_reviews.csv"
 FULL = {
     "rows": 10_605, "tokenize": 100_000, "predict": 10_000, "single": 1_000, "embed": 2_000,
+    "full": 320,
 }  # fmt: skip
-QUICK = {"rows": 120, "tokenize": 1_000, "predict": 40, "single": 10, "embed": 100}
+QUICK = {"rows": 120, "tokenize": 1_000, "predict": 40, "single": 10, "embed": 100, "full": 40}
 BATCH_SIZE = 32
 
 Labelled = list[tuple[str, str]]
@@ -41,6 +42,7 @@ def prepare(
         content = json.dumps(given, ensure_ascii=False)
         (work / f"{job}.json").write_text(content, encoding="utf-8")
         counts[job] = len(given)
+    counts["fit_full"] = split(joined(reviews, sizes["full"], rng), work / "fit_full", rng)
     steps = counts["fit"] // BATCH_SIZE
     warm_up = max(1, steps // 4)
     counts["replicas"] = (steps - warm_up) * BATCH_SIZE
@@ -54,12 +56,18 @@ def prepare(
         "batch_size": BATCH_SIZE,
         "steps": steps,
         "warm_up": warm_up,
-        "maxlen": {"fit": 128, "fit_long": 256, "tokenize": 128, "predict": 256},
+        "maxlen": {"fit": 128, "fit_long": 256, "fit_full": 256, "tokenize": 128, "predict": 256},
     }
 
 
 def sample(texts: Labelled, size: int, rng: random.Random) -> Labelled:
     return rng.sample(texts, min(size, len(texts)))
+
+
+def joined(texts: Labelled, size: int, rng: random.Random) -> Labelled:
+    """Returns texts of 20 reviews of one label: more tokens than any job reads of a text."""
+    of = {label: [text for text, known in texts if known == label] for _, label in texts}
+    return [(" ".join(rng.choices(of[label], k=20)), label) for label in rng.choices([*of], k=size)]
 
 
 def read_texts(path: Path) -> Labelled:

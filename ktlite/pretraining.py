@@ -55,6 +55,7 @@ def get_pretrainer(
     remat: bool = False,
     lora: int | None = None,
     ema: float | None = None,
+    micro_tokens: int | str | None = "auto",
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
     seed: int = DEFAULT_SEED,
@@ -93,7 +94,7 @@ def get_pretrainer(
         encoding: Of the files. Default: detected.
         cache_folder: Where the tokenised texts are kept while the learner lives, 3 bytes a
             token. Default: the system's temporary folder.
-        precision: As in `get_learner`, like the next six, and `ema`.
+        precision: As in `get_learner`, like the next six, `ema` and `micro_tokens`.
         strategy: Devices to train on.
         devices: Names of devices to train on.
         xla: Whether to compile the encoder.
@@ -103,6 +104,7 @@ def get_pretrainer(
         lora: Refused: pretraining is for all weights, the embeddings of words among them.
             Adapters are for fine-tuning what it leads to, with `get_learner`.
         ema: Decay of a moving average of the weights.
+        micro_tokens: Tokens of the pieces that a step runs its batch in.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the config to accept.
         seed: Of the new weights, dropout, masking, the split and the order of the data.
@@ -129,7 +131,9 @@ def get_pretrainer(
     from ktlite.models.config import read_config
 
     config = _as_config(model)
-    execution = Execution(strategy, devices, precision, xla, accumulate, remat, ema=ema)
+    execution = Execution(
+        strategy, devices, precision, xla, accumulate, remat, ema=ema, micro_tokens=micro_tokens
+    )
     _check(locals())
     tokens = Tokenizer(find_checkpoint(tokenizer or model, revision=revision), maxlen)
     if config is not None:

@@ -69,6 +69,7 @@ def get_learner(
     lora_alpha: float | None = None,
     augment: Any = None,
     ema: float | None = None,
+    micro_tokens: int | str | None = "auto",
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
     preproc: Any = None,
@@ -177,6 +178,10 @@ def get_learner(
             `ktlite.vision.get_data_aug(horizontal_flip=True)`; validation sees them as they are.
         ema: Keep a moving average of the weights (Polyak and Juditsky, 1992) with this decay a
             step, such as 0.999: validation sees the average, and training ends with it.
+        micro_tokens: Tokens of the pieces that a step runs its batch in, one after the other,
+            padding counted: a bound on memory that changes neither loss nor gradient. `"auto"`:
+            1,024 on CPUs; whole batches on GPUs, and where the loss is one of your own or
+            compares the rows of a batch. None: whole batches.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the checkpoint's config.json to accept.
         preproc: With a Keras model: the preprocessor, if the data does not bring it.

@@ -51,6 +51,7 @@ EXECUTION = (
     "lora",
     "lora_alpha",
     "ema",
+    "micro_tokens",
 )
 
 

@@ -1,7 +1,8 @@
-"""The jobs of `compare.py` with ktlite, on TensorFlow, on ONNX Runtime, and with two replicas."""
+"""The jobs of `compare.py` with ktlite: as it comes, in whole batches, on ONNX Runtime, twice."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from systems.measuring import Stopwatch, Work, main, predicting, timed
@@ -29,8 +30,8 @@ def get_learner(work: Work, job: str, **options: Any) -> Any:
     )
 
 
-def fit(work: Work, job: str = "fit") -> dict[str, float]:
-    learner = get_learner(work, job)
+def fit(work: Work, job: str = "fit", **options: Any) -> dict[str, float]:
+    learner = get_learner(work, job, **options)
     learner.fit_onecycle(work.spec["rate"], work.spec["epochs"], verbose=0)
     return {"accuracy": learner.metrics()["accuracy"]}
 
@@ -111,11 +112,16 @@ JOBS = {
         "prepare": prepare,
         "fit": fit,
         "fit_long": lambda work: fit(work, "fit_long"),
+        "fit_full": lambda work: fit(work, "fit_full"),
         "tokenize": tokenize,
         "find_rate": find_rate,
         "embed": embed,
         "replicas": lambda work: replicas(work, 1),
         **predicting(load),
+    },
+    "ktlite-whole": {
+        job: functools.partial(fit, job=job, micro_tokens=None)
+        for job in ("fit", "fit_long", "fit_full")
     },
     "ktlite-2": {"replicas": lambda work: replicas(work, 2)},
     "ktlite-onnx": exported(None),

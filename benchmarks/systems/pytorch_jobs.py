@@ -76,6 +76,7 @@ JOBS = {
     "pytorch": {
         "fit": fit,
         "fit_long": lambda work: fit(work, "fit_long"),
+        "fit_full": lambda work: fit(work, "fit_full"),
         **predicting(load),
     },
 }

@@ -118,6 +118,9 @@ TRAINING: Mapping[str, Group] = {
         "lora": Word("train adapters of this rank, such as 8, in place of all weights"),
         "lora_alpha": Word("scale of the adapters; default: twice the rank"),
         "remat": Word("compute again in place of keeping: less memory, a third more time"),
+        "micro_tokens": Word(
+            "tokens that a step runs at a time, auto (default: 1024 on CPUs) or null", "TOKENS"
+        ),
         "precision": Word(
             "to compute in; default: float32", "TYPE", ("float32", "bfloat16", "float16")
         ),

@@ -7,12 +7,16 @@ from typing import Any
 from ktlite.encodings.targets import IGNORE
 from ktlite.errors import ArgumentError, Problems
 
+# Keras' losses that are made of sums over all of a batch, or compare its rows.
+_OF_BATCHES = ("dice", "tversky", "circle")
+
 __all__ = [
     "IGNORE",
     "check_smoothing",
     "counted_accuracy",
     "counted_cross_entropy",
     "focal_loss",
+    "is_mean_of_rows",
     "keras_loss",
     "named_loss",
     "scored_accuracy",
@@ -114,6 +118,25 @@ def keras_loss(loss: Any) -> Any:
         return keras.losses.get(loss)
     except ValueError as error:
         raise ArgumentError(f"loss={loss!r}: Keras knows no such loss.") from error
+
+
+def is_mean_of_rows(loss: Any) -> bool:
+    """Says whether a loss is known to be a mean over rows that do not know of each other.
+
+    Args:
+        loss: A Keras loss or function. What a user has written is not known.
+    """
+    inner = getattr(loss, "fn", None)  # what a class takes the mean of
+    if inner is not None and not is_mean_of_rows(inner):
+        return False
+    home = getattr(loss, "__module__", None) or type(loss).__module__
+    config = loss.get_config() if hasattr(loss, "get_config") else {}
+    return (
+        home.split(".")[0] in ("keras", "ktlite")
+        and getattr(loss, "__name__", None) not in _OF_BATCHES
+        and config.get("reduction", "sum_over_batch_size") in ("mean", "sum_over_batch_size")
+        and config.get("ignore_class") is None
+    )
 
 
 def counted_cross_entropy() -> Any:

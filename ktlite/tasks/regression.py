@@ -126,6 +126,8 @@ class Regression(Task):
         (mean, scale), standard = self._units(), keras_loss(loss)
 
         class Standardised(keras.losses.Loss):
+            fn = staticmethod(standard)  # as in the classes that Keras makes of functions
+
             def call(self, y_true: Any, y_pred: Any) -> Any:
                 y_true = ops.reshape(ops.cast(y_true, y_pred.dtype), ops.shape(y_pred))
                 return call((y_true - mean) / scale, y_pred)

@@ -80,6 +80,10 @@ class Similarity(Task):
         return cls("cosine" if np.ndim(labels) == 1 else "ranking")
 
     @property
+    def compares_rows(self) -> bool:  # type: ignore[override]
+        return self.loss_name == "ranking"
+
+    @property
     def outputs(self) -> int:
         return 0
 

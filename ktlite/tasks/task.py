@@ -65,6 +65,8 @@ class Task(Rows, Certainty, abc.ABC):
     #: Whether the loss is a mean over all targets of a batch but those that are `IGNORE`; else it
     #: is one over rows.
     counts_targets: ClassVar[bool] = False
+    #: Whether the loss compares the rows of a batch with each other, so that none can be cut.
+    compares_rows: bool = False
     #: Whether labels are texts, which are never read as numbers or names of classes.
     labels_are_texts: ClassVar[bool] = False
     #: What a loaded predictor must still say as it did when it was saved. Never texts of the

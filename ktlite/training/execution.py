@@ -12,9 +12,11 @@ from ktlite.errors import Problems
 from ktlite.models.adapters import add_adapters
 from ktlite.models.towers import towers_of
 from ktlite.tasks import Task
+from ktlite.tasks.losses import is_mean_of_rows
 from ktlite.training.distribution import check_strategy, make_strategy, scope
 from ktlite.training.metrics import as_metric
 from ktlite.training.optimizers import AdamW, LossScaleOptimizer
+from ktlite.training.pieces import check_micro_tokens, train_in_pieces
 from ktlite.training.remat import check_remat, rematerialise
 from ktlite.training.xla import check_xla, compile_encoder, wants_xla
 
@@ -47,6 +49,7 @@ class Execution:
         lora_alpha: As `ktlite.models.adapters.add_adapters` takes it.
         ema: Decay of a moving average of the weights, such as 0.999, counted in steps of the
             optimizer. Validation sees the average, and training ends with it.
+        micro_tokens: As `ktlite.training.pieces.train_in_pieces` takes it.
 
     Example:
         >>> execution = Execution(strategy="mirrored", precision="bfloat16")
@@ -62,6 +65,7 @@ class Execution:
     lora: int | None = None
     lora_alpha: float | None = None
     ema: float | None = None
+    micro_tokens: int | str | None = "auto"
 
     def check(self, problems: Problems, **batch_sizes: Any) -> None:
         """Records everything that cannot work.
@@ -75,6 +79,7 @@ class Execution:
             problems.choice("precision", self.precision, list(POLICIES))
         check_xla(problems, self.xla)
         check_remat(problems, self.remat)
+        check_micro_tokens(problems, self.micro_tokens)
         at_least_one(problems, accumulate=self.accumulate)
         if self.lora is not None:
             at_least_one(problems, lora=self.lora)
@@ -137,12 +142,20 @@ class Execution:
             loss: As `Task.custom_loss` takes it. Default: the task's.
             label_smoothing: Likewise.
         """
+        own = loss is None and not label_smoothing
         loss = task.custom_loss(loss, label_smoothing)
         with scope(self._strategy):
             model = make(None if self.precision is None else POLICIES[self.precision])
             if self.lora is not None:
                 add_adapters(model, self.lora, self.lora_alpha)
             compile_model(model, task, metrics, loss=loss, accumulate=self.accumulate, ema=self.ema)
+        train_in_pieces(
+            model,
+            self.micro_tokens,
+            counted=task.counts_targets,
+            known=own if task.counts_targets else is_mean_of_rows(loss),
+            across=task.compares_rows,
+        )
         if self.remat and towers_of(model):
             rematerialise(model)
         if towers_of(model) and wants_xla(self.xla):

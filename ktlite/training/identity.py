@@ -12,6 +12,7 @@ import numpy as np
 
 from ktlite.errors import plural
 from ktlite.training.feed import Feed
+from ktlite.training.pieces import pieces_of
 from ktlite.training.stream import Stream
 
 # Rows whose content is looked at; of more, as many at equal distances. Lengths: of all.
@@ -41,6 +42,9 @@ def identify(
     described["the model"] = f"{plural(len(weights), 'weight')}, shapes {_short(repr(weights))}"
     described["the loss"] = _loss(model.loss)
     described["precision"] = model.dtype_policy.name
+    pieces = pieces_of(model)
+    if pieces is not None and pieces.asked:  # each draws its own dropout
+        described["micro_tokens"] = pieces.tokens
     for key, value in _flat("optimizer", keras.optimizers.serialize(model.optimizer)).items():
         described[key] = value
     return {key: str(value) for key, value in described.items()}

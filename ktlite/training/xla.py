@@ -13,6 +13,7 @@ from ktlite.errors import Problems, plural
 from ktlite.models.towers import Tower, towers_of
 from ktlite.training.distribution import replicas_of, seed_states
 from ktlite.training.feed import Feed
+from ktlite.training.pieces import pieces_of
 
 CHOICES = (True, False, "auto")
 
@@ -163,7 +164,8 @@ def watch_programs(model: Any, feed: Feed) -> list[keras.callbacks.Callback]:
     stacks = [tower.stack.compiled for tower in towers_of(model)]
     if None in stacks or not stacks or model.fields[0].name not in feed.example():
         return []
-    rows = feed.batch_size // replicas_of(model)
+    # Pieces have as many rows as their length allows, and are not filled up.
+    rows = 1 if pieces_of(model) else feed.batch_size // replicas_of(model)
     if any(rows != stack.rows for stack in stacks):
         for stack in stacks:
             stack.rows = rows

@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 JOBS = [
-    "fit", "fit_long", "tokenize", "predict", "single", "cold", "find_rate", "replicas", "embed",
+    "fit", "fit_long", "fit_full", "tokenize", "predict", "single", "cold", "find_rate", "replicas",
+    "embed",
 ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -47,6 +47,9 @@ class CountsSpec:
             Field("counts", "float32", (None, 1)),
             Field("attention_mask", "int32", (None,), optional=True),
         )
+
+    def vectors(self, shape: Sequence[Any]) -> Any:
+        return shape[0]
 
     def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         inside = np.arange(lengths.max()) < lengths[:, None]

@@ -175,7 +175,7 @@ def counted(tokenizer: str, **options: Any) -> dict[str, list[float]]:
 
 
 def accumulated(checkpoint: str, **options: Any) -> dict[str, list[float]]:
-    """Trains with all texts in one step, which are shared by batches, by devices, or both."""
+    """Trains with all texts in one step, which batches, devices and pieces share."""
     words, _ = texts(TRAIN, 2)
     tags = [["B-X" if word in "abc" else "O" for word in text.split()] for text in words]
     tagged = [text.split() for text in words], tags
@@ -290,7 +290,7 @@ def main(checkpoint: str, result: str) -> None:
         "counted": [counted(checkpoint), counted(checkpoint, devices=DEVICES)],
         "accumulated": [
             accumulated(checkpoint, batch_size=64),
-            accumulated(checkpoint, batch_size=4, accumulate=16, devices=DEVICES),
+            accumulated(checkpoint, batch_size=8, accumulate=8, devices=DEVICES, micro_tokens=40),
         ],
         "keras": [keras_model(None), keras_model(two)],
         "dropout": dropout(two),

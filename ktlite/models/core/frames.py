@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -42,6 +42,10 @@ class FramesSpec:
     def fields(self) -> tuple[Field, ...]:
         """What the model reads."""
         return (Field("input_features", "float32", self.size),)
+
+    def vectors(self, shape: Sequence[Any]) -> Any:
+        """Returns how many vectors come of a spectrogram."""
+        return self.max_positions
 
     def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Returns random spectrograms, as many as there are lengths."""

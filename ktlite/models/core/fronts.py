@@ -27,7 +27,8 @@ FRONTS: dict[type[Any], Any] = {
 def register_front(spec: type[Any]) -> Callable[[T], T]:
     """Makes the layer of a kind of front known, by the type of its spec; for a decorator.
 
-    The spec says `input`, `width`, `max_positions`, `fields` and `drawn`, as `PatchesSpec` does.
+    The spec says what `PatchesSpec` does: `input`, `width`, `max_positions`, `fields`, `vectors`
+    and `drawn`.
     """
 
     def registered(layer: T) -> T:

@@ -7,9 +7,10 @@ assumed by the layers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -61,6 +62,10 @@ class TokensSpec:
         types = Field("token_type_ids", "int32", (None,), optional=True)
         return (ids, mask, types) if self.type_vocab_size > 1 else (ids, mask)
 
+    def vectors(self, shape: Sequence[Any]) -> Any:
+        """Returns how many vectors come of a row of token ids, or of several that make one."""
+        return math.prod(shape)
+
     def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Returns inputs of random tokens, of given lengths: what any model of the kind takes."""
         return random_tokens(self.vocab_size, max(self.pad_id, 0), lengths, random)
@@ -105,6 +110,10 @@ class PatchesSpec:
         """What the model reads."""
         return (Field("pixel_values", "float32", (*self.size, self.channels)),)
 
+    def vectors(self, shape: Sequence[Any]) -> Any:
+        """Returns how many vectors come of an image."""
+        return self.max_positions
+
     def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Returns random images, as many as there are lengths."""
         shape = (len(lengths), *self.size, self.channels)
@@ -129,6 +138,9 @@ class Front(Protocol):
     @property
     def fields(self) -> tuple[Field, ...]:
         """What the model reads."""
+
+    def vectors(self, shape: Sequence[Any]) -> Any:
+        """Returns how many vectors come of a row whose first field has this shape."""
 
     def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Returns random inputs, of given lengths where these differ."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -82,6 +82,10 @@ class WavesSpec:
         for kernel, stride in sizes[:convolutions]:
             samples = (samples - kernel) // stride + 1
         return samples
+
+    def vectors(self, shape: Sequence[Any]) -> Any:
+        """Returns how many vectors come of a row of samples."""
+        return self.frames(shape[0])
 
     def drawn(self, lengths: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Returns random samples: for each token of `lengths`, those of one vector more."""
