@@ -99,6 +99,8 @@ def get_learner(
       an anchor, a text that belongs to it, and perhaps one that does not; or pairs with scores.
     - `"translation"`, `"summarization"`, `"text2text-generation"`: as most, with the text that is
       to be written as its label.
+    - `"image-text-similarity"`, of checkpoints that compare images with texts (CLIP, SigLIP): as
+      most, with the text that belongs to an image as its label; of class folders, their names.
     - `"text-generation"`: a column of texts, two of prompts and of what follows, or one of chats
       (lists of messages); default: `"text"`, `"prompt"` and `"completion"`, `"messages"`. Or a
       `.txt` file, or (texts, None), (prompts, what follows), (chats, None).
@@ -121,9 +123,10 @@ def get_learner(
             predict.
         task: One of `ktlite.tasks.TASKS`: `"classification"`, `"multilabel"`, `"regression"`,
             `"token-classification"`, `"question-answering"`, `"sentence-similarity"`,
-            `"translation"`, `"summarization"`, `"text2text-generation"` or `"text-generation"`;
-            or a `ktlite.tasks.Task`. (`"text-classification"`, `"image-classification"` and
-            `"audio-classification"` are `"classification"`.) Default: one of the first three,
+            `"image-text-similarity"`, `"translation"`, `"summarization"`,
+            `"text2text-generation"` or `"text-generation"`; or a `ktlite.tasks.Task`.
+            (`"text-classification"`, `"image-classification"` and `"audio-classification"` are
+            `"classification"`.) Default: one of the first three,
             inferred from the labels; where they leave a doubt, an error asks. With a Keras model,
             a `Task`; default: read off its loss.
         maxlen: Longest text in tokens; what is longer is cut, or where words are tagged and
