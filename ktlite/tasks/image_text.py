@@ -56,6 +56,7 @@ class ImageText(Task):
     name = "image-text-similarity"
     head = "image-text-similarity"
     labels_are_texts = True
+    compares_rows = True
     golden_examples = Images.golden
 
     @classmethod

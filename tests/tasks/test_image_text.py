@@ -15,6 +15,7 @@ import ktlite
 from ktlite.errors import ArgumentError, DataError
 from ktlite.models import from_pretrained
 from ktlite.tasks import ImageText, find_task
+from ktlite.training.pieces import pieces_of
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
 
@@ -86,6 +87,7 @@ def test_pairs_are_learned_and_pictures_classified(
         golden / name, frame, frame, batch_size=6, maxlen=20, text_column="file",
         label_columns="caption", task="zero-shot-image-classification", verbose=0,
     )  # fmt: skip
+    assert pieces_of(learner.model) is None  # a picture is compared with all texts of its batch
     learner.fit(1e-3, 10, verbose=0)
     figures = dict(learner.validate(print_report=False))
     assert figures["text recall@1"] > 0.9  # of three texts; by chance a third
