@@ -122,6 +122,15 @@ class Sounds(Input):
         """Samples a second of what the model hears."""
         return self.features.sampling_rate
 
+    @property
+    def hears_all(self) -> bool:
+        """Whether all of a sound is heard, in parts if the model cannot hear it at once."""
+        return self.transcripts is not None and self.seconds == self.features.seconds
+
+    def seconds_of(self, items: Sequence[Any]) -> list[float]:
+        """Returns the seconds of sounds, heard or not."""
+        return [self._seconds(item) or 0.0 for item in items]
+
     # Of items, whatever the checkpoint
 
     @classmethod
@@ -330,6 +339,8 @@ class Sounds(Input):
 
     def remarks(self, items: Sequence[Any]) -> list[str | None]:
         """Says of each sound that goes on after what is heard how long it is; None: all is."""
+        if self.hears_all:
+            return [None] * len(items)
         return [
             f"{seconds:.0f} seconds, of which the first {self.seconds:g} are heard"
             if seconds is not None and seconds > self.seconds

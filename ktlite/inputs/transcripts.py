@@ -6,7 +6,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import numpy as np
 
 from ktlite._logging import logger
 from ktlite.encodings.targets import TargetEncodings
-from ktlite.errors import CheckpointError, Problems, listing, plural
+from ktlite.errors import ArgumentError, CheckpointError, Problems, listing, plural
 from ktlite.generation.options import Generation
+from ktlite.generation.rules import Rule
+from ktlite.generation.times import paired_times
 from ktlite.inputs.settings import read_json
-from ktlite.inputs.sound_encodings import SoundEncodings
 from ktlite.inputs.tokenizer import Tokenizer
 
 #: The place of a token that the model chooses: the language, where none is said.
@@ -29,6 +30,8 @@ _MULTILINGUAL = 51_865  # entries of the vocabulary, from which on there are sev
 # Scripts whose first words have no space before them, by the names of their characters.
 _NO_SPACE = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 _SHOWN = 12
+_STEP = 0.02  # seconds from one time to the next
+Segment = tuple[float, float, str]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Transcripts:
         languages: Tokens by the code of their language, such as `"de"`; none: English alone.
         tasks: Tokens of `TASKS`; none, where there is one language.
         no_times: The token that says that texts have no times; the tokens of times come behind
-            it. None: there are none.
+            it, one for each 0.02 seconds. None: there are none.
+        latest: How many of these steps after 0 a text with times may begin; None: any number.
     """
 
     tokenizer: Tokenizer
@@ -51,6 +55,7 @@ class Transcripts:
     languages: Mapping[str, int]
     tasks: Mapping[str, int]
     no_times: int | None
+    latest: int | None = None
 
     @classmethod
     def of_checkpoint(cls, folder: Path, spec: Any) -> Transcripts | None:
@@ -89,6 +94,7 @@ class Transcripts:
             languages,
             tasks,
             said.get("no_timestamps_token_id", known.get("<|notimestamps|>")),
+            said.get("max_initial_timestamp_index"),
         )
 
     def code(self, language: str) -> str:
@@ -129,18 +135,55 @@ class Transcripts:
             )
         problems.raise_if_any()
 
-    def prompt(self, language: str | None = None, task: str = TASKS[0]) -> np.ndarray:
+    def prompt(
+        self, language: str | None = None, task: str = TASKS[0], times: bool = False
+    ) -> np.ndarray:
         """Returns what texts begin with, int32 [tokens]; `OPEN` for a language that is not said.
 
+        Args:
+            language: Its code, name or token.
+            task: One of `TASKS`.
+            times: Whether there are times between the words.
+
         Raises:
-            ArgumentError: If the checkpoint does not have the language or the task.
+            ArgumentError: If the checkpoint does not have the language, the task or times.
         """
         self.check(language, task)
+        if times and self.no_times is None:
+            raise ArgumentError("return_timestamps=True, and this checkpoint writes no times.")
         found = [self.start]
         if self.languages:
             found.append(OPEN if language is None else self.languages[self.code(language)])
             found += [self.tasks[task]] if task in self.tasks else []
-        return np.array(found + ([] if self.no_times is None else [self.no_times]), "int32")
+        without = [] if times or self.no_times is None else [self.no_times]
+        return np.array(found + without, "int32")
+
+    def times_rule(self) -> Rule:
+        """Returns the rule of generation for texts with times."""
+        assert self.no_times is not None
+        return paired_times(self.no_times + 1, self.end, self.no_times, self.latest)
+
+    def segments(self, ids: np.ndarray, start: float, end: float) -> list[Segment]:
+        """Returns the parts of a text with times, as (begin, end, text), in seconds.
+
+        Args:
+            ids: int [tokens].
+            start: When the sound begins.
+            end: When it ends, as does a part that has no end of its own.
+        """
+        assert self.no_times is not None
+        found: list[Segment] = []
+        begun, words = float(start), []
+        past = round((end - start) / _STEP)  # what ends no part before ends the sound
+        for token in [*(int(number) for number in ids), self.no_times + 1 + past]:
+            if token <= self.no_times:
+                words.append(token)
+                continue
+            time = float(start) + (token - self.no_times - 1) * _STEP
+            if words:
+                found.append((round(begun, 2), round(time, 2), self.tokenizer.decode(words)))
+            begun, words = time, []
+        return found
 
     def encode(self, texts: Sequence[str], prompt: np.ndarray) -> TargetEncodings:
         """Returns the tokens of texts to be written, behind those of a prompt but the first.
@@ -182,7 +225,7 @@ class Transcripts:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Writes the tokenizer's files; returns the rest for JSON."""
-        numbers = {name: getattr(self, name) for name in ("start", "end", "no_times")}
+        numbers = {name: getattr(self, name) for name in ("start", "end", "no_times", "latest")}
         maps = {"languages": dict(self.languages), "tasks": dict(self.tasks)}
         return {**numbers, **maps, "tokenizer": self.tokenizer.save(folder)}
 
@@ -206,39 +249,3 @@ def _spaced(text: str) -> str:
     text = text.strip()
     bare = not text or unicodedata.name(text[0], "").startswith(_NO_SPACE)
     return text if bare else f" {text}"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class HeardEncodings(SoundEncodings):
-    """Sounds that a model writes texts of.
-
-    Args:
-        transcripts: How tokens become text.
-        prompt: int32 [tokens], what each text begins with.
-    """
-
-    transcripts: Transcripts
-    prompt: np.ndarray
-
-    @classmethod
-    def of(
-        cls, sounds: SoundEncodings, transcripts: Transcripts, prompt: np.ndarray
-    ) -> HeardEncodings:
-        """Returns sounds with what is to be written of them."""
-        held = {field.name: getattr(sounds, field.name) for field in fields(SoundEncodings)}
-        return cls(**held, transcripts=transcripts, prompt=prompt)
-
-    def begun(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns a batch of sounds with what the text of each begins with."""
-        count = len(next(iter(inputs.values())))
-        return {**inputs, "decoder_input_ids": np.repeat(self.prompt[None], count, axis=0)}
-
-    @property
-    def decode(self) -> Any:
-        """What turns tokens into the text, as `SourceEncodings` has it."""
-        return self.transcripts.decode
-
-    @property
-    def settled(self) -> Any:
-        """Likewise, of the first tokens of a text."""
-        return self.transcripts.settled

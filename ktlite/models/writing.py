@@ -22,6 +22,10 @@ from ktlite.models.decoding import reordered, with_memory
 _ENDING = ("learned", "sinusoidal", "stored", "pad_aware", "fixed", "fixed_pad_aware")
 
 
+#: Bytes, about, of such scores at a time.
+_SCORES = 2**28
+
+
 class Reading(NamedTuple):
     """What a `KerasStep` keeps from call to call.
 
@@ -78,7 +82,16 @@ class KerasStep:
             self.model.begin(given)  # says what is wrong, without a trace around it
             self._begins[key] = traced(self.model.begin, sizes)
         examples = np.arange(len(given[names[0]]))
-        return Reading(self._begins[key](given), examples, examples)
+        size = _rows_at_once(self.model) or max(len(examples), 1)
+        parts = [
+            self._begins[key]({name: x[first : first + size] for name, x in given.items()})
+            for first in range(0, max(len(examples), 1), size)
+        ]
+        state = parts[0]
+        if len(parts) > 1:
+            joined = keras.tree.map_structure(lambda *x: keras.ops.concatenate(x), *parts)
+            state = State(*joined)
+        return Reading(state, examples, examples)
 
     def __call__(
         self, tokens: np.ndarray, position: int, state: Reading, order: np.ndarray | None
@@ -95,6 +108,18 @@ class KerasStep:
             self._step = traced(self.model.step, *sizes)
         scores, now = self._step(np.asarray(tokens, "int32"), np.int32(position), now)
         return keras.ops.convert_to_numpy(scores), Reading(now, rows, examples)
+
+
+def _rows_at_once(model: Any) -> int | None:
+    """Returns how many inputs of a fixed size are read at a time; None: any number.
+
+    The scores of attention between all positions of a long sound take most of the memory.
+    """
+    first = model.towers[0].spec
+    if len(model.towers) == 1 or None in first.front.fields[0].shape:
+        return None
+    scores = 4 * first.stack.attention.heads * first.front.max_positions**2
+    return int(max(1, _SCORES // scores))
 
 
 def _sizes(state: State) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -161,15 +162,23 @@ class Writing(Task):
 
     def stream(self, runner: Any, encodings: Encodings) -> Iterator[str]:
         task = self.bound_to(encodings)
-        sources = task.sources(encodings)
-        inputs = task.read(encodings.batch(np.arange(1)))
+        first = task._pieces(runner, encodings, 0)  # which says here what is wrong
+        more = (task._pieces(runner, encodings, row) for row in range(1, len(encodings)))
+        return itertools.chain(first, itertools.chain.from_iterable(more))
+
+    def _pieces(self, runner: Any, encodings: Encodings, row: int) -> Iterator[str]:
+        """Yields the text of one row; what is white before it stays, if it is not the first."""
+        sources = self.sources(encodings)
+        inputs = self.read(encodings.batch(np.array([row])))
         stops = runner.generation(**self.searches).stop_strings
+        strips = self.strips and not row
 
         def text(ids: np.ndarray) -> str:
-            return self._text(Written(ids, stops=stops), sources)
+            found = StopStrings(stops, sources.decode).cut(sources.decode(ids))
+            return found.strip() if strips else found
 
-        pieces = Pieces(sources, text, stops, self.strips)
-        tokens = runner.stream(inputs, **task._search())  # which says here what is wrong
+        pieces = Pieces(sources, text, stops, strips)
+        tokens = runner.stream(inputs, **self._search())
 
         def told() -> Iterator[str]:
             yield from filter(None, map(pieces.add, tokens))
@@ -211,7 +220,7 @@ class Writing(Task):
             self.probabilities(np.zeros(0))
         many, single = self.as_list(examples)
         task = self.asking(options)
-        texts = self.decode(run(many, task=task))
+        texts = task.decode(run(many, task=task))
         return texts[0] if single else texts
 
     def asking(self, options: Mapping[str, Any]) -> Task:

@@ -159,7 +159,7 @@ def test_rows_that_end_at_different_times_keep_their_own_source(load: Any) -> No
     step = writing.KerasStep(model)
     for row in range(3):
         alone = {name: value[row : row + 1] for name, value in inputs.items()}
-        texts = writing.written(step, alone, options, examples=[row])
+        _, texts = writing.written(step, alone, options, examples=[row])
         for place, text in enumerate(texts):
             found = together[4 * row + place, 1 : 1 + len(text.ids)]
             np.testing.assert_array_equal(found, text.ids)

@@ -108,6 +108,19 @@ def test_one_place_is_open_and_needs_tokens_to_choose_from(folder: Path) -> None
             model.generate(inputs, among=among)
 
 
+def test_few_sounds_at_a_time_give_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = load_file(folder / "expected.safetensors")
+    model = from_pretrained(folder, "automatic-speech-recognition")
+    inputs = {"input_features": expected["input_features"]}
+    for options in ({}, {"num_beams": 3}):
+        whole = model.generate(inputs, max_new_tokens=5, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr("ktlite.models.writing._SCORES", 2 * 4 * 4 * 50**2)
+            np.testing.assert_array_equal(
+                model.generate(inputs, max_new_tokens=5, **options), whole
+            )
+
+
 # What texts begin with
 
 
@@ -276,8 +289,9 @@ def test_texts_of_no_language_are_taken_for_english(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         made = ktlite.get_learner(
-            folder, (sounds(8), TEXTS * 2), task="transcription", verbose=0, check=False
-        )
+            folder, (sounds(8), TEXTS * 2), task="automatic-speech-recognition", verbose=0,
+            check=False,
+        )  # fmt: skip
     assert "the texts are taken for English" in caplog.text
     assert made.preproc.task.language == "en"
     labels = made.train_data.examples(np.arange(1), (0, 0))[1]
@@ -303,3 +317,34 @@ def test_counted_errors() -> None:
     np.testing.assert_array_equal(counted["words"], [[2, 3], [2, 0], [0, 3]])
     assert error_rates(counted)["wer"] == pytest.approx(4 / 6)
     assert counted["characters"][2].tolist() == [0, 8]
+
+
+def test_long_sounds_are_heard_as_a_whole(learner: Any) -> None:
+    predictor = learner.get_predictor()
+    silence = np.zeros(4_800, "float32")
+    parts = [sound[:11_200] for sound, _ in sounds()[:2]]
+    long = np.concatenate([parts[0], silence, parts[1], silence])
+    short = sounds()[2]
+    both = predictor.predict([(long, 16_000), short])
+    assert both[1] == predictor.predict(short)
+    encodings = predictor.preproc.encode([(long, 16_000)])
+    assert len(encodings) == 3  # the second pause is beyond what is heard at once
+    rows = [encodings.take(np.array([0])).batch(np.array([row])) for row in range(3)]
+    model, decode = predictor.model, predictor.preproc.input.transcripts.decode
+    texts = []
+    for row in rows:
+        row["decoder_input_ids"] = encodings.prompt[None]
+        texts.append(decode(model.write(row, max_new_tokens=16)[0]))
+    assert both[0] == "".join(texts).strip()
+    assert "".join(predictor.stream((long, 16_000))) == both[0]
+    timed = predictor.predict((long, 16_000), return_timestamps=True, suppress_tokens=[40])
+    assert all(0 <= begin <= end <= len(long) / 16_000 + 1 for begin, end, _ in timed)
+
+
+def test_long_sounds_to_learn_from(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    items = [(np.tile(sounds()[0][0], 5), 16_000), *sounds(7)]
+    made = ktlite.get_learner(
+        folder, (items, TEXTS * 2), task=Transcription("de"), verbose=0, check=False, val_pct=0.25
+    )
+    assert "the first part alone is learned" in caplog.text
+    assert len(made.train_data) + len(made.val_data) == 8
