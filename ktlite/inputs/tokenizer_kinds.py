@@ -207,6 +207,28 @@ def _convert_byte_level(files: Files, settings: Settings, names: Mapping[str, st
     return rust
 
 
+_ASCII_PUNCTUATION = r"[!-/:-@\[-`{-~]"
+
+
+def _convert_siglip(files: Files, settings: Settings, names: Mapping[str, str]) -> Any:
+    """As SigLIP's own code prepares its texts: in lower case, without ASCII's punctuation."""
+    rust = convert_pieces("spiece.model", own_vocabulary)(files, settings, names)
+    if rust is None:
+        return None
+    from tokenizers import Regex, normalizers, pre_tokenizers
+
+    lower = [normalizers.Lowercase()] if settings.get("do_lower_case", True) else []
+    own = [
+        normalizers.Replace(Regex(_ASCII_PUNCTUATION), ""),
+        normalizers.Replace(Regex(r"\s+"), " "),
+        normalizers.Strip(),
+    ]
+    rust.normalizer = normalizers.Sequence([*lower, *own, rust.normalizer])
+    # `transformers` puts it there, whatever the model says.
+    rust.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme="always")
+    return rust
+
+
 # What version 5 of `transformers` makes anew
 
 
@@ -310,6 +332,10 @@ KINDS = {
         _ROBERTA, _TWO_SEPS, _settle_metaspace, "sentencepiece.bpe.model", camembert_vocabulary,
         mask_takes_space=True,
     ),
+    "SiglipTokenizer": Kind(
+        {"unk": "<unk>", "eos": "</s>", "pad": "</s>"}, _ENDED,
+        _settle_nothing, _convert_siglip, _never,
+    ),
     "T5Tokenizer": _unigram(_T5, _ENDED, _settle_nothing, "spiece.model", t5_vocabulary),
     "PegasusTokenizer": _unigram(
         {**_T5, "mask": "<mask_2>"}, ("$A:0 {eos}:0", "$A:0 $B:0 {eos}:0"), _settle_nothing,
@@ -336,6 +362,7 @@ _CLASS_OF = {
     "mt5": "T5Tokenizer",
     "pegasus": "PegasusTokenizer",
     "roberta": "RobertaTokenizer",
+    "siglip": "SiglipTokenizer",
     "t5": "T5Tokenizer",
     "umt5": "T5Tokenizer",
     "xlm-roberta": "XLMRobertaTokenizer",

@@ -12,10 +12,12 @@ from safetensors.numpy import load_file
 
 import ktlite
 from ktlite.errors import ArgumentError, CheckpointError
+from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.models import from_config, from_pretrained
 from ktlite.models.heads import EMBEDDING, ZERO_SHOT_IMAGE
 
 NAMES = ["clip", "clip-old", "siglip"]
+FIELDS = ("input_ids", "attention_mask")
 TEXTS = ["a cat", "a photo of a dog and a cat", "dogs"]
 
 
@@ -108,3 +110,22 @@ def test_errors_say_what_is_missing(golden: Path) -> None:
         from_config(config, ZERO_SHOT_IMAGE)
     with pytest.raises(CheckpointError, match="text_config=3"):
         from_config({**config, "text_config": 3}, ZERO_SHOT_IMAGE)
+
+
+def test_siglips_sentencepiece_model_reads_texts_without_case_and_punctuation(
+    golden: Path, tmp_path: Path
+) -> None:
+    """As T5's class reads the same model's, of what `SiglipTokenizer` makes of texts first."""
+    piece_model = (golden / "writers" / "t5" / "spiece.model").read_bytes()
+    texts = ["A photo, of 3 Cats!!", "It's {a}\n(dog): naïve [café]...  ", "..."]
+    plain = ["a photo of 3 cats", "its a dog naïve café", ""]
+    ids = []
+    for kind, given in (("siglip", texts), ("t5", plain)):
+        folder = tmp_path / kind
+        folder.mkdir()
+        (folder / "spiece.model").write_bytes(piece_model)
+        (folder / "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
+        batch = Tokenizer(folder, 32).encode(given).batch(np.arange(3))
+        ids.append([row[m == 1].tolist() for row, m in zip(*map(batch.get, FIELDS), strict=True)])
+    assert ids[0] == ids[1]
+    assert ids[0][2] == [1]  # the end alone
