@@ -17,15 +17,15 @@ import argparse
 import datetime
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from turns import run, say, table
+
 HERE = Path(__file__).resolve().parent
-SYSTEMS = ("ktlite", "pytorch")
+SYSTEMS = {"ktlite": "ktlite", "pytorch": "PyTorch"}
 SMALL = {
     "model_type": "vit", "image_size": 64, "patch_size": 8, "hidden_size": 96,
     "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 384,
@@ -55,9 +55,9 @@ def main() -> None:
             for spec in specs:
                 for system in SYSTEMS:
                     python = pythons.get(system, sys.executable)
-                    runs[system].append(run(python, system, job, spec))
+                    runs[system].append(run(python, f"{system}_images", job, json.dumps(spec)))
                     say(f"{name}, {system}: {runs[system][-1]['figures']}")
-    lines = table(content["runs"])
+    lines = table(content["runs"], SYSTEMS)
     say("\n".join(lines))
     if options.quick:
         return
@@ -106,62 +106,6 @@ def plan(options: argparse.Namespace, work: Path) -> list[tuple[str, str, list[d
             }  # fmt: skip
             found.append((f"step, {name}, batch {batch}", "step", [spec] * options.runs))
     return found
-
-
-def run(python: str, system: str, job: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """Runs a job in a process of its own; returns what it told, with its seconds and memory."""
-    path = os.pathsep.join([str(HERE), str(HERE.parent)])
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
-        process = subprocess.Popen(
-            [python, str(HERE / "systems" / f"{system}_images.py"), job, json.dumps(spec)],
-            env={**os.environ, "PYTHONPATH": path}, stdout=out, stderr=error, text=True,
-        )  # fmt: skip
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        for file in (out, error):
-            file.seek(0)
-        if process.returncode:
-            said = "\n".join(error.read().splitlines()[-15:])
-            sys.exit(f"{system} did not run with {python} (--pythons names another):\n{said}")
-        told: dict[str, Any] = json.loads(out.read().splitlines()[-1])
-    told["process"] = {
-        "cpu_s": used.ru_utime + used.ru_stime, "peak_mib": used.ru_maxrss / 1024,
-    }  # fmt: skip
-    return told
-
-
-def table(runs: dict[str, Any]) -> list[str]:
-    """Returns the figures in Markdown."""
-    lines = ["| job | figure | ktlite | PyTorch | ratio, or difference |", "|---" * 5 + "|"]
-    for name, systems in runs.items():
-        told = [[{**r["figures"], **prefixed(r["process"])} for r in systems[s]] for s in SYSTEMS]
-        for figure in told[0][0]:
-            ours, theirs = ([run[figure] for run in each] for each in told)
-            lines.append(row(name, figure, ours, theirs))
-    return lines
-
-
-def prefixed(process: dict[str, float]) -> dict[str, float]:
-    return {f"process {name}": value for name, value in process.items()}
-
-
-def row(name: str, figure: str, ours: list[float], theirs: list[float]) -> str:
-    """Returns a line: of accuracies means and their difference, else medians and of ratios."""
-    if figure == "accuracy":
-        means = statistics.mean(ours), statistics.mean(theirs)
-        each = [", ".join(f"{value:.3f}" for value in values) for values in (ours, theirs)]
-        shown = [f"{mean:.3f} ({all_})" for mean, all_ in zip(means, each, strict=True)]
-        points = round(100 * (means[0] - means[1]), 1) + 0.0  # which has no minus
-        last = f"{points:+.1f} points"
-    else:
-        shown = [f"{statistics.median(values):.4g}" for values in (ours, theirs)]
-        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-        last = f"{statistics.median(ratios):.2f}"
-    return f"| {name} | {figure} | {' | '.join(shown)} | {last} |"
-
-
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "images.py"
-spec = importlib.util.spec_from_file_location("benchmark_images", SCRIPT)
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SCRIPT = BENCHMARKS / "images.py"
+spec = importlib.util.spec_from_file_location("benchmark_turns", BENCHMARKS / "turns.py")
 assert spec is not None and spec.loader is not None
-images = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(images)
+turns = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(turns)
 
 
 def runs(*figures: dict[str, float]) -> list[dict[str, Any]]:
@@ -24,7 +25,8 @@ def runs(*figures: dict[str, float]) -> list[dict[str, Any]]:
 def test_means_of_accuracies_and_medians_of_ratios() -> None:
     ours = runs(*({"accuracy": a, "cpu_s": s} for a, s in ((0.5, 1.0), (0.6, 2.0), (0.7, 9.0))))
     theirs = runs(*({"accuracy": a, "cpu_s": s} for a, s in ((0.6, 3.0), (0.6, 2.0), (0.6, 18.0))))
-    assert images.table({"fit": {"ktlite": ours, "pytorch": theirs}})[2:] == [
+    names = {"ktlite": "ktlite", "pytorch": "PyTorch"}
+    assert turns.table({"fit": {"ktlite": ours, "pytorch": theirs}}, names)[2:] == [
         "| fit | accuracy | 0.600 (0.500, 0.600, 0.700) | 0.600 (0.600, 0.600, 0.600) "
         "| +0.0 points |",
         "| fit | cpu_s | 2 | 3 | 2.00 |",

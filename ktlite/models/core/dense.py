@@ -38,13 +38,17 @@ class Dense(layers.Dense):
             )
 
     def call(self, inputs: Any, training: Any = None) -> Any:
+        *sizes, width = ops.shape(inputs)
+        # Of more dimensions Keras makes two by a dozen operations.
+        rows = inputs if len(sizes) < 2 else ops.reshape(inputs, (-1, width))
         if not self.lora_enabled:
-            x = ops.matmul(inputs, self.kernel)
+            x = ops.matmul(rows, self.kernel)
         else:
-            adapted = ops.matmul(ops.matmul(inputs, self.lora_kernel_a), self.lora_kernel_b)
+            adapted = ops.matmul(ops.matmul(rows, self.lora_kernel_a), self.lora_kernel_b)
             # `kernel` has the adapter in it.
-            x = ops.matmul(inputs, self._kernel) + adapted * (self.lora_alpha / self.lora_rank)
-        return x if self.bias is None else x + self._whole_bias()
+            x = ops.matmul(rows, self._kernel) + adapted * (self.lora_alpha / self.lora_rank)
+        x = x if self.bias is None else x + self._whole_bias()
+        return x if rows is inputs else ops.reshape(x, (*sizes, self.units))
 
     def _whole_bias(self) -> Any:
         """Returns a bias for each output, [units]: zero where there is none."""
