@@ -73,7 +73,8 @@ def find_task(name: Any) -> type[Task]:
     Raises:
         ArgumentError: If there is none.
     """
-    name = PIPELINES.get(name, name) if isinstance(name, str) else name
+    if isinstance(name, str) and name not in TASKS:
+        name = PIPELINES.get(name, name)
     problems = Problems("task")
     problems.choice("task", name, list(TASKS))
     problems.raise_if_any()
