@@ -142,12 +142,15 @@ class ImagesOrTexts(Input):
         Args:
             folder: The checkpoint's.
             spec: Of its model.
-            **options: `maxlen`, as for `get_learner`; `name`, that of the checkpoint for messages.
+            **options: `maxlen`, as for `get_learner`, or the model's longest if that is less;
+                `name`, that of the checkpoint for messages.
 
         Raises:
             ArgumentError: If `maxlen` does not fit the model.
             CheckpointError: If tokenizer or image processor are missing or another model's.
         """
+        longest = spec.tokens.max_positions
+        options["maxlen"] = min(options.get("maxlen", longest), longest)
         text = replace(spec.towers["text"], causal=False)  # it writes nothing
         return cls(
             Images.of_checkpoint(folder, replace(spec, towers={"image": spec.towers["image"]})),

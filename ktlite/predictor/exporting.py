@@ -97,6 +97,12 @@ class Exporting(Saving):
             ExportError: If it is for models that write texts and this is none, or the reverse.
         """
         name, task = find_format(format), self.preproc.task
+        if getattr(getattr(self.model, "head", None), "apart", False):
+            raise ExportError(
+                f"export: a model that compares images with texts ({task.name}) has no exports: "
+                "it is given one of them, or both. predictor.save(path) writes a folder that "
+                "transformers opens, too."
+            )
         writes = getattr(self.model, "writes", False)
         if FORMATS[name].writes_texts != writes:
             known = [repr(n) for n, one in FORMATS.items() if one.writes_texts]

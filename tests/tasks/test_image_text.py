@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import ktlite
-from ktlite.errors import ArgumentError, DataError
+from ktlite.errors import ArgumentError, DataError, ExportError
 from ktlite.models import from_pretrained
 from ktlite.tasks import ImageText, find_task
 from ktlite.training.pieces import pieces_of
@@ -105,6 +105,8 @@ def test_pairs_are_learned_and_pictures_classified(
     assert search.search("blue paint", k=1)[0].number % 3 == 2
     with pytest.raises(ArgumentError, match=r"labels=\(\); expected a list of words"):
         predictor.predict(paths[0])
+    with pytest.raises(ExportError, match="compares images with texts.*has no exports"):
+        predictor.export(tmp_path / "onnx")
 
     # The saved folder is a checkpoint of its own.
     model = next((tmp_path / "predictor").rglob("model.safetensors")).parent
@@ -114,7 +116,7 @@ def test_pairs_are_learned_and_pictures_classified(
 
 def test_data_that_is_none_is_named(golden: Path, frame: pd.DataFrame) -> None:
     clip = golden / "clip"
-    given: Any = {"task": "image-text-similarity", "maxlen": 20, "verbose": 0}
+    given: Any = {"task": "image-text-similarity", "verbose": 0}
     columns = {"text_column": "file", "label_columns": "caption"}
     numbers = frame.assign(caption=range(24))
     with pytest.raises(DataError, match="expected a text for each image; got 0 of type int"):
