@@ -45,7 +45,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 NUMPY_ALONE = {"encodings", "generation"}
 TENSORFLOW_IN = {
     *("training", "inference", "explain", "export", "deploy"),
-    *("_memory", "_keras_start", "_token_scores", "_tracing"),
+    *("_memory", "_keras_start", "_scan", "_token_scores", "_tracing"),
 }
 MAX_LINES = 400
 

@@ -45,11 +45,11 @@ class VectorEncodings(Encodings):
 
         Args:
             rows: int [batch].
-            vectors: float [batch, length, width], padded as a batch of these rows is.
+            vectors: float [batch, length, width], padded to any length.
         """
         batch = self._places.batch(rows)
-        there = batch["attention_mask"] == 1
-        self.vectors[batch["input_ids"][there]] = vectors[there]
+        places = batch["input_ids"][batch["attention_mask"] == 1]
+        self.vectors[places] = vectors[np.arange(vectors.shape[1]) < self.lengths[rows][:, None]]
 
     def batch(self, rows: np.ndarray, seed: Seed | None = None) -> dict[str, np.ndarray]:
         batch = self._places.batch(rows)

@@ -87,6 +87,16 @@ def data_url(content: bytes) -> str:
     return f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}"
 
 
+def golden_sounds() -> tuple[tuple[np.ndarray, int], ...]:
+    """Returns a tone, a rising one and noise: int16 of unequal length, at 16 kHz."""
+    time = np.arange(8_000) / 16_000
+    tone = np.sin(2 * np.pi * 440 * time[:4_800])
+    rising = np.sin(2 * np.pi * (200 + 900 * time) * time)
+    noise = np.arange(6_400) * 7_919 % 2_003 / 1_001.5 - 1
+    made = (0.5 * tone, 0.3 * rising, 0.2 * noise)
+    return tuple(((one * 32_767).round().astype("int16"), 16_000) for one in made)
+
+
 def _as_wave(samples: np.ndarray) -> bytes:
     """Returns samples as a WAV file of 16 bits."""
     import soundfile

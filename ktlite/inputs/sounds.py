@@ -24,7 +24,8 @@ from ktlite.inputs.sound_encodings import KeptSounds, SoundEncodings
 from ktlite.inputs.sound_features import SoundFeatures, features_of
 from ktlite.inputs.sound_files import content_key, duration, flaw, problem
 from ktlite.inputs.sound_items import EXPECTED, inner, is_sound, name_of
-from ktlite.inputs.sound_travel import as_json, of_json, player
+from ktlite.inputs.sound_travel import as_json, golden_sounds, of_json, player
+from ktlite.inputs.spelling import Spelling
 from ktlite.inputs.stretches import StretchParts
 from ktlite.inputs.token_checks import Line
 from ktlite.inputs.transcripts import Transcripts
@@ -43,16 +44,6 @@ _TOLD = 5  # items with problems that are told
 _ANY_RATE = 16_000  # of arrays of which none is known
 
 
-def _golden() -> tuple[tuple[np.ndarray, int], ...]:
-    """Returns a tone, a rising one and noise: int16 of unequal length, at 16 kHz."""
-    time = np.arange(8_000) / 16_000
-    tone = np.sin(2 * np.pi * 440 * time[:4_800])
-    rising = np.sin(2 * np.pi * (200 + 900 * time) * time)
-    noise = np.arange(6_400) * 7_919 % 2_003 / 1_001.5 - 1
-    made = (0.5 * tone, 0.3 * rising, 0.2 * noise)
-    return tuple(((one * 32_767).round().astype("int16"), 16_000) for one in made)
-
-
 @register
 class Sounds(Input):
     """The sounds of a checkpoint's model: of one channel, at its rate, as the checkpoint says.
@@ -67,6 +58,7 @@ class Sounds(Input):
         workers: Threads that decode. Default: as many as processors.
         keep: Bytes, at most, of what is made of sounds that is kept from the second epoch on.
         transcripts: The texts of a model that writes what it hears; None: it writes none.
+        spelling: How the model spells what it hears; None: it spells nothing.
 
     Raises:
         ArgumentError: If `seconds`, `workers` or `keep` is no such number.
@@ -84,7 +76,7 @@ class Sounds(Input):
     expected = EXPECTED
     options = ("seconds",)
     heads = MappingProxyType({"text-classification": "audio-classification"})
-    golden = _golden()
+    golden = golden_sounds()
     in_pytorch = (
         "import soundfile\n",
         'samples, rate = soundfile.read("sound.wav")',
@@ -100,6 +92,7 @@ class Sounds(Input):
         workers: int | None = None,
         keep: int = KEEP,
         transcripts: Transcripts | None = None,
+        spelling: Spelling | None = None,
     ) -> None:
         problems = Problems("Sounds")
         at_least_one(problems, **({} if workers is None else {"workers": workers}))
@@ -116,6 +109,7 @@ class Sounds(Input):
         self.workers = processors() if workers is None else int(workers)
         self.keep = keep
         self.transcripts = transcripts
+        self.spelling = spelling
 
     @property
     def sampling_rate(self) -> int:
@@ -292,6 +286,7 @@ class Sounds(Input):
             seconds=seconds,
             shortest=getattr(front, "shortest", 1),
             transcripts=Transcripts.of_checkpoint(Path(folder), spec),
+            spelling=None if spec is None else Spelling.of_checkpoint(folder, spec),
         )
 
     def __str__(self) -> str:
@@ -360,9 +355,9 @@ class Sounds(Input):
     def save(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
         """Writes `preprocessor_config.json`, which `transformers` reads, too; returns the rest."""
         self.features.save(folder)
-        said = (
-            {} if self.transcripts is None else {"transcripts": self.transcripts.save(Path(folder))}
-        )
+        parts = {"transcripts": self.transcripts, "spelling": self.spelling}
+        said = {name: part.save(Path(folder)) for name, part in parts.items() if part}
+        return {"seconds": self.seconds, "shortest": self.shortest, **said}
         return {"seconds": self.seconds, "shortest": self.shortest, **said}
 
     @classmethod
@@ -379,6 +374,7 @@ class Sounds(Input):
             seconds=float(config["seconds"]),
             shortest=int(config["shortest"]),
             transcripts=Transcripts.load(Path(folder), written) if written else None,
+            spelling=Spelling.load(folder, config["spelling"]) if "spelling" in config else None,
         )
 
 

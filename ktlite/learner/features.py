@@ -189,7 +189,10 @@ def _counts(model: Any, data: Dataset) -> np.ndarray:
     lengths = data.lengths
     if model.head.pools:
         return np.ones(len(lengths), "int64")
-    return lengths if lengths.any() else np.full(len(lengths), model.spec.max_positions)
+    if not lengths.any():
+        return np.full(len(lengths), model.spec.max_positions)
+    frames = getattr(model.spec.first.front, "frames", None)  # several samples make one
+    return lengths if frames is None else frames(lengths)
 
 
 def _encoded(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ktlite.errors import CheckpointError, Problems, listing
-from ktlite.models.config import label_count
+from ktlite.models.config import ConfigReader, label_count
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.decoding import check_writes
 from ktlite.models.families import Family
@@ -63,5 +63,9 @@ def count_labels(
     """Returns the outputs of a head that has labels, or a fixed number of outputs; else None."""
     if task is None:
         return None
-    fixed = head_class(spec, task).fixed_outputs
-    return (fixed or None) if fixed is not None else num_labels or label_count(config)
+    head = head_class(spec, task)
+    if head.fixed_outputs is not None:
+        return head.fixed_outputs or None
+    if head.counted_by != "num_labels":
+        return num_labels or ConfigReader(config).size(head.counted_by, 32)
+    return num_labels or label_count(config)

@@ -74,6 +74,7 @@ class TransformerModel(Decoding, keras.Model):
         - `text-classification`, `image-classification`, `audio-classification`: [batch,
           outputs].
         - `token-classification`: [batch, length, outputs].
+        - `automatic-speech-recognition`: [batch, frames, characters].
         - `question-answering`: [batch, length, 2], that the answer starts and ends there.
         - `multiple-choice`: [batch, choices].
         - `sentence-embedding`: the vectors of texts, [batch, width] or [batch, texts, width].
@@ -273,7 +274,9 @@ class TransformerModel(Decoding, keras.Model):
         config = dict(self.config, architectures=[architecture])
         # Of a head whose outputs are no labels, the config need only give the right number.
         fixed = self.head is None or self.head.fixed_outputs is not None
-        if self.num_labels and not (fixed and label_count(config) == self.num_labels):
+        if self.head is not None and self.head.counted_by != "num_labels":
+            config[self.head.counted_by] = self.num_labels
+        elif self.num_labels and not (fixed and label_count(config) == self.num_labels):
             numbered = [f"LABEL_{i}" for i in range(self.num_labels)]
             config.update(label_fields(labels_of(self) or numbered))
             config.pop("num_labels", None)

@@ -11,6 +11,7 @@ from ktlite.tasks.question_answering import QuestionAnswering
 from ktlite.tasks.regression import Regression
 from ktlite.tasks.sequences import Sequences, Summarization, Translation
 from ktlite.tasks.similarity import Similarity
+from ktlite.tasks.speech_recognition import SpeechRecognition
 from ktlite.tasks.task import Report, Task
 from ktlite.tasks.text_generation import TextGeneration
 from ktlite.tasks.token_classification import TokenClassification
@@ -28,6 +29,7 @@ __all__ = [
     "Report",
     "Sequences",
     "Similarity",
+    "SpeechRecognition",
     "Summarization",
     "Task",
     "TextGeneration",

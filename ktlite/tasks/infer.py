@@ -17,6 +17,7 @@ from ktlite.tasks.question_answering import QuestionAnswering
 from ktlite.tasks.regression import Regression
 from ktlite.tasks.sequences import Sequences, Summarization, Translation
 from ktlite.tasks.similarity import Similarity
+from ktlite.tasks.speech_recognition import SpeechRecognition
 from ktlite.tasks.task import Task
 from ktlite.tasks.text_generation import TextGeneration
 from ktlite.tasks.token_classification import TokenClassification
@@ -32,6 +33,7 @@ TASKS: dict[str, type[Task]] = {
         Regression,
         Sequences,
         Similarity,
+        SpeechRecognition,
         Summarization,
         TextGeneration,
         TokenClassification,

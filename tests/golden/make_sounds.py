@@ -11,6 +11,8 @@ Each folder gets `config.json`, `model.safetensors`, `preprocessor_config.json` 
                            of it, alone
     last_hidden_state.{i}  float32 [frames, W], of the backbone, for it alone
     logits                 float32 [B, C], of each alone
+    logits.{i}, loss.{i}   of models that spell (CTC): float32 [frames, C], and the negative
+                           log-likelihood of `labels.{i}`, int64 [characters]
     padded.input_values    float32 [B, L], of all together
     padded.logits          float32 [B, C], with their attention mask; of models whose norms are
                            over channels alone
@@ -31,6 +33,8 @@ from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
+    AutoModelForCTC,
+    Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
 )
 
@@ -73,6 +77,9 @@ AST = {
     "layer_norm_eps": 1e-2,
     "num_labels": 3,
 }
+SPELLS = {"vocab_size": 12, "num_hidden_layers": 1}
+# Of 12 tokens, the blank at the place that the config says.
+TOKENS = {3: "[UNK] | a <pad> b c d e f <s> </s> '", 0: "<pad> <s> </s> <unk> | a b c d e f '"}
 MODELS: dict[str, dict[str, Any]] = {
     "wav2vec2": WAV2VEC2,
     "wav2vec2-stable": {**WAV2VEC2, **STABLE, "use_weighted_layer_sum": True},
@@ -84,6 +91,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "feat_proj_layer_norm": False,
     },
     "ast": AST,
+    "wav2vec2-ctc": {**WAV2VEC2, **SPELLS, "pad_token_id": 3},
+    "hubert-ctc": {**WAV2VEC2, **SPELLS, "model_type": "hubert"},
 }
 
 
@@ -91,7 +100,8 @@ def random_model(fields: dict[str, Any]) -> Any:
     """Makes a model whose every parameter matters to the result."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(**fields)
-    model = AutoModelForAudioClassification.from_config(config, attn_implementation="eager")
+    kind = AutoModelForCTC if "vocab_size" in fields else AutoModelForAudioClassification
+    model = kind.from_config(config, attn_implementation="eager")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith(("conv.weight", "original1")):
@@ -116,6 +126,16 @@ def sounds(lengths: tuple[int, ...] = LENGTHS) -> list[np.ndarray]:
     return made
 
 
+def write_tokenizer(folder: Path, blank: int) -> None:
+    tokens = TOKENS[blank].split()
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    unknown = next(token for token in tokens if "unk" in token.lower())
+    Wav2Vec2CTCTokenizer(
+        str(folder / "vocab.json"), unk_token=unknown, do_lower_case=False
+    ).save_pretrained(folder)
+
+
 @torch.no_grad()
 def write(name: str) -> None:
     model = random_model(MODELS[name])
@@ -136,23 +156,32 @@ def write(name: str) -> None:
         expected[f"input_values.{number}"] = values[0].contiguous()
         expected[f"last_hidden_state.{number}"] = hidden[0].contiguous()
         logits.append(model(values).logits[0])
-    expected["logits"] = torch.stack(logits)
+        if "vocab_size" in MODELS[name]:
+            labels = torch.tensor([5, 5, 6, 4, 7, 7][: 6 - 2 * number])
+            expected[f"logits.{number}"] = logits[-1]
+            expected[f"labels.{number}"] = labels
+            expected[f"loss.{number}"] = model(values, labels=labels[None]).loss
+    if "vocab_size" not in MODELS[name]:
+        expected["logits"] = torch.stack(logits)
     padded = extractor(given, sampling_rate=16_000, padding=True, return_tensors="pt")
     if not spectral:
         expected["padded.input_values"] = padded["input_values"]
     if by_channel:
         expected["padded.logits"] = model(**padded).logits
     folder = HERE / name
+    folder.mkdir(exist_ok=True)
+    if "vocab_size" in MODELS[name]:
+        write_tokenizer(folder, model.config.pad_token_id)
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
     save_file(expected, folder / "expected.safetensors")
 
-    again = AutoModelForAudioClassification.from_pretrained(folder, attn_implementation="eager")
+    again = type(model).from_pretrained(folder, attn_implementation="eager")
     values = AutoFeatureExtractor.from_pretrained(folder)(
         given[0], sampling_rate=16_000, return_tensors="pt"
     )
     found = again.eval()(**{"input_values": values["input_values"]}).logits[0]
-    assert torch.equal(found, expected["logits"][0])
+    assert torch.equal(found, logits[0])
     config = json.loads((folder / "config.json").read_text())
     assert config["model_type"] == MODELS[name]["model_type"]
 

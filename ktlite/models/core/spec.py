@@ -18,6 +18,7 @@ from ktlite.encodings.field import Field
 from ktlite.encodings.tokens import random_tokens
 from ktlite.errors import CheckpointError
 from ktlite.models.core.contrast import ContrastSpec
+from ktlite.models.core.spelling import SpellingSpec
 
 
 @dataclass(frozen=True)
@@ -271,10 +272,9 @@ class HeadSpec:
     pair_logits: str | None = None  # in pretraining, the name of the logits for two sentences
     pair_dropout: float = 0.0  # and the dropout before them
     width: int | None = None  # of the dense layer; None: the stack's
-    mixed: bool = (
-        False  # whether it takes a mean of what goes into the blocks and comes out of them
-    )
+    mixed: bool = False  # takes a mean of what goes into the first block and out of each
     contrast: ContrastSpec | None = None  # of a head that compares what two towers give
+    spelling: SpellingSpec | None = None  # of one that spells what it hears
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ktlite.models.config import ConfigReader
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.families.family import Family
-from ktlite.models.families.shared import AUDIO
+from ktlite.models.families.shared import AUDIO, SPEECH
 from ktlite.models.families.wav2vec2 import HEADS, IGNORE, NAMES, spec_of
 
 
@@ -20,6 +20,10 @@ FAMILY = Family(
     prefixes=("hubert.", ""),
     names=NAMES,
     heads=HEADS,
-    architectures={None: "HubertModel", AUDIO: "HubertForSequenceClassification"},
+    architectures={
+        None: "HubertModel",
+        AUDIO: "HubertForSequenceClassification",
+        SPEECH: "HubertForCTC",
+    },
     ignore=(*IGNORE, "label_embeddings_concat", "final_proj.*"),
 )

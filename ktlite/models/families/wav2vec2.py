@@ -18,22 +18,22 @@ from ktlite.models.core.spec import (
     StackSpec,
     TowerSpec,
 )
+from ktlite.models.core.spelling import SpellingSpec
 from ktlite.models.core.waves import WavesSpec
 from ktlite.models.families.family import Family
-from ktlite.models.families.shared import AUDIO, head_width
+from ktlite.models.families.shared import AUDIO, SPEECH, head_width
 from ktlite.models.mapping import TRANSPOSE, Rule, dense, fused_dense, norm
 
-# Of pretraining, of recognising speakers, and of losses that a task of ktlite has in its own way.
+# Of pretraining, and of recognising speakers.
 WITHOUT_EFFECT = (
     "adapter_kernel_size", "adapter_stride", "codevector_dim", "contrastive_logits_temperature",
-    "ctc_loss_reduction", "ctc_zero_infinity", "diversity_loss_weight", "feat_quantizer_dropout",
-    "feat_extract_dropout", "freeze_feat_extract_train", "mask_channel_length",
-    "mask_channel_min_space", "mask_channel_other", "mask_channel_prob",
-    "mask_channel_selection", "mask_time_min_space", "mask_time_other", "mask_time_selection",
-    "no_mask_channel_overlap", "no_mask_time_overlap", "num_adapter_layers",
-    "num_codevector_groups", "num_codevectors_per_group", "num_feat_extract_layers",
-    "num_negatives", "output_hidden_size", "proj_codevector_dim", "tdnn_dilation", "tdnn_dim",
-    "tdnn_kernel", "tokenizer_class", "vocab_size", "xvector_output_dim",
+    "diversity_loss_weight", "feat_quantizer_dropout", "feat_extract_dropout",
+    "freeze_feat_extract_train", "mask_channel_length", "mask_channel_min_space",
+    "mask_channel_other", "mask_channel_prob", "mask_channel_selection", "mask_time_min_space",
+    "mask_time_other", "mask_time_selection", "no_mask_channel_overlap", "no_mask_time_overlap",
+    "num_adapter_layers", "num_codevector_groups", "num_codevectors_per_group",
+    "num_feat_extract_layers", "num_negatives", "output_hidden_size", "proj_codevector_dim",
+    "tdnn_dilation", "tdnn_dim", "tdnn_kernel", "tokenizer_class", "xvector_output_dim",
 )  # fmt: skip
 MOST_CONVOLUTIONS = 16  # that the table of names goes to; published checkpoints have 7
 
@@ -43,7 +43,6 @@ def spec_of(config: ConfigReader, *, projection_norm: bool = True) -> ModelSpec:
     for name in WITHOUT_EFFECT:
         config.get(name, None)
     config.get("layerdrop", 0.0)  # of training, in which ktlite keeps all layers
-    config.get("final_dropout", 0.1)
     width = config.size("hidden_size", 768)
     heads = config.size("num_attention_heads", 12)
     dropout = config.get("hidden_dropout", 0.1)
@@ -76,7 +75,16 @@ def spec_of(config: ConfigReader, *, projection_norm: bool = True) -> ModelSpec:
         heads={
             AUDIO: HeadSpec(
                 pooling="mean", width=config.size("classifier_proj_size", 256), mixed=mixed
-            )
+            ),
+            SPEECH: HeadSpec(
+                dropout=config.get("final_dropout", 0.1),
+                spelling=SpellingSpec(
+                    blank=config.get("pad_token_id", 0),
+                    size=config.size("vocab_size", 32),
+                    reduction=config.choice("ctc_loss_reduction", "sum", ("sum", "mean")),
+                    zero_infinity=config.get("ctc_zero_infinity", False),
+                ),
+            ),
         },
         init=InitSpec(config.get("initializer_range", 0.02)),
     )
@@ -192,6 +200,7 @@ HEADS = {
         *dense("head.classifier", "classifier"),
         Rule("encoder.mix", "layer_weights"),
     ),
+    SPEECH: dense("head.classifier", "lm_head"),
 }
 # Of pretraining.
 IGNORE = ("quantizer.*", "project_hid.*", "project_q.*", "masked_spec_embed", "*.masked_spec_embed")
@@ -202,6 +211,10 @@ FAMILY = Family(
     prefixes=("wav2vec2.", ""),
     names=NAMES,
     heads=HEADS,
-    architectures={None: "Wav2Vec2Model", AUDIO: "Wav2Vec2ForSequenceClassification"},
+    architectures={
+        None: "Wav2Vec2Model",
+        AUDIO: "Wav2Vec2ForSequenceClassification",
+        SPEECH: "Wav2Vec2ForCTC",
+    },
     ignore=IGNORE,
 )

@@ -33,7 +33,7 @@ from ktlite.models.heads.pooled import (
     ImageHead,
     SequenceHead,
 )
-from ktlite.models.heads.tokens import DiscriminatorHead, SpanHead, TokenHead
+from ktlite.models.heads.tokens import CTCHead, DiscriminatorHead, SpanHead, TokenHead
 
 __all__ = [
     "ALIASES",
@@ -56,6 +56,7 @@ HEADS: dict[str, type[Head]] = {
     EMBEDDING: EmbeddingHead,
     "image-classification": ImageHead,
     "audio-classification": AudioHead,
+    "automatic-speech-recognition": CTCHead,
     "masked-lm": MaskedLMHead,
     "pretraining": PretrainingHead,
     "text-generation": LanguageHead,

@@ -24,6 +24,7 @@ class Head(layers.Layer):
 
     task: str  # Hugging Face's name
     fixed_outputs: int | None = None  # whatever the labels; None: one a label
+    counted_by = "num_labels"  # the config field that says how many outputs there are
     dense_name = "transform"  # in the paths of variables
     by_label: tuple[str, ...] = ("classifier",)  # the layers that have an output for each label
     pools = False  # whether it makes one vector a text

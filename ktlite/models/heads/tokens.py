@@ -10,6 +10,8 @@ from ktlite.models.core.init import Init
 from ktlite.models.core.spec import ModelSpec
 from ktlite.models.heads.head import Head
 
+NEVER = -1e4  # the logit of what is not said in any case
+
 
 class TokenHead(Head):
     """Logits for each token: [batch, length, outputs]."""
@@ -28,6 +30,26 @@ class TokenHead(Head):
 
     def call(self, hidden: Any, attention_mask: Any = None, training: Any = None) -> Any:
         return self.classifier(self.features(hidden, training))
+
+
+class CTCHead(TokenHead):
+    """Logits for each frame, of a character or a blank: [batch, frames, characters].
+
+    A frame of padding is a blank for certain, which leaves the likelihood of a text as it is
+    without such frames (Graves et al., 2006).
+    """
+
+    task = "automatic-speech-recognition"
+    counted_by = "vocab_size"
+
+    def call(self, hidden: Any, attention_mask: Any = None, training: Any = None) -> Any:
+        logits = super().call(hidden, training=training)
+        if attention_mask is None:
+            return logits
+        assert self.spec.spelling is not None
+        inside = ops.expand_dims(ops.cast(attention_mask, "bool"), 2)
+        blank = ops.arange(ops.shape(logits)[2]) == self.spec.spelling.blank
+        return ops.where(inside, logits, ops.where(blank, 0.0, NEVER))
 
 
 class SpanHead(TokenHead):
