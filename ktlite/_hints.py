@@ -86,10 +86,6 @@ MODULES: dict[str, dict[str, str]] = {
         "ktlite.ZeroShotClassifier().predict(text, ['positive', 'negative']).",
         "SentimentAnalyzer": "Load a checkpoint that was trained for it, or "
         "ktlite.ZeroShotClassifier().predict(text, ['positive', 'negative']).",
-        "speech": "Speech is not covered here; use transformers' "
-        "pipeline('automatic-speech-recognition').",
-        "Transcriber": "Speech is not covered here; use transformers' "
-        "pipeline('automatic-speech-recognition').",
         "generative_ai": _GENERATION.format("text-generation"),
         "LLM": _GENERATION.format("text-generation"),
         "textextractor": "Files of other programs are not read here; textract and Tika do.",

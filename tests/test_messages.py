@@ -177,7 +177,7 @@ OF_TEXTS: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     ),
     "Transformer": (
         lambda images, _: text.Transformer(images, 8),
-        "maxlen=8 goes with texts; this checkpoint reads images",
+        "maxlen=8 goes with texts, images with texts; this checkpoint reads images",
     ),
     "cross_validate": (
         lambda images, _: ktlite.cross_validate(images, (TEXTS, LABELS), lr=0.1, epochs=1),

@@ -15,7 +15,7 @@ Model = Predictor | str | os.PathLike[str]
 
 
 def as_predictor(
-    model: Model, task: Task, maxlen: int, kind: type[Task] | None = None
+    model: Model, task: Task, maxlen: int, kind: type[Task] | tuple[type[Task], ...] | None = None
 ) -> Predictor:
     """Returns a predictor of a task.
 

@@ -61,6 +61,10 @@ class ImagesOrTexts(Input):
         """What an item of data is called: texts that belong to them are labels."""
         return Images.kind
 
+    @classmethod
+    def kinds(cls) -> str:
+        return "images with texts"
+
     def __str__(self) -> str:
         return f"{self.images}, texts of {self.maxlen} tokens"
 

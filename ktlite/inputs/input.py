@@ -54,6 +54,11 @@ class Input(abc.ABC):
         """What an item is called."""
         return self.kind
 
+    @classmethod
+    def kinds(cls) -> str:
+        """Returns what several items are called."""
+        return f"{cls.kind}s"
+
     # Of items, whatever the checkpoint
 
     @classmethod

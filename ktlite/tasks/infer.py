@@ -45,7 +45,6 @@ TASKS: dict[str, type[Task]] = {
 PIPELINES = {
     **{f"{kind}-classification": Classification.name for kind in ("text", "image", "audio")},
     "zero-shot-image-classification": ImageText.name,
-    Transcription.head: Transcription.name,
 }
 T = TypeVar("T", bound=type[Task])
 # Up to this many distinct integers are taken for class numbers; more could be a quantity.

@@ -118,7 +118,7 @@ class SpeechRecognition(Task):
 
     def for_input(self, input: Any) -> Task:
         """Returns the task of models that write what they hear, where it is such a model."""
-        if getattr(input, "transcripts", None) is None or not self.learned:
+        if getattr(input, "transcripts", None) is None or (self.characters and not self.learned):
             return self
         return Transcription()
 
@@ -131,7 +131,7 @@ class SpeechRecognition(Task):
         spelling: Spelling | None = getattr(input, "spelling", None)
         if spelling is None:
             raise ArgumentError(
-                f"a {self.name} task with a vocabulary of characters is of models that spell what "
+                f"an {self.name} task with a vocabulary of characters is of models that spell what "
                 "they hear, such as wav2vec 2.0 and HuBERT; this model reads "
                 f"{input.noun}s and spells nothing."
             )

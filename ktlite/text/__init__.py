@@ -73,11 +73,12 @@ _APPLICATIONS = {
     "SimpleQA": "ktlite.applications.simple_qa",
     "TransformerEmbedding": "ktlite.applications.transformer_embedding",
     "TransformerSummarizer": "ktlite.applications.writing",
+    "Transcriber": "ktlite.applications.transcribing",
     "Translator": "ktlite.applications.writing",
     "ZeroShotClassifier": "ktlite.applications.zero_shot",
 }
 # Modules under ktrain's names.
-_KTRAINS = ("data", "ner", "qa", "summarization", "textutils", "translation", "zsl")
+_KTRAINS = ("data", "ner", "qa", "speech", "summarization", "textutils", "translation", "zsl")
 
 
 def __getattr__(name: str) -> Any:

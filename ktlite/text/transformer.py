@@ -196,14 +196,14 @@ def _check_options(where: str, kind: type[Input], given: Mapping[str, Any]) -> N
     for name, value in given.items():
         problems.add_unless(
             name in kind.options or value == usual.get(name),
-            f"{name}={value!r} goes with {_takers(name)}; this checkpoint reads {kind.kind}s.",
+            f"{name}={value!r} goes with {_takers(name)}; this checkpoint reads {kind.kinds()}.",
         )
     problems.raise_if_any()
 
 
 def _takers(name: str) -> str:
     """Returns what kinds of things take an argument: `"texts"`."""
-    return listing(f"{kind.kind}s" for kind in INPUTS.values() if name in kind.options)
+    return listing(kind.kinds() for kind in INPUTS.values() if name in kind.options)
 
 
 def _embeds(task: str | Task | None) -> bool:

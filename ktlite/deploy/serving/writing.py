@@ -18,7 +18,7 @@ from ktlite.deploy.serving.limits import Limits, cost
 from ktlite.deploy.serving.requests import Models, examples_of, field, model
 from ktlite.deploy.serving.service import Service
 from ktlite.deploy.serving.streams import Stream
-from ktlite.errors import Problems, plural
+from ktlite.errors import Problems, a, plural
 from ktlite.generation import Generation
 from ktlite.generation.options import DEFAULT_NEW_TOKENS
 from ktlite.inputs.chats import CONTENT, EXPECTED, ROLE, checked_chat, is_chat
@@ -103,6 +103,8 @@ class WritingService(Service):
         return Stream(pieces, self._streams.release)
 
     def _cost(self, example: Any) -> int:
+        if not is_chat(example):
+            return super()._cost(example)
         return cost(self.input.measure, _characters(example))
 
     def _written(
@@ -132,14 +134,16 @@ class WritingService(Service):
         options = self._allowed(predictor, given.pop("options", {}))
         if kind is self.takes_one:
             options["stream"] = given.pop("stream", False)
-            if texts is not None and not isinstance(texts, str):
-                raise HTTPException(422, "text: expected one text. /predict takes several.")
+            if isinstance(texts, list):
+                noun = self.input.noun
+                raise HTTPException(422, f"{noun}: expected one {noun}. /predict takes several.")
         if chat is not None:
             return [_chat(chat, self.limits)], True, options
         examples, single = examples_of(texts, self.limits, self.input, words=False)
-        wrong = next((i for i, x in enumerate(examples) if not isinstance(x, str)), None)
+        wrong = next((i for i, x in enumerate(examples) if not self.input.accepts(x)), None)
         if wrong is not None:
-            raise HTTPException(422, f"texts[{wrong}] is not a text.")
+            noun = self.input.noun
+            raise HTTPException(422, f"{noun}s[{wrong}] is not {a(noun)}.")
         return examples, single, options
 
     def _allowed(self, predictor: Predictor, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +198,7 @@ def _known(task: Task) -> list[str]:
 
 def _models(input: Input, chats: bool) -> tuple[Models, type[BaseModel]]:
     """Returns what `/predict` and `/generate` take."""
-    one = input.schema()
+    one, noun = input.schema(), input.noun
     several = {"anyOf": [one, {"type": "array", "items": one}]}
     missing = None if chats else ...
     chat: dict[str, Any] = {
@@ -203,8 +207,9 @@ def _models(input: Input, chats: bool) -> tuple[Models, type[BaseModel]]:
     options: dict[str, Any] = {"options": (dict[str, Any], Field({}, description=_OPTIONS))}
     both = {**(chat if chats else {}), **options}
     stream = (bool, Field(False, description="Send the text while it is written, as events."))
-    many = model("Predict", {"texts": (field(several, "One text, or a list."), missing), **both})
-    single = {"text": (field(one, "A text."), missing), **both, "stream": stream}
+    examples = (field(several, f"One {noun}, or a list."), missing)
+    many = model("Predict", {f"{noun}s": examples, **both})
+    single = {noun: (field(one, f"One {noun}."), missing), **both, "stream": stream}
     return Models(many, many, many), model("Generate", single)
 
 
@@ -227,7 +232,5 @@ def _chat(given: Any, limits: Limits) -> list[dict[str, Any]]:
     return chat
 
 
-def _characters(example: Any) -> int:
-    if isinstance(example, str):
-        return len(example)
-    return sum(len(message[CONTENT]) for message in example)
+def _characters(chat: Any) -> int:
+    return sum(len(message[CONTENT]) for message in chat)
