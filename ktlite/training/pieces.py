@@ -75,13 +75,14 @@ def train_in_pieces(
         )
     if not auto or (known and not across and _on_cpus()):
         most = TOKENS if auto else int(tokens)
-        model.train_step = Pieces(model, most, counted, asked=not auto)
+        model.train_step = pieces = Pieces(model, most, counted, asked=not auto)
+        object.__setattr__(model, "_pieces", pieces)  # the step may get others around it
 
 
 def pieces_of(model: Any) -> Pieces | None:
     """Returns how a model's training steps cut their batches; None where they do not."""
-    step = getattr(model, "train_step", None)
-    return step if isinstance(step, Pieces) else None
+    found: Pieces | None = vars(model).get("_pieces")
+    return found
 
 
 def _on_cpus() -> bool:

@@ -215,7 +215,7 @@ def let_workers_fit(model: Any) -> None:
     number does not have; and it builds the metrics on a batch that it averages over them.
     """
     strategy = workers_strategy(model)
-    if strategy is None or "train_step" in vars(model):
+    if strategy is None or "test_step" in vars(model):
         return
     import keras
 
