@@ -77,7 +77,10 @@ def main() -> None:
                     runs[system].append(told)
                     say(f"{name}, {system}: {told['figures']}")
             check(name, runs)
-            jobs[name] = runs
+            jobs[name] = {
+                system: [{k: v for k, v in one.items() if k != "texts"} for one in told]
+                for system, told in runs.items()
+            }
     lines = table(jobs, SYSTEMS)
     say("\n".join(lines))
     if options.quick:

@@ -188,7 +188,9 @@ def test_batches_by_length_and_adapters(checkpoint: Path) -> None:
 
 
 def test_arguments(checkpoint: Path, tiny_checkpoint: Path) -> None:
-    with pytest.raises(ArgumentError, match="maxlen=64 goes with texts, .*; this checkpoint reads sou"):
+    with pytest.raises(
+        ArgumentError, match="maxlen=64 goes with texts, .*; this checkpoint reads sou"
+    ):
         ktlite.get_learner(checkpoint, arrays(8, 0), maxlen=64)
     with pytest.raises(ArgumentError, match="seconds=2 goes with sounds; this checkpoint reads te"):
         ktlite.get_learner(tiny_checkpoint, (["a", "b"] * 8, ["x", "y"] * 8), seconds=2)
