@@ -14,7 +14,7 @@ MINILM = "$$($(BIN)/python -c 'import importlib.util as u, pathlib as p; \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test lint typecheck notebooks clean
+.PHONY: help quickstart test lint typecheck notebooks docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -44,9 +44,14 @@ notebooks: $(VENV)/.extra-notebook $(VENV)/.minilm  ## execute the notebooks; th
 			--output-dir "$$executed" "$$notebook" || exit 1; \
 	done
 
+docs: $(VENV)/.extra-docs  ## build the documentation, as a site in build/docs
+	$(SAY) "Building the documentation."
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@printf 'The site is build/docs/index.html\n'
+
 clean:  ## remove the environment and everything else that these chores made
 	@test ! -e $(VENV)/.made || rm -rf $(VENV)
-	@rm -rf .ci/venv quickstart build dist ktlite.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf .ci/venv quickstart build dist docs/project docs/tutorials ktlite.egg-info .pytest_cache .mypy_cache .ruff_cache
 	@find ktlite tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 
 # What is installed. Each of these files says that one thing is done.
