@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import os
@@ -177,8 +176,12 @@ def get_learner(
             whole encoder (LoRA: Hu et al., 2021, arXiv:2106.09685): less memory, a higher
             learning rate (1e-4 to 2e-3), and `learner.save_adapters`.
         lora_alpha: The adapters' products are scaled by `lora_alpha / lora`. Default: by 2.
-        augment: Of images: how training batches are changed at random, such as
-            `ktlite.vision.get_data_aug(horizontal_flip=True)`; validation sees them as they are.
+        augment: How training examples are changed at random, each in each epoch anew; validation
+            sees them as they are. Of images such as
+            `ktlite.vision.get_data_aug(horizontal_flip=True)`. Of texts some of `"synonym"`,
+            `"insert"`, `"swap"`, `"delete"` (EDA) and `"typo"`, or changes with their settings,
+            such as `ktlite.text.Delete(0.2)`; where labels stand on words, `"synonym"` and
+            `"typo"`.
         ema: Keep a moving average of the weights (Polyak and Juditsky, 1992) with this decay a
             step, such as 0.999: validation sees the average, and training ends with it.
         micro_tokens: Tokens of the pieces that a step runs its batch in, one after the other,
@@ -274,8 +277,7 @@ def get_learner(
         sample_weight=sample_weight,
     )
     if augment is not None:
-        train.encodings.augmented(augment)  # says what is wrong with it
-        train = dataclasses.replace(train, augmentation=augment)
+        train = train.augmented(augment)
     from ktlite.learner import Learner
 
     execution = {name: given[name] for name in EXECUTION}
@@ -284,7 +286,7 @@ def get_learner(
     )
     learner = Learner(
         classifier,
-        train,
+        train.prepared(classifier),
         val,
         batch_size=batch_size,
         eval_batch_size=eval_batch_size,

@@ -109,7 +109,12 @@ class Dataset(IndexedData):
 
     def training_examples(self, rows: np.ndarray, seed: Seed) -> tuple[dict[str, Any], Any]:
         """Returns what `examples` does, augmented."""
-        return self._batch(self._augmented, rows, seed)
+        encodings = self._augmented
+        drawn = encodings.drawn(rows, seed)
+        if drawn is None:
+            return self._batch(encodings, rows, seed)
+        targets = None if self.targets is None else self.targets[drawn.examples]
+        return replace(self, targets=targets)._batch(drawn.encodings, drawn.rows, seed)
 
     def _batch(
         self, encodings: Encodings, rows: np.ndarray, seed: Seed
@@ -118,11 +123,44 @@ class Dataset(IndexedData):
             return encodings.batch(rows, seed), None
         return self.preproc.task.batch(encodings, self.targets, rows, seed)
 
+    def _again(self, examples: np.ndarray, changes: Sequence[Any]) -> Encodings:
+        """Encodes examples by their numbers, each changed by what stands beside it, or as it is."""
+        task, items = self.preproc.task, [self.items[number] for number in examples]
+        pairs = zip(items, changes, strict=True)
+        return self.preproc.encode(
+            [item if change is None else task.varied(item, change) for item, change in pairs]
+        )
+
+    def augmented(self, augment: Any) -> Dataset:
+        """Returns the same data, changed at random in training batches.
+
+        Args:
+            augment: How; what `get_learner` takes.
+
+        Raises:
+            ArgumentError: If it is not known, or does not go with the data or the task.
+        """
+        augmentation = self.preproc.input.augmentation(augment, self.preproc.task)
+        found = replace(self, augmentation=augmentation)
+        _ = found._augmented  # says what is wrong with it
+        return found
+
+    def prepared(self, model: Any) -> Dataset:
+        """Returns the same data with what augmentation works out once of all examples.
+
+        Args:
+            model: What is to train.
+        """
+        if self.augmentation is None:
+            return self
+        made = self.preproc.input.prepared_augmentation(self.augmentation, self.items, model)
+        return replace(self, augmentation=made)
+
     @property
     def _augmented(self) -> Encodings:
         if self.augmentation is None:
             return self.encodings
-        return self.encodings.augmented(self.augmentation)
+        return self.encodings.augmented(self.augmentation, self._again)
 
     def content(self, rows: np.ndarray) -> Any:
         """Returns arrays that tell some rows from others, for hashes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,20 @@ from ktlite.encodings.field import Field
 from ktlite.errors import ArgumentError
 
 Seed = Sequence[int]
+
+
+class Drawn(NamedTuple):
+    """Rows that were drawn at random for a batch.
+
+    Args:
+        encodings: Of the batch's examples.
+        rows: int64 [batch], the batch's rows there.
+        examples: int64 [examples], the number of each example in all of the data.
+    """
+
+    encodings: Encodings
+    rows: np.ndarray
+    examples: np.ndarray
 
 
 class Encodings(abc.ABC):
@@ -61,16 +75,28 @@ class Encodings(abc.ABC):
         """Returns the number of the example that a row is of."""
         return int(row if self.example_of is None else self.example_of[row])
 
-    def augmented(self, augmentation: Any) -> Encodings:
+    def augmented(self, augmentation: Any, again: Any = None) -> Encodings:
         """Returns the same rows, changed at random in the batches that a seed draws.
+
+        Args:
+            augmentation: How.
+            again: Encodes examples anew: (their numbers, for each how it is changed or None) ->
+                `Encodings`. None: they cannot be.
 
         Raises:
             ArgumentError: If nothing is known that changes rows of this kind.
         """
         raise ArgumentError(
             f"augment={augmentation!r}: {type(self).__name__} are not changed at random. It goes "
-            "with images."
+            "with images, and with texts that are no more than read."
         )
+
+    def drawn(self, rows: np.ndarray, seed: Seed) -> Drawn | None:
+        """Returns what a seed draws in place of some rows, with which targets are to be made.
+
+        None: targets are those of the rows themselves, whatever `batch` draws.
+        """
+        return None
 
     def content(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Returns what tells some rows from others, for hashes: by default, their batch."""

@@ -68,7 +68,7 @@ class JoinedEncodings(Encodings):
     def take(self, examples: np.ndarray) -> JoinedEncodings:
         return self._with({name: part.take(examples) for name, part in self.parts.items()})
 
-    def augmented(self, augmentation: Any) -> JoinedEncodings:
+    def augmented(self, augmentation: Any, again: Any = None) -> JoinedEncodings:
         """Returns the same rows, those parts changed at random that can be; see `Encodings`.
 
         Raises:

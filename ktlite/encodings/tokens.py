@@ -11,6 +11,7 @@ import numpy as np
 from ktlite.encodings.encodings import Encodings, Seed
 from ktlite.encodings.field import Field
 from ktlite.encodings.plan import padded_length
+from ktlite.encodings.varied import VariedEncodings
 from ktlite.errors import ArgumentError
 
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -77,6 +78,12 @@ class TokenEncodings(Encodings):
             starts=(self.offsets if self.starts is None else self.starts)[rows],
             example_of=example_of,
         )
+
+    def augmented(self, augmentation: Any, again: Any = None) -> Encodings:
+        """Returns the same rows; examples that a seed draws are changed and tokenised anew."""
+        if again is None:
+            return super().augmented(augmentation)
+        return VariedEncodings(self, augmentation, again)
 
     def words_in(self, row: int) -> np.ndarray:
         """Returns int32 [length], the numbers of a row's words."""

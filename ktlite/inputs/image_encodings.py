@@ -127,11 +127,14 @@ class ImageEncodings(Encodings):
         except DataError as error:
             raise DataError(f"picture {number}: {error}") from None
 
-    def augmented(self, augmentation: ImageAugmentation | None) -> ImageEncodings:
+    def augmented(
+        self, augmentation: ImageAugmentation | None, again: Any = None
+    ) -> ImageEncodings:
         """Returns the same pictures, changed at random in the batches that a seed draws.
 
         Args:
             augmentation: How; None: not at all.
+            again: Not needed.
 
         Raises:
             ArgumentError: If it is something else.

@@ -191,6 +191,28 @@ class Input(abc.ABC):
             DataError: If one is no item, or cannot be used; it says which.
         """
 
+    def augmentation(self, given: Any, task: Any) -> Any:
+        """Returns what an `augment=` stands for; what `Encodings.augmented` takes.
+
+        Args:
+            given: What the user gave.
+            task: What the labels mean.
+
+        Raises:
+            ArgumentError: If it is not known, or does not go with the task.
+        """
+        return given
+
+    def prepared_augmentation(self, augmentation: Any, items: Sequence[Any], model: Any) -> Any:
+        """Returns an augmentation with what is worked out once, before training: here as it is.
+
+        Args:
+            augmentation: Of `augmentation`.
+            items: The training data, and no more than that.
+            model: What trains.
+        """
+        return augmentation
+
     def shortened(self, item: Any, most: int) -> tuple[Any, int]:
         """Returns an item with so many words at most, and how many are left out: here none.
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ktlite.encodings.encodings import Encodings
-from ktlite.errors import DataError, Problems, listing
+from ktlite.errors import ArgumentError, DataError, Problems, listing
 from ktlite.inputs.decoding import decode
 from ktlite.inputs.input import Input
+from ktlite.inputs.text_augmentation import TextAugmentation, nearest_words, words_of_texts
 from ktlite.inputs.word_parts import WordParts, shortened, words_of
 
 SHORTEST = 4  # two special tokens and something to look at
@@ -80,6 +81,24 @@ class Texts(Input):
         problems.raise_if_any()
         counts = listing(f"{name} ({count:,})" for name, count in used.most_common())
         return texts, f"encodings: {counts}"
+
+    def augmentation(self, given: Any, task: Any) -> TextAugmentation:
+        if not task.varies:
+            raise ArgumentError(
+                f"augment={given!r:.80}: what a {task.name} task learns would no longer follow "
+                "from a changed text; it goes with labels of texts, of pairs and of words, and "
+                "with questions."
+            )
+        return TextAugmentation.of(given, keeps_words=task.labels_words)
+
+    def prepared_augmentation(
+        self, augmentation: TextAugmentation, items: Sequence[Any], model: Any
+    ) -> TextAugmentation:
+        def table() -> np.ndarray:
+            return np.asarray(model.towers[0].front.word.embeddings)
+
+        nearest = functools.partial(nearest_words, self, table)
+        return augmentation.prepared(functools.cache(lambda: words_of_texts(items)), nearest)
 
     def shortened(self, item: Any, most: int) -> tuple[Any, int]:
         return shortened(item, most)

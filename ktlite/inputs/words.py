@@ -190,6 +190,11 @@ def _kind(character: str) -> str:
     return _LETTER if category[0] in "LN" else _PUNCTUATION
 
 
+def stands_alone(character: str) -> bool:
+    """Says whether a character is of a script that is written without spaces."""
+    return _kind(character) == _SINGLE
+
+
 def inside_word(text: str, at: int) -> bool:
     """Says whether a place is between two characters of one word, or of one number.
 

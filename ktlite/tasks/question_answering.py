@@ -14,6 +14,7 @@ from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.tokens import ContextEncodings
 from ktlite.errors import ArgumentError, DataError, Problems
 from ktlite.inputs.contexts import as_question
+from ktlite.inputs.words import Words, split_words
 from ktlite.tasks.aims import Aim, answer_aims
 from ktlite.tasks.answers import NOTHING, Answer, AnswerLogits, Guess, answer_places
 from ktlite.tasks.arrays import ragged, unpadded
@@ -104,6 +105,11 @@ class QuestionAnswering(Task):
         pairs = [as_question(example, f"text {i}") for i, example in enumerate(examples)]
         encodings: Encodings = tokenizer.encode_contexts(pairs, stride=self.stride, verbose=verbose)
         return encodings
+
+    def varied(self, example: Any, change: Callable[[Words], Words]) -> tuple[str, str]:
+        """Returns the question changed; the answers are places of the context, which stays."""
+        question, context = as_question(example, "text")
+        return str(change(split_words(question))), context
 
     def align(self, targets: np.ndarray, encodings: Encodings, rows: np.ndarray) -> np.ndarray:
         """Returns int32 [batch, 2, length]: 1 where the answer starts, and where it ends.

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ktlite.encodings.encodings import Encodings, Seed
+from ktlite.inputs.words import Words, split_words
 from ktlite.tasks.arrays import mean_of_rows
 
 
 class Rows:
     """What a model is given of examples, and what is kept of what it says."""
+
+    #: Whether texts may be changed for training while what is true of them stays as it is.
+    varies: ClassVar[bool] = True
+    #: Whether labels stand on words, so that changes have to leave these where they are.
+    labels_words: ClassVar[bool] = False
 
     def tokenize(self, examples: Sequence[Any], tokenizer: Any, verbose: int = 0) -> Encodings:
         """Turns examples into what a model is given: mostly tokens.
@@ -28,6 +34,17 @@ class Rows:
         """
         encodings: Encodings = tokenizer.encode(examples, verbose=verbose)
         return encodings
+
+    def varied(self, example: Any, change: Callable[[Words], Words]) -> Any:
+        """Returns an example with its texts changed, each by itself, and its labels still true.
+
+        Args:
+            example: A text, or a tuple of several.
+            change: What is done with each.
+        """
+        if isinstance(example, str):
+            return str(change(split_words(example)))
+        return tuple(self.varied(text, change) for text in example)
 
     def with_targets(self, encodings: Encodings, targets: np.ndarray, input: Any) -> Encodings:
         """Returns the encodings of labelled examples: by default, as `tokenize` made them.

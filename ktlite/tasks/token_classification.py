@@ -54,6 +54,7 @@ class TokenClassification(Task):
 
     name = "token-classification"
     counts_targets = True
+    labels_words = True
     head = "token-classification"
     reads = "tagged"
 
@@ -140,6 +141,12 @@ class TokenClassification(Task):
         words = [as_words(example).words for example in examples]
         encodings: Encodings = tokenizer.encode_words(words, verbose=verbose)
         return encodings
+
+    def varied(self, example: Any, change: Callable[[Words], Words]) -> Words:
+        """Returns the words changed, as many as before, each with the tag that it had."""
+        words = as_words(example)
+        changed = change(words)
+        return changed if len(changed) == len(words) else words
 
     def align(self, targets: np.ndarray, encodings: Encodings, rows: np.ndarray) -> np.ndarray:
         """Returns int32 [batch, length]: the word's target at its first sub-word, else `IGNORE`."""

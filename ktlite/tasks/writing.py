@@ -58,6 +58,8 @@ class Writing(Task):
             `do_sample`, ... Default: as the checkpoint says.
     """
 
+    varies = False
+
     counts_targets = True
     labels_are_texts = True
 

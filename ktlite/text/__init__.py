@@ -8,6 +8,8 @@ from typing import Any
 from ktlite._hints import missing
 from ktlite.data.dataset import Dataset as TextDataset
 from ktlite.data.preprocessor import Preprocessor
+from ktlite.inputs.text_augmentation import TextAugmentation
+from ktlite.inputs.word_changes import Delete, Insert, Rewritten, Swap, Synonym, Typo
 from ktlite.text.loaders import (
     texts_from_array,
     texts_from_csv,
@@ -38,10 +40,17 @@ from ktlite.text.tokenizer_training import train_tokenizer
 from ktlite.text.transformer import Transformer
 
 __all__ = [
+    "Delete",
+    "Insert",
     "Preprocessor",
+    "Rewritten",
     "StandardPreprocessor",
+    "Swap",
+    "Synonym",
+    "TextAugmentation",
     "TextDataset",
     "Transformer",
+    "Typo",
     "entities_from_array",
     "entities_from_conll2003",
     "entities_from_df",
