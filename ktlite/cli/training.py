@@ -17,7 +17,6 @@ from ktlite.errors import Problems, listing
 FITS = ("fit_onecycle", "autofit", "fit")
 # What a file or a shell cannot give, or goes under another name here.
 _NOT_OFFERED = {
-    "augment",
     "callbacks",
     "learning_rate",
     "n_cycles",

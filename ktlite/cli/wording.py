@@ -94,6 +94,9 @@ TRAINING: Mapping[str, Group] = {
         "cycle_momentum": Word("change the momentum against the rate (default)"),
         "max_momentum": Word("momentum at the start and the end; default: 0.95"),
         "min_momentum": Word("momentum at the highest rate; default: 0.85"),
+        "augment": Word(
+            "change training texts at random: some of synonym, insert, swap, delete, typo", "WAY"
+        ),
         "ema": Word("decay of a moving average of the weights, such as 0.999"),
     },
     "the sweep": {

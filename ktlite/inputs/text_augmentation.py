@@ -56,14 +56,17 @@ class TextAugmentation:
         """Returns what an `augment=` stands for.
 
         Args:
-            augment: Names, and changes with their settings; one or a list; or an augmentation.
+            augment: Names, and changes with their settings; one or a list; names in one string,
+                commas between; or an augmentation.
             keeps_words: Whether labels stand on words, so that these must stay where they are.
 
         Raises:
             ArgumentError: If it holds anything else; all that it does is named.
         """
         made = augment.changes if isinstance(augment, cls) else augment
-        single = isinstance(made, (str, Change)) or not isinstance(made, Sequence)
+        if isinstance(made, str):
+            made = [name.strip() for name in made.split(",")]
+        single = isinstance(made, Change) or not isinstance(made, Sequence)
         given = [made] if single else list(made)
         problems = Problems("augment")
         problems.add_unless(bool(given), f"it is empty; give some of {_known()}.")

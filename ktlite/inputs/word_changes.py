@@ -45,8 +45,8 @@ class Change(abc.ABC):
         self._check(problems)
         problems.raise_if_any()
 
-    def _check(self, problems: Problems) -> None:
-        """Records what is wrong with further arguments."""
+    def _check(self, problems: Problems) -> None:  # noqa: B027
+        """Records what is wrong with further arguments: here there are none."""
 
     def prepared(self, texts: Callable[[], Sequence[Words]], nearest: Nearest) -> Change:
         """Returns the change with what is worked out once for all training texts: here itself.
@@ -89,7 +89,9 @@ class Delete(Change):
         gone = set(self._chosen(places, random).tolist())
         if len(gone) == len(places):
             gone.discard(places[random.integers(len(places))])
-        kept = [(word, gap) for i, (word, gap) in enumerate(_gapped(words)) if i not in gone]
+        pieces = _gapped(words)
+        kept = [piece for i, piece in enumerate(pieces) if i not in gone]
+        kept[0] = (kept[0][0], pieces[0][1])
         return _joined(kept, _tail(words))
 
 
@@ -158,7 +160,7 @@ class _LookedUp(Change):
 
     def _other(self, word: str, random: np.random.Generator) -> str:
         others = self._others(word)
-        return _cased(others[random.integers(len(others))], word)
+        return _cased(others[int(random.integers(len(others)))], word)
 
 
 @dataclass(frozen=True, repr=False)
@@ -291,8 +293,8 @@ def _tail(words: Words) -> str:
 
 def _joined(pieces: Sequence[tuple[str, str]], tail: str) -> Words:
     spans, text = [], ""
-    for number, (word, gap) in enumerate(pieces):
-        text += gap if number or not gap.isspace() else ""  # of a first word that is gone
+    for word, gap in pieces:
+        text += gap
         spans.append((len(text), len(text) + len(word)))
         text += word
     return Words(text + tail, tuple(spans))
