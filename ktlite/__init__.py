@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ktlite.models.loading import load_model
     from ktlite.predictor import Predictor, load_predictor
     from ktlite.pretraining import get_pretrainer
+    from ktlite.pruning import prune
     from ktlite.significance import compare_predictors
     from ktlite.training.live_plot import LivePlot
     from ktlite.tuning import tune
@@ -62,6 +63,7 @@ _NAMES = {
     "get_pretrainer": "ktlite.pretraining",
     "load_model": "ktlite.models.loading",
     "load_predictor": "ktlite.predictor",
+    "prune": "ktlite.pruning",
     "tune": "ktlite.tuning",
     "serve": "ktlite.deploy.serving",
 }
@@ -93,6 +95,7 @@ __all__ = [
     "load_model",
     "load_predictor",
     "models",
+    "prune",
     "serve",
     "sklearn",
     "tasks",

@@ -35,7 +35,7 @@ LAYERS = [
     {"learner"},
     {"workflow_checks"},
     {"workflow"},
-    {"cross_validation", "pretraining", "significance", "sklearn", "tuning"},
+    {"cross_validation", "pretraining", "pruning", "significance", "sklearn", "tuning"},
     {"applications"},
     {"deploy"},
     {"cli"},

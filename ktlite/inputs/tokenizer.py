@@ -15,9 +15,10 @@ import numpy as np
 from ktlite._progress import progress
 from ktlite.encodings.indexed import IndexedData
 from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
-from ktlite.errors import CheckpointError, DataError
+from ktlite.errors import ArgumentError, CheckpointError, DataError
 from ktlite.generation.options import Generation
 from ktlite.inputs.contexts import encode_contexts
+from ktlite.inputs.fewer_tokens import kept_tokens, with_tokens
 from ktlite.inputs.input import register
 from ktlite.inputs.long_texts import encode_read
 from ktlite.inputs.reading import Reading
@@ -286,6 +287,43 @@ class Tokenizer(Translates, Vocabulary, Texts):
         check_texts(texts)
         found = self._whole_texts().encode_batch(list(texts), add_special_tokens=False)
         return [np.array(one.ids, "int32") for one in found]
+
+    def narrowed(self, used: np.ndarray) -> tuple[Tokenizer, np.ndarray]:
+        """Returns a tokenizer with a part of the vocabulary, and which part that is.
+
+        Texts whose tokens are all among the used ones are cut as before; their ids are new. What
+        stays beside those says `ktlite.inputs.fewer_tokens`.
+
+        Args:
+            used: int [used], ids of tokens that have to stay.
+
+        Returns:
+            The tokenizer, and int64 [kept]: the old id of each new one.
+
+        Raises:
+            ArgumentError: If the vocabulary is in no `tokenizer.json`, or of another kind.
+        """
+        files = self._said(self._files)
+        if FILE not in files or self._numbers is not None or self._apart:
+            raise ArgumentError(
+                "vocabulary: the tokens of this checkpoint are in SentencePiece models with ids of "
+                f"their own, not in a {FILE}; leave vocabulary out."
+            )
+        kept = kept_tokens(files[FILE], {*np.asarray(used).tolist(), self.pad_id})
+        left = with_tokens(files, kept)
+        rust = rust_tokenizer(left[FILE], Path(FILE))
+        rust.no_padding()
+        rust.no_truncation()
+        pad_id = int(np.searchsorted(kept, self.pad_id))
+        languages = self.languages
+        made = type(self).__new__(type(self))
+        made.framed = self.framed
+        made._take(
+            Reading(rust, left, self.truncation_side, pad_id, self.framed_by, languages=languages),
+            self.maxlen,
+            self.stride,
+        )
+        return made, kept
 
     def uncut(self) -> Tokenizer:
         """Returns a copy that takes texts of any length."""

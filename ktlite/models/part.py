@@ -74,6 +74,7 @@ def part_config(
     family: Family,
     layers: Layers,
     max_positions: int | None,
+    where: str = "from_pretrained",
 ) -> dict[str, Any]:
     """Returns the config of a part.
 
@@ -84,11 +85,12 @@ def part_config(
         family: The checkpoint's family.
         layers: As in `from_pretrained`.
         max_positions: As in `from_pretrained`.
+        where: What was called, for messages.
 
     Raises:
         ArgumentError: If the checkpoint has no such part; all reasons are named.
     """
-    problems = Problems("from_pretrained")
+    problems = Problems(where)
     for argument, value, name in (
         ("layers", layers, family.layers_field),
         ("max_positions", max_positions, family.positions_field),

@@ -14,9 +14,10 @@ from ktlite.models.towers import towers_of
 from ktlite.tasks import Task
 from ktlite.tasks.losses import is_mean_of_rows
 from ktlite.training.distribution import check_strategy, make_strategy, scope
+from ktlite.training.freezing import compile_like
 from ktlite.training.metrics import as_metric
 from ktlite.training.optimizers import AdamW, LossScaleOptimizer
-from ktlite.training.pieces import check_micro_tokens, train_in_pieces
+from ktlite.training.pieces import check_micro_tokens, pieces_of, train_in_pieces
 from ktlite.training.remat import check_remat, rematerialise
 from ktlite.training.xla import check_xla, compile_encoder, wants_xla
 
@@ -188,3 +189,13 @@ def compile_model(
         jit_compile=False,
     )
     task.into_config(model.config)
+
+
+def run_like(model: Any, other: Any) -> None:
+    """Compiles a model as another one is, and lets it train in pieces and with XLA as that does."""
+    compile_like(model, other)
+    pieces = pieces_of(other)
+    if pieces is not None:
+        train_in_pieces(model, pieces.tokens, counted=pieces.counted)
+    if any(tower.stack.compiled for tower in towers_of(other)):
+        compile_encoder(model)

@@ -51,13 +51,18 @@ def recompile(model: Any) -> None:
 
     The new optimizer has the old one's settings, its learning rate among them.
     """
-    old = model.optimizer
-    with strategy_scope(model):
+    compile_like(model, model)
+
+
+def compile_like(model: Any, other: Any) -> None:
+    """Compiles a model as another one is, with an optimizer of the same settings of its own."""
+    old = other.optimizer
+    with strategy_scope(other):
         new = type(old).from_config(old.get_config())
         for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
             if hasattr(old, name):  # a setting that Keras keeps out of the config
                 setattr(new, name, getattr(old, name))
-        model.compile(**{**model._compile_config.config, "optimizer": new})
+        model.compile(**{**other._compile_config.config, "optimizer": new})
 
 
 def encoder_is_frozen(model: Any) -> bool:
