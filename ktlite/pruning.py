@@ -118,8 +118,8 @@ def prune(
     pruned_config(model, kept)  # what it cannot say is an error before anything is measured
     if feed_forward is not None or heads is not None:
         found = Importance(model, _loss_of(model, preproc))
-        rows = np.random.default_rng(seed).permutation(len(data["train_data"]))[:examples]
-        found.measure(data["train_data"], rows, verbose)
+        rows = np.random.default_rng(seed).permutation(len(data["train_data"]))
+        found.measure(data["train_data"], np.sort(rows[:examples]), verbose)
         kept = _chosen(kept, found)
     with strategy_scope(model):
         small = pruned(model, kept)
