@@ -16,7 +16,6 @@ from ktlite.data.dataset import Dataset
 from ktlite.data.preprocessor import Preprocessor
 from ktlite.data.reading import read_for
 from ktlite.errors import ArgumentError, Problems, plural
-from ktlite.inputs.tokenizer import Tokenizer
 from ktlite.learner import Learner
 from ktlite.models.adapters import has_adapters
 from ktlite.models.model import TransformerModel
@@ -28,7 +27,6 @@ from ktlite.training.optimizers import strategy_scope
 
 USED = "used"
 _STEP = 8  # widths are multiples of it: products of matrices are faster then
-_CHUNK = 512  # rows whose tokens are counted at a time
 
 
 @checked
@@ -113,7 +111,8 @@ def prune(
     preproc: Preprocessor = learner_or_predictor.preproc
     input, kept = preproc.input, _shape(model, steps)
     if vocabulary is not None:
-        input, words = preproc.tokenizer.narrowed(_used(data["train_data"]))
+        counts = input.counts(data["train_data"].encodings)
+        input, words = input.narrowed(np.flatnonzero(counts))
         kept = dataclasses.replace(kept, words=words)
     pruned_config(model, kept)  # what it cannot say is an error before anything is measured
     if feed_forward is not None or heads is not None:
@@ -123,7 +122,7 @@ def prune(
         kept = _chosen(kept, found)
     with strategy_scope(model):
         small = pruned(model, kept)
-    _report(model, small, kept, data.get("val_data"))
+    _report(model, small, kept, preproc.input, data.get("val_data"))
     new = _with_input(preproc, input)
     given = {name: value for name, value in steps.items() if value is not None}
     if isinstance(learner_or_predictor, Learner):
@@ -198,8 +197,6 @@ def _check_model(problems: Problems, subject: Any, model: Any, steps: Mapping[st
             "heads: its attention has relative positions by head, which have to stay.",
         )
     if steps["vocabulary"] is not None:
-        reads = isinstance(getattr(subject.preproc, "_input", None), Tokenizer)
-        problems.add_unless(reads, f"vocabulary: its model reads {spec.input}s, not texts.")
         problems.add_unless(
             not model.writes,
             "vocabulary: its model writes texts, and could not write a word that train_data lacks.",
@@ -252,23 +249,7 @@ def _loss_of(model: Any, preproc: Preprocessor) -> Any:
     return loss if callable(loss) else preproc.task.loss()
 
 
-def _token_counts(data: Dataset, size: int) -> np.ndarray:
-    """Returns how often the model reads each token in data, int64 [size]."""
-    counts = np.zeros(size, "int64")
-    (field,) = (f for f in data.fields if f.name == "input_ids")
-    for start in range(0, len(data), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(data)))
-        batch = data.encodings.batch(rows)
-        ids, mask = batch[field.name], batch["attention_mask"]
-        counts += np.bincount(ids[mask > 0], minlength=size)
-    return counts
-
-
-def _used(data: Dataset) -> np.ndarray:
-    return np.flatnonzero(_token_counts(data, data.preproc.tokenizer.vocab_size))
-
-
-def _report(model: Any, small: Any, kept: Kept, held_out: Dataset | None) -> None:
+def _report(model: Any, small: Any, kept: Kept, input: Any, held_out: Dataset | None) -> None:
     """Says what is left."""
     before, after = model.count_params(), small.count_params()
     said = [f"{after:,} of {before:,} parameters stay ({after / before:.0%})"]
@@ -276,7 +257,7 @@ def _report(model: Any, small: Any, kept: Kept, held_out: Dataset | None) -> Non
         size = model.spec.tokens.vocab_size
         said.append(f"{len(kept.words):,} of {size:,} tokens")
         if held_out is not None:
-            counts = _token_counts(held_out, size)
+            counts = input.counts(held_out.encodings)
             lost = 1 - counts[kept.words].sum() / max(counts.sum(), 1)
             said.append(
                 f"of the tokens of val_data {lost:.2%} are gone, and cut into smaller pieces"

@@ -157,5 +157,5 @@ def test_images_lose_units_and_no_words(tiny_vit: Path, class_folders: Path) -> 
     small = ktlite.prune(learner, feed_forward=0.5, layers=1, verbose=0)
     assert small.model.config["intermediate_size"] == -(-width // 2 // 8) * 8
     assert not isinstance(small.preproc.input, Tokenizer)
-    with pytest.raises(ArgumentError, match="vocabulary: its model reads images, not texts"):
+    with pytest.raises(ArgumentError, match="vocabulary: this model reads images, not texts"):
         ktlite.prune(learner, vocabulary="used")

@@ -23,11 +23,22 @@ from typing import Any
 
 import numpy as np
 
+from ktlite.encodings.encodings import Encodings
 from ktlite.errors import ArgumentError, listing
 from ktlite.inputs.tokenizer_files import FILE, OLDER, SETTINGS
 
 _ADDED = "added_tokens.json"
+_CHUNK = 512  # rows whose tokens are counted at a time
 _MODELS = ("WordPiece", "WordLevel", "BPE", "Unigram")
+
+
+def token_counts(encodings: Encodings, size: int) -> np.ndarray:
+    """Returns how often each token is in the texts that a model reads, int64 [size]."""
+    counts = np.zeros(size, "int64")
+    for start in range(0, len(encodings), _CHUNK):
+        batch = encodings.batch(np.arange(start, min(start + _CHUNK, len(encodings))))
+        counts += np.bincount(batch["input_ids"][batch["attention_mask"] > 0], minlength=size)
+    return counts
 
 
 def kept_tokens(content: bytes, used: Collection[int]) -> np.ndarray:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.indexed import IndexedData
 from ktlite.errors import ArgumentError, DataError, listing
@@ -244,6 +246,25 @@ class Input(abc.ABC):
     def vocabularies(self) -> list[list[str | None]]:
         """Returns the tokens by id of what is read and of what is written; none without tokens."""
         return []
+
+    def counts(self, encodings: Encodings) -> np.ndarray:
+        """Returns how often each entry of the vocabulary is in encodings, int64 [entries].
+
+        Raises:
+            ArgumentError: If items are not made of such.
+        """
+        raise ArgumentError(f"vocabulary: this model reads {self.noun}s, not texts; leave it out.")
+
+    def narrowed(self, used: np.ndarray) -> tuple[Input, np.ndarray]:
+        """Returns this with a part of the vocabulary, and int64 [kept], the old id of each new one.
+
+        Args:
+            used: int [used], ids that have to stay.
+
+        Raises:
+            ArgumentError: If there is no vocabulary, or none of which a part can be taken.
+        """
+        raise ArgumentError(f"vocabulary: this model reads {self.noun}s, not texts; leave it out.")
 
     def checks(self, splits: Mapping[str, IndexedData], longest: int | None) -> Sequence[Any]:
         """Looks at data of this kind, for `Learner.check`.

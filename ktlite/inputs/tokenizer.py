@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from ktlite._progress import progress
+from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.indexed import IndexedData
 from ktlite.encodings.tokens import ContextEncodings, TokenEncodings
 from ktlite.errors import ArgumentError, CheckpointError, DataError
 from ktlite.generation.options import Generation
 from ktlite.inputs.contexts import encode_contexts
-from ktlite.inputs.fewer_tokens import kept_tokens, with_tokens
+from ktlite.inputs.fewer_tokens import kept_tokens, token_counts, with_tokens
 from ktlite.inputs.input import register
 from ktlite.inputs.long_texts import encode_read
 from ktlite.inputs.reading import Reading
@@ -287,6 +288,9 @@ class Tokenizer(Translates, Vocabulary, Texts):
         check_texts(texts)
         found = self._whole_texts().encode_batch(list(texts), add_special_tokens=False)
         return [np.array(one.ids, "int32") for one in found]
+
+    def counts(self, encodings: Encodings) -> np.ndarray:
+        return token_counts(encodings, self.vocab_size)
 
     def narrowed(self, used: np.ndarray) -> tuple[Tokenizer, np.ndarray]:
         """Returns a tokenizer with a part of the vocabulary, and which part that is.
