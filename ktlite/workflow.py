@@ -69,6 +69,9 @@ def get_learner(
     augment: Any = None,
     ema: float | None = None,
     micro_tokens: int | str | None = "auto",
+    mixup: float | None = None,
+    r_drop: float | None = None,
+    adversarial: Any = False,
     revision: str | None = None,
     ignore_config_fields: Sequence[str] = (),
     preproc: Any = None,
@@ -188,6 +191,16 @@ def get_learner(
             padding counted: a bound on memory that changes neither loss nor gradient. `"auto"`:
             1,024 on CPUs; whole batches on GPUs, and where the loss is one of your own or
             compares the rows of a batch. None: whole batches.
+        mixup: Mix each training row with another, embeddings of words or of patches, by a share
+            drawn from Beta(mixup, mixup), such as 0.2; it learns both labels by their shares
+            (Zhang et al., 2018; Guo et al., 2019). With few examples that a model learns by
+            heart; for classes, several labels and numbers.
+        r_drop: Run each training row twice, with other dropout, and add so many times the
+            divergence of both predictions to the loss, such as 1.0 (R-Drop: Liang et al., 2021).
+            Twice the time; for classes and several labels.
+        adversarial: Also learn from each training row moved to where its loss grows most (Miyato
+            et al., 2017), by this share of its embeddings' length; True: 0.1. Twice the time.
+            `{"epsilon": 0.1, "steps": 3}` looks for the place in several steps.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the checkpoint's config.json to accept.
         preproc: With a Keras model: the preprocessor, if the data does not bring it.

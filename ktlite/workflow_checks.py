@@ -52,6 +52,9 @@ EXECUTION = (
     "lora_alpha",
     "ema",
     "micro_tokens",
+    "mixup",
+    "r_drop",
+    "adversarial",
 )
 
 

@@ -25,6 +25,7 @@ from ktlite.models.pooling import pool
 from ktlite.training.feed import FIXED, Feed
 from ktlite.training.freezing import encoder_digest, encoder_is_frozen
 from ktlite.training.memory import is_out_of_memory
+from ktlite.training.pieces import pieces_of
 from ktlite.training.stream import Stream
 
 LARGEST = 2**31  # bytes of vectors that are kept
@@ -134,6 +135,9 @@ class KeptFeatures:
         model = self.forward.model
         # A head that takes what each tower gives needs more than one vector a row.
         cached = encoder_is_frozen(model) and not model.head.apart
+        pieces = pieces_of(model)
+        # What changes the vectors that enter the encoder makes others of them each time.
+        cached = cached and (pieces is None or pieces.objective is None)
         if not cached or keras.config.backend() != "tensorflow":
             self.release()
             return {}

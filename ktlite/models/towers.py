@@ -100,6 +100,8 @@ def run_towers(
         mask = tower.front.mask(own)
         # Layers that are frozen run as they do in prediction, without dropout.
         x = tower.front(own, mask, training=training and tower.front.trainable)
+        if tower.stack.entering is not None:
+            x, mask = tower.stack.entering(x, mask)
         memory, memory_mask = states[tower.spec.cross]
         run = tower.stack.compiled or tower.stack
         x = run(

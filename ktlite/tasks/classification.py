@@ -19,7 +19,7 @@ from ktlite.tasks.figures import (
     f1_averages,
     matthews,
 )
-from ktlite.tasks.losses import focal_loss, named_loss
+from ktlite.tasks.losses import focal_loss, named_loss, softmax_divergence
 from ktlite.tasks.task import Report, Task
 
 _NUMBERS = (int, float, np.integer, np.floating)
@@ -49,6 +49,8 @@ class Classification(Task):
     name = "classification"
     head = "text-classification"
     problem_type = "single_label_classification"
+    one_answer = True
+    divergence = staticmethod(softmax_divergence)
 
     def __init__(
         self,

@@ -21,6 +21,8 @@ __all__ = [
     "named_loss",
     "scored_accuracy",
     "scored_cross_entropy",
+    "sigmoid_divergence",
+    "softmax_divergence",
 ]
 
 
@@ -191,3 +193,24 @@ def scored_accuracy() -> Any:
             return super().update_state(ops.reshape(y_pred[..., 1], (-1,)), sample_weight=counted)
 
     return Accuracy("accuracy")
+
+
+def softmax_divergence(one: Any, two: Any) -> Any:
+    """Returns the mean of both Kullback-Leibler divergences of classes, float32 [batch].
+
+    Args:
+        one: Logits, float [batch, classes].
+        two: Likewise.
+    """
+    from keras import ops
+
+    p, q = (ops.log_softmax(ops.cast(logits, "float32")) for logits in (one, two))
+    return ops.sum((ops.exp(p) - ops.exp(q)) * (p - q), axis=-1) / 2
+
+
+def sigmoid_divergence(one: Any, two: Any) -> Any:
+    """Returns the same of several labels, each there or not: the mean over them."""
+    from keras import ops
+
+    p, q = (ops.cast(logits, "float32") for logits in (one, two))
+    return ops.mean((ops.sigmoid(p) - ops.sigmoid(q)) * (p - q), axis=-1) / 2

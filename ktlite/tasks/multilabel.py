@@ -13,7 +13,7 @@ from ktlite.errors import DataError, did_you_mean, listing
 from ktlite.tasks.arrays import plain, sigmoid
 from ktlite.tasks.calibration import Calibration, Reliability
 from ktlite.tasks.figures import area_under_curve, dense_ranks, f1_averages
-from ktlite.tasks.losses import named_loss
+from ktlite.tasks.losses import named_loss, sigmoid_divergence
 from ktlite.tasks.task import Report, Task
 
 
@@ -34,6 +34,8 @@ class MultiLabel(Task):
     name = "multilabel"
     head = "text-classification"
     problem_type = "multi_label_classification"
+    one_answer = True
+    divergence = staticmethod(sigmoid_divergence)
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class Regression(Task):
     name = "regression"
     head = "text-classification"
     problem_type = "regression"
+    one_answer = True
 
     def __init__(
         self,

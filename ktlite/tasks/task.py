@@ -67,6 +67,11 @@ class Task(Rows, Certainty, abc.ABC):
     counts_targets: ClassVar[bool] = False
     #: Whether the loss compares the rows of a batch with each other, so that none can be cut.
     compares_rows: bool = False
+    #: Whether an example has one answer, which can be mixed with another's.
+    one_answer: ClassVar[bool] = False
+    #: Takes two batches of the head's outputs, and returns how far apart each row's predictions
+    #: are; None: these are not compared.
+    divergence: Callable[[Any, Any], Any] | None = None
     #: Whether labels are texts, which are never read as numbers or names of classes.
     labels_are_texts: ClassVar[bool] = False
     #: What a loaded predictor must still say as it did when it was saved. Never texts of the

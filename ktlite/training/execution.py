@@ -16,6 +16,7 @@ from ktlite.tasks.losses import is_mean_of_rows
 from ktlite.training.distribution import check_strategy, make_strategy, scope
 from ktlite.training.freezing import compile_like
 from ktlite.training.metrics import as_metric
+from ktlite.training.objectives import Objective, Regularisation
 from ktlite.training.optimizers import AdamW, LossScaleOptimizer
 from ktlite.training.pieces import check_micro_tokens, pieces_of, train_in_pieces
 from ktlite.training.remat import check_remat, rematerialise
@@ -51,6 +52,9 @@ class Execution:
         ema: Decay of a moving average of the weights, such as 0.999, counted in steps of the
             optimizer. Validation sees the average, and training ends with it.
         micro_tokens: As `ktlite.training.pieces.train_in_pieces` takes it.
+        mixup: As `ktlite.training.objectives.Regularisation` takes it, and so the next two.
+        r_drop: Likewise.
+        adversarial: Likewise.
 
     Example:
         >>> execution = Execution(strategy="mirrored", precision="bfloat16")
@@ -67,6 +71,9 @@ class Execution:
     lora_alpha: float | None = None
     ema: float | None = None
     micro_tokens: int | str | None = "auto"
+    mixup: float | None = None
+    r_drop: float | None = None
+    adversarial: Any = False
 
     def check(self, problems: Problems, **batch_sizes: Any) -> None:
         """Records everything that cannot work.
@@ -81,6 +88,7 @@ class Execution:
         check_xla(problems, self.xla)
         check_remat(problems, self.remat)
         check_micro_tokens(problems, self.micro_tokens)
+        self.regularisation.check(problems)
         at_least_one(problems, accumulate=self.accumulate)
         if self.lora is not None:
             at_least_one(problems, lora=self.lora)
@@ -118,6 +126,11 @@ class Execution:
         return execution
 
     @property
+    def regularisation(self) -> Regularisation:
+        """What the loss of a step is made of beside the rows."""
+        return Regularisation(self.mixup, self.r_drop, self.adversarial)
+
+    @property
     def replicas(self) -> int:
         """The number of devices that share a batch."""
         return 1 if self._strategy is None else self._strategy.num_replicas_in_sync
@@ -145,17 +158,22 @@ class Execution:
         """
         own = loss is None and not label_smoothing
         loss = task.custom_loss(loss, label_smoothing)
+        self.regularisation.check_task(task)
         with scope(self._strategy):
             model = make(None if self.precision is None else POLICIES[self.precision])
             if self.lora is not None:
                 add_adapters(model, self.lora, self.lora_alpha)
             compile_model(model, task, metrics, loss=loss, accumulate=self.accumulate, ema=self.ema)
+        objective = None
+        if self.regularisation:
+            objective = Objective(model, self.regularisation, task.divergence)
         train_in_pieces(
             model,
             self.micro_tokens,
             counted=task.counts_targets,
             known=own if task.counts_targets else is_mean_of_rows(loss),
             across=task.compares_rows,
+            objective=objective,
         )
         if self.remat and towers_of(model):
             rematerialise(model)

@@ -45,6 +45,8 @@ def identify(
     pieces = pieces_of(model)
     if pieces is not None and pieces.asked:  # each draws its own dropout
         described["micro_tokens"] = pieces.tokens
+    if pieces is not None and pieces.objective is not None:
+        described["what the loss is made of"] = repr(pieces.objective.options)
     for key, value in _flat("optimizer", keras.optimizers.serialize(model.optimizer)).items():
         described[key] = value
     return {key: str(value) for key, value in described.items()}

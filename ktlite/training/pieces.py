@@ -16,10 +16,12 @@ from ktlite._arguments import at_least_one
 from ktlite.encodings.targets import IGNORE
 from ktlite.errors import ArgumentError, Problems
 from ktlite.models.towers import towers_of
+from ktlite.training.objectives import Objective
 
 # Tokens of a piece on CPUs. With MiniLM-L6, 512 to 4,096 take the same time to 4 %, and memory
 # grows by half a gigabyte with each doubling; the products of short pieces are too thin.
 TOKENS = 1024
+WHOLE = 2**31 - 1  # tokens that no batch has
 
 
 def check_micro_tokens(problems: Problems, tokens: Any) -> None:
@@ -44,6 +46,7 @@ def train_in_pieces(
     counted: bool = False,
     known: bool = True,
     across: bool = False,
+    objective: Objective | None = None,
 ) -> None:
     """Makes the training steps of a compiled model run their batches in pieces.
 
@@ -57,6 +60,7 @@ def train_in_pieces(
         counted: Whether the loss is a mean over the targets that are not `IGNORE`, not over rows.
         known: Whether it is known to be such a mean. Where a number is given, it is taken for one.
         across: Whether the loss is known to compare the rows of a batch with each other.
+        objective: What the loss is made of. Default: the rows alone.
 
     Raises:
         ArgumentError: If a number of tokens is given, and the batch has to stay whole.
@@ -64,7 +68,11 @@ def train_in_pieces(
     Example:
         >>> train_in_pieces(model, 2048)
     """
-    if tokens is None or not towers_of(model):
+    if not towers_of(model):
+        return
+    if tokens is None:
+        if objective is not None:
+            _set(model, Pieces(model, WHOLE, counted, asked=False, objective=objective))
         return
     auto = isinstance(tokens, str)
     if across and not auto:
@@ -75,8 +83,14 @@ def train_in_pieces(
         )
     if not auto or (known and not across and _on_cpus()):
         most = TOKENS if auto else int(tokens)
-        model.train_step = pieces = Pieces(model, most, counted, asked=not auto)
-        object.__setattr__(model, "_pieces", pieces)  # the step may get others around it
+        _set(model, Pieces(model, most, counted, asked=not auto, objective=objective))
+    elif objective is not None:
+        _set(model, Pieces(model, WHOLE, counted, asked=False, objective=objective))
+
+
+def _set(model: Any, pieces: Pieces) -> None:
+    model.train_step = pieces
+    object.__setattr__(model, "_pieces", pieces)  # the step may get others around it
 
 
 def pieces_of(model: Any) -> Pieces | None:
@@ -101,10 +115,19 @@ class Pieces:
         tokens: Of a piece, at most.
         counted: Whether the loss is a mean over targets that count.
         asked: Whether somebody asked for this number of tokens.
+        objective: What the loss is made of. Default: the rows alone.
     """
 
-    def __init__(self, model: Any, tokens: int, counted: bool, *, asked: bool) -> None:
-        self.model, self.loss = model, model.loss
+    def __init__(
+        self,
+        model: Any,
+        tokens: int,
+        counted: bool,
+        *,
+        asked: bool,
+        objective: Objective | None = None,
+    ) -> None:
+        self.model, self.loss, self.objective = model, model.loss, objective
         self.tokens, self.counted, self.asked = tokens, counted, asked
 
     def __call__(self, data: Any) -> Any:
@@ -116,7 +139,7 @@ class Pieces:
         width = self._width(x)
         if width is None or y is None or model.loss is not self.loss or not model.trainable_weights:
             return type(model).train_step(model, data)
-        batch = _Batch(model, (x, y, weights), self.counted)
+        batch = _Batch(model, (x, y, weights), self.counted, self.objective)
         most = tf.maximum(self.tokens // width, 1)
         count = tf.maximum(-(-batch.rows // most), 1)
         loss, gradients, outputs = batch.run(-(-batch.rows // count))  # as even as can be
@@ -145,13 +168,23 @@ class _Batch:
         model: What trains.
         data: Inputs, targets, and weights or None.
         counted: Whether the loss is a mean over targets that count.
+        objective: What the loss is made of; None: the rows alone.
     """
 
-    def __init__(self, model: Any, data: tuple[Any, Any, Any], counted: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        data: tuple[Any, Any, Any],
+        counted: bool,
+        objective: Objective | None = None,
+    ) -> None:
         import tensorflow as tf
 
-        self.model, self.data, self.counted = model, data, counted
+        self.model, self.data, self.counted, self.objective = model, data, counted, objective
         self.rows = tf.shape(keras.tree.flatten(data[0])[0])[0]
+        self.partner = self.share = None
+        if objective is not None:
+            self.partner, self.share = objective.drawn(data, self.rows)
 
     def run(self, size: Any) -> tuple[Any, list[Any], Any]:
         """Runs pieces of so many rows, one after the other.
@@ -209,9 +242,19 @@ class _Batch:
         x, y, weights = keras.tree.map_structure(
             lambda whole: None if whole is None else whole[start:end], self.data
         )
+        partners = None if self.partner is None else self.partner[start:end]
         share = tf.cast((end - start) / self.rows, "float32")
         if self.counted:
             weights = self._weighed(y, weights, share)
+        if self.objective is not None:
+            other = own = None
+            if self.partner is not None:
+                own = self.share[start:end]
+                other = keras.tree.map_structure(
+                    lambda whole: None if whole is None else tf.gather(whole, partners),
+                    self.data,
+                )
+            return self.objective.piece((x, y, weights), other, own, share)
         with tf.GradientTape() as tape:
             outputs = model(x, training=True)
             loss = share * model._compute_loss(

@@ -73,6 +73,8 @@ class Stack(layers.Layer):
         self.run_block: Callable[..., Any] = _call
         #: Stands in for the whole stack where something compiles it, with the same arguments.
         self.compiled: Any = None
+        #: Changes what enters the stack, and its mask, while something in training asks for it.
+        self.entering: Callable[[Any, Any], tuple[Any, Any]] | None = None
         self.relative = self.convolution = self.norm = self.dropout = None
         longest = tower.front.max_positions
         if spec.relative is not None and spec.relative.shared:
