@@ -76,7 +76,7 @@ class Regularisation:
             problems.choice("adversarial", name, ("epsilon", "steps"))
         epsilon, steps = options.get("epsilon", 0.1), options.get("steps", 1)
         problems.add_unless(
-            _positive(epsilon) and epsilon <= 1,
+            _positive(epsilon) and float(epsilon) <= 1,
             f"adversarial={given!r}; expected True, or a share above 0, at most 1.",
         )
         problems.add_unless(
@@ -114,7 +114,8 @@ class Regularisation:
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and 0 < float(value) < float("inf")
 
 
 class Objective:
@@ -270,7 +271,7 @@ class Objective:
         return tf.reduce_mean(rows)
 
     def _moved(self, delta: Any, gradient: Any, x: Any) -> Any:
-        """Returns where rows are moved to, float32 like `x`: along their gradients, and not too far.
+        """Returns by what rows are moved, float32 like `x`: along their gradients, not too far.
 
         Raises:
             ArgumentError: If XLA makes no gradient there, since what is below is frozen.

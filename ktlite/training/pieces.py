@@ -182,7 +182,8 @@ class _Batch:
 
         self.model, self.data, self.counted, self.objective = model, data, counted, objective
         self.rows = tf.shape(keras.tree.flatten(data[0])[0])[0]
-        self.partner = self.share = None
+        self.partner: Any = None
+        self.share: Any = None
         if objective is not None:
             self.partner, self.share = objective.drawn(data, self.rows)
 

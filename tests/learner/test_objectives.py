@@ -63,8 +63,6 @@ def cross_entropies(logits: Any, targets: Any) -> np.ndarray:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "mixup": {"mixup": 0.4, "sample_weight": np.linspace(0.5, 2, 9)},
-    "r_drop": {"r_drop": 0.5, "accumulate": 2},
-    "adversarial": {"adversarial": True, "sample_weight": np.linspace(0.5, 2, 9)},
     "steps": {"adversarial": {"epsilon": 0.2, "steps": 3}},
     "all": {"mixup": 1.0, "r_drop": 1.0, "adversarial": 0.05, "accumulate": 2},
     "float16": {"mixup": 1.0, "adversarial": True, "precision": "float16"},
