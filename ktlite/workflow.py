@@ -180,11 +180,11 @@ def get_learner(
             learning rate (1e-4 to 2e-3), and `learner.save_adapters`.
         lora_alpha: The adapters' products are scaled by `lora_alpha / lora`. Default: by 2.
         augment: How training examples are changed at random, each in each epoch anew; validation
-            sees them as they are. Of images such as
-            `ktlite.vision.get_data_aug(horizontal_flip=True)`. Of texts some of `"synonym"`,
-            `"insert"`, `"swap"`, `"delete"` (EDA) and `"typo"`, or changes with their settings,
-            such as `ktlite.text.Delete(0.2)`; where labels stand on words, `"synonym"` and
-            `"typo"`.
+            sees them as they are. Of images some of `"randaugment"` and `"erasing"`, or what
+            `ktlite.vision.get_data_aug(horizontal_flip=True)` returns. Of texts some of
+            `"synonym"`, `"insert"`, `"swap"`, `"delete"` (EDA) and `"typo"`, or changes with their
+            settings, such as `ktlite.text.Delete(0.2)`; where labels stand on words, `"synonym"`
+            and `"typo"`.
         ema: Keep a moving average of the weights (Polyak and Juditsky, 1992) with this decay a
             step, such as 0.999: validation sees the average, and training ends with it.
         micro_tokens: Tokens of the pieces that a step runs its batch in, one after the other,
@@ -199,8 +199,8 @@ def get_learner(
             divergence of both predictions to the loss, such as 1.0 (R-Drop: Liang et al., 2021).
             Twice the time; for classes and several labels.
         adversarial: Also learn from each training row moved to where its loss grows most (Miyato
-            et al., 2017), by this share of its embeddings' length; True: 0.1. Twice the time.
-            `{"epsilon": 0.1, "steps": 3}` looks for the place in several steps.
+            et al., 2017), by this share of its embeddings' length; True: 0.02. Twice the time.
+            `{"epsilon": 0.02, "steps": 3}` looks for the place in several steps.
         revision: Branch, tag or commit on the Hub.
         ignore_config_fields: Unknown fields of the checkpoint's config.json to accept.
         preproc: With a Keras model: the preprocessor, if the data does not bring it.

@@ -95,11 +95,13 @@ TRAINING: Mapping[str, Group] = {
         "max_momentum": Word("momentum at the start and the end; default: 0.95"),
         "min_momentum": Word("momentum at the highest rate; default: 0.85"),
         "augment": Word(
-            "change training texts at random: some of synonym, insert, swap, delete, typo", "WAY"
+            "change training texts at random: some of synonym, insert, swap, delete, typo; "
+            "images: randaugment, erasing",
+            "WAY",
         ),
         "mixup": Word("mix rows and their labels by shares of Beta(N, N), such as 0.2"),
         "r_drop": Word("run rows twice and bring the predictions together, so strongly: 1"),
-        "adversarial": Word("also learn from rows moved against the model: true, or how far: 0.1"),
+        "adversarial": Word("also learn from rows moved against the model: true, or how far: 0.02"),
         "ema": Word("decay of a moving average of the weights, such as 0.999"),
     },
     "the sweep": {

@@ -6,15 +6,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from ktlite.encodings.encodings import Encodings
 from ktlite.encodings.field import Field
-from ktlite.errors import ArgumentError, DataError
-from ktlite.inputs.image_augmentation import ImageAugmentation
+from ktlite.errors import DataError
+from ktlite.inputs.image_changes import PictureChanges
 from ktlite.inputs.image_processor import ImageProcessor
 from ktlite.inputs.pictures import state_key
 
@@ -64,7 +63,7 @@ class ImageEncodings(Encodings):
     rows: np.ndarray
     workers: int
     kept: KeptPixels | None = None
-    augmentation: ImageAugmentation | None = None
+    augmentation: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -127,24 +126,18 @@ class ImageEncodings(Encodings):
         except DataError as error:
             raise DataError(f"picture {number}: {error}") from None
 
-    def augmented(
-        self, augmentation: ImageAugmentation | None, again: Any = None
-    ) -> ImageEncodings:
+    def augmented(self, augmentation: Any, again: Any = None) -> ImageEncodings:
         """Returns the same pictures, changed at random in the batches that a seed draws.
 
         Args:
-            augmentation: How; None: not at all.
+            augmentation: How, as `PictureChanges.of` takes it; None: not at all.
             again: Not needed.
 
         Raises:
-            ArgumentError: If it is something else.
+            ArgumentError: If it is something else; all that is wrong is named.
         """
-        if not isinstance(augmentation, (ImageAugmentation, NoneType)):
-            raise ArgumentError(
-                f"augment is of type {type(augmentation).__name__}; expected what "
-                "ktlite.vision.get_data_aug(horizontal_flip=True) returns."
-            )
-        return replace(self, augmentation=augmentation)
+        changes = None if augmentation is None else PictureChanges.of(augmentation)
+        return replace(self, augmentation=changes)
 
     def take(self, examples: np.ndarray) -> ImageEncodings:
         """Returns some rows, in their order; pixels that are kept stay where they are.

@@ -32,9 +32,9 @@ class Regularisation:
             predictions counts so much in the loss (R-Drop: Liang et al., 2021, arXiv:2106.14448).
         adversarial: Each row runs once more, moved to where its loss grows most (Miyato et al.,
             2017, arXiv:1605.07725), and the loss is the mean of both. A number: how far, as a
-            share of the length of the row's vectors; True: 0.1. Or a dict of `epsilon`, that
-            share, and `steps`, more than one of which is projected gradient ascent (Madry et al.,
-            2018, arXiv:1706.06083).
+            share of the length of the row's vectors; True: 0.02, about that of the paper. Or a dict
+            of `epsilon`, that share, and `steps`, more than one of which is projected gradient
+            ascent (Madry et al., 2018, arXiv:1706.06083).
     """
 
     mixup: float | None = None
@@ -54,8 +54,8 @@ class Regularisation:
         if not self._moves:
             return 0.0
         if isinstance(self.adversarial, Mapping):
-            return float(self.adversarial.get("epsilon", 0.1))
-        return 0.1 if self.adversarial is True else float(self.adversarial)
+            return float(self.adversarial.get("epsilon", 0.02))
+        return 0.02 if self.adversarial is True else float(self.adversarial)
 
     @property
     def steps(self) -> int:
@@ -74,7 +74,7 @@ class Regularisation:
         options = given if isinstance(given, Mapping) else {"epsilon": self._plain(given)}
         for name in options:
             problems.choice("adversarial", name, ("epsilon", "steps"))
-        epsilon, steps = options.get("epsilon", 0.1), options.get("steps", 1)
+        epsilon, steps = options.get("epsilon", 0.02), options.get("steps", 1)
         problems.add_unless(
             _positive(epsilon) and float(epsilon) <= 1,
             f"adversarial={given!r}; expected True, or a share above 0, at most 1.",
@@ -95,7 +95,7 @@ class Regularisation:
 
     @staticmethod
     def _plain(given: Any) -> Any:
-        return 0.1 if given is None or isinstance(given, bool) else given
+        return 0.02 if given is None or isinstance(given, bool) else given
 
     def check_task(self, task: Any) -> None:
         """Raises ArgumentError unless these go with a task; all that do not are named."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from ktlite._hints import missing
 from ktlite.inputs.image_augmentation import get_data_aug
+from ktlite.inputs.image_changes import RandAugment, RandomErasing
 from ktlite.vision.classes import preprocess_csv
 from ktlite.vision.loaders import (
     images_from_array,
@@ -26,6 +27,8 @@ from ktlite.vision.showing import preview_data_aug, show_image, show_random_imag
 from ktlite.vision.standard import StandardImagePreprocessor
 
 __all__ = [
+    "RandAugment",
+    "RandomErasing",
     "StandardImagePreprocessor",
     "get_data_aug",
     "image_classifier",
