@@ -17,7 +17,8 @@ def test_a_traced_step_in_pieces_is_that_of_the_batch(still_checkpoint: Path) ->
     for tokens in (16, None):
         here = ktlite.get_learner(
             still_checkpoint, (TEXTS, list("abab")), (TEXTS, list("abab")), batch_size=4, verbose=0,
-            maxlen=24, check=False, micro_tokens=tokens, mixup=1.0, r_drop=1.0, adversarial=True, xla=True,
+            maxlen=24, check=False, micro_tokens=tokens, mixup=1.0, r_drop=1.0, adversarial=True,
+            xla=True,
         )  # fmt: skip
         here.model.optimizer.epsilon = 1.0
         here.fit(0.5, 2, verbose=0)
