@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ktlite.cards import compare
     from ktlite.cross_validation import cross_validate
     from ktlite.deploy.serving import create_app, serve
+    from ktlite.distillation import distil
     from ktlite.learner import Learner
     from ktlite.models.loading import load_model
     from ktlite.predictor import Predictor, load_predictor
@@ -57,6 +58,7 @@ _NAMES = {
     "compare_predictors": "ktlite.significance",
     "create_app": "ktlite.deploy.serving",
     "cross_validate": "ktlite.cross_validation",
+    "distil": "ktlite.distillation",
     "get_embedder": "ktlite.applications.embedding",
     "get_learner": "ktlite.workflow",
     "get_predictor": "ktlite.workflow",
@@ -87,6 +89,7 @@ __all__ = [
     "compare_predictors",
     "create_app",
     "cross_validate",
+    "distil",
     "errors",
     "get_embedder",
     "get_learner",

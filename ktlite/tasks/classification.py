@@ -21,6 +21,7 @@ from ktlite.tasks.figures import (
 )
 from ktlite.tasks.losses import focal_loss, named_loss, softmax_divergence
 from ktlite.tasks.task import Report, Task
+from ktlite.tasks.teaching import SoftLoss, of_classes
 
 _NUMBERS = (int, float, np.integer, np.floating)
 
@@ -130,6 +131,17 @@ class Classification(Task):
             return self.loss()
         known = {"cross_entropy": partial(focal_loss, 0.0), "focal": partial(focal_loss, 2.0)}
         return named_loss(loss, label_smoothing, known, self.name)
+
+    def soft_loss(self, temperature: float) -> SoftLoss:
+        return of_classes(temperature)
+
+    def targets_of(self, logits: np.ndarray) -> np.ndarray:
+        return logits.argmax(axis=-1).astype("int32")
+
+    def blended(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns logits of the teachers' mean probabilities."""
+        chances: np.ndarray = np.mean([softmax(logits) for logits in outputs], axis=0)
+        return np.log(np.maximum(chances, 1e-30)).astype("float32")
 
     def metrics(self) -> list[Any]:
         import keras

@@ -19,6 +19,7 @@ __all__ = [
     "is_mean_of_rows",
     "keras_loss",
     "named_loss",
+    "over_counted",
     "scored_accuracy",
     "scored_cross_entropy",
     "sigmoid_divergence",
@@ -164,20 +165,30 @@ def counted_accuracy() -> Any:
     return Accuracy("accuracy")
 
 
+def over_counted(losses: Any, counted: Any) -> Any:
+    """Returns losses whose mean over all targets is that of `losses` over those that count.
+
+    For `Loss.call`: the mean is Keras' to take, with weights, and of a device's share in a batch.
+
+    Args:
+        losses: float [...], 0 where a target does not count.
+        counted: float [...], 1 where it does.
+    """
+    from keras import ops
+
+    share = ops.sum(counted) / ops.cast(ops.size(counted), counted.dtype)
+    return losses / ops.maximum(share, 1e-9)
+
+
 def scored_cross_entropy() -> Any:
     """Returns a Keras loss over what `ktlite._token_scores` returns: the mean of what counts."""
     import keras
     from keras import ops
 
     class Scored(keras.losses.Loss):
-        # Not `call`: of what that returns Keras takes the mean, with what does not count.
-        def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        def call(self, y_true: Any, y_pred: Any) -> Any:
             counted = ops.cast(ops.not_equal(y_true, IGNORE), y_pred.dtype)
-            losses = y_pred[..., 0] * counted
-            if sample_weight is not None:
-                weights = ops.cast(sample_weight, y_pred.dtype)
-                losses *= ops.reshape(weights, (-1, *[1] * (len(losses.shape) - 1)))
-            return ops.sum(losses) / ops.maximum(ops.sum(counted), 1)
+            return over_counted(y_pred[..., 0] * counted, counted)
 
     return Scored(name="cross_entropy")
 

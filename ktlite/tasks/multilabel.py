@@ -15,6 +15,7 @@ from ktlite.tasks.calibration import Calibration, Reliability
 from ktlite.tasks.figures import area_under_curve, dense_ranks, f1_averages
 from ktlite.tasks.losses import named_loss, sigmoid_divergence
 from ktlite.tasks.task import Report, Task
+from ktlite.tasks.teaching import SoftLoss, of_labels
 
 
 class MultiLabel(Task):
@@ -104,6 +105,12 @@ class MultiLabel(Task):
 
         known = {"binary_cross_entropy": cross_entropy, "focal": focal}
         return named_loss(loss, label_smoothing, known, self.name)
+
+    def soft_loss(self, temperature: float) -> SoftLoss:
+        return of_labels(temperature)
+
+    def targets_of(self, logits: np.ndarray) -> np.ndarray:
+        return (logits > 0).astype("float32")
 
     def metrics(self) -> list[Any]:
         import keras

@@ -13,6 +13,7 @@ from ktlite.tasks.calibration import Calibration
 from ktlite.tasks.losses import keras_loss
 from ktlite.tasks.spelling import spelled_numbers
 from ktlite.tasks.task import Report, Task
+from ktlite.tasks.teaching import SoftLoss, of_numbers
 
 
 class Regression(Task):
@@ -112,6 +113,14 @@ class Regression(Task):
                 f"{source}: regression takes {wanted} a text, got labels of shape "
                 f"{list(np.shape(labels))}."
             )
+        return (values[:, 0] if self.outputs == 1 else values).astype("float32")
+
+    def soft_loss(self, temperature: float) -> SoftLoss:
+        return of_numbers()
+
+    def targets_of(self, logits: np.ndarray) -> np.ndarray:
+        mean, scale = self._units()
+        values = logits * scale + mean
         return (values[:, 0] if self.outputs == 1 else values).astype("float32")
 
     def loss(self) -> Any:

@@ -19,6 +19,7 @@ from ktlite.tasks.aims import Aim, output_aims
 from ktlite.tasks.certainty import Certainty
 from ktlite.tasks.losses import keras_loss
 from ktlite.tasks.rows import Rows
+from ktlite.tasks.teaching import Teaching
 
 _SHOWN = 6  # classes of a task that is printed
 
@@ -42,7 +43,7 @@ class Report:
         return self.text
 
 
-class Task(Rows, Certainty, abc.ABC):
+class Task(Rows, Certainty, Teaching, abc.ABC):
     """The one place that knows what a label means.
 
     `Learner` and `Predictor` ask the task; they never ask which task it is.

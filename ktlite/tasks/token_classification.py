@@ -27,6 +27,7 @@ from ktlite.tasks.entities import (
 )
 from ktlite.tasks.losses import IGNORE, counted_accuracy, counted_cross_entropy
 from ktlite.tasks.task import Report, Task
+from ktlite.tasks.teaching import SoftLoss, of_classes
 
 
 class TokenClassification(Task):
@@ -149,9 +150,20 @@ class TokenClassification(Task):
         return changed if len(changed) == len(words) else words
 
     def align(self, targets: np.ndarray, encodings: Encodings, rows: np.ndarray) -> np.ndarray:
-        """Returns int32 [batch, length]: the word's target at its first sub-word, else `IGNORE`."""
+        """Returns the word's target at its first sub-word, else `IGNORE`.
+
+        Args:
+            targets: Of all examples; or vectors of all their words, float32 [words, width] each.
+            encodings: Of all examples.
+            rows: int [batch].
+
+        Returns:
+            int32 [batch, length], or float32 [batch, length, width].
+        """
         assert isinstance(encodings, TokenEncodings)
-        filled = np.full((len(rows), encodings.width(rows)), IGNORE, "int32")
+        first = np.asarray(targets[0])
+        kind = "float32" if first.ndim > 1 else "int32"
+        filled = np.full((len(rows), encodings.width(rows), *first.shape[1:]), IGNORE, kind)
         for row, line in zip(rows, filled, strict=True):
             words = encodings.words_in(row)
             there = words >= 0 if self.label_all_subwords else _first(words)
@@ -175,6 +187,9 @@ class TokenClassification(Task):
 
     def loss(self) -> Any:
         return counted_cross_entropy()
+
+    def soft_loss(self, temperature: float) -> SoftLoss:
+        return of_classes(temperature)
 
     def metrics(self) -> list[Any]:
         return [counted_accuracy()]

@@ -82,7 +82,7 @@ def test_batches_of_one_step_on_two_devices_are_one_batch(
     np.testing.assert_allclose(parts, whole, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["masked words", "tags"])
+@pytest.mark.parametrize("name", ["masked words", "taught", "tags", "texts"])
 def test_targets_that_count_weigh_the_same_on_all_devices(
     results: dict[str, Any], name: str
 ) -> None:

@@ -24,6 +24,10 @@ from ktlite.training.distribution import make_strategy, spread_seeds
 from ktlite.training.feed import ArrayData, Feed
 from ktlite.training.optimizers import AdamW, LossScaleOptimizer
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import writers
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 DEVICES = ["CPU:0", "cpu:1"]
 TRAIN, VAL = 27, 13  # batches of 8: the last ones have 3 and 5 rows
 DROPOUTS = ["hidden_dropout", "attention_probs_dropout", "classifier_dropout"]
@@ -163,8 +167,22 @@ def counted(tokenizer: str, **options: Any) -> dict[str, list[float]]:
         verbose=0,
         **options,
     )
+    with tempfile.TemporaryDirectory() as folder:
+        small_llama = writers.checkpoint(GOLDEN, Path(folder) / "writer", "llama")
+        writer = ktlite.get_learner(
+            small_llama, (words, None), (words, None), task="text-generation", maxlen=24,
+            batch_size=8, eval_batch_size=8, verbose=0, **options,
+        )  # fmt: skip
+    predictor = tagger.get_predictor()
+    # From one that has learned nothing yet, which both devices' runs begin with.
+    student = ktlite.distil(
+        predictor, tokenizer, data, data, maxlen=24, batch_size=8, eval_batch_size=8, verbose=0,
+        **options,
+    )  # fmt: skip
     found = {}
-    for name, here in (("masked words", pretrainer), ("tags", tagger)):
+    for name, here in (
+        ("masked words", pretrainer), ("taught", student), ("tags", tagger), ("texts", writer)
+    ):  # fmt: skip
         here.model.optimizer.global_clipnorm = 0.1
         losses = here.lr_find(start_lr=1e-5, max_lr=1e-2, lr_mult=2.0, verbose=0).losses
         val_losses = here.fit_onecycle(1e-2, 2, verbose=0).history["val_loss"]
