@@ -261,14 +261,15 @@ class Objective:
         return share * here * x + (1 - share) * there * y, tf.maximum(mask, others)
 
     def _apart(self, one: Any, two: Any, weights: Any) -> Any:
-        """Returns the mean divergence of two outputs of the same rows."""
+        """Returns the mean divergence of two outputs of the same rows, a device's share of it."""
         import tensorflow as tf
 
         assert self.divergence is not None
         rows = self.divergence(one, two)
         if weights is not None:
             rows = rows * tf.reshape(tf.cast(weights, rows.dtype), tf.shape(rows))
-        return tf.reduce_mean(rows)
+        # Gradients are summed over devices; of a Keras loss it takes the share itself.
+        return tf.reduce_mean(rows) / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _moved(self, delta: Any, gradient: Any, x: Any) -> Any:
         """Returns by what rows are moved, float32 like `x`: along their gradients, not too far.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,18 @@ def test_what_cannot_work_is_said_at_once(still_checkpoint: Path) -> None:
     assert "mixup=0.2" in str(caught.value) and "r_drop=1.0" in str(caught.value)
     with pytest.raises(ArgumentError, match="adversarial=2"):
         learner(still_checkpoint, adversarial=2)
+
+
+def test_a_device_counts_its_share_of_the_divergence(
+    still_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients are summed over devices, and Keras' losses are shares already."""
+    import tensorflow as tf
+
+    found = objective(learner(still_checkpoint, r_drop=1.0))
+    random = np.random.default_rng(0)
+    one, two = (tf.constant(random.normal(size=(4, 2)), "float32") for _ in range(2))
+    alone = float(found._apart(one, two, None))
+    two_devices = types.SimpleNamespace(num_replicas_in_sync=2)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: two_devices)
+    assert alone > 0 and float(found._apart(one, two, None)) == pytest.approx(alone / 2)
