@@ -63,6 +63,7 @@ jieba.setLogLevel(logging.WARNING)
 ELSEWHERE = {
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
+    "README.zh-CN.md": "project/zh.md",
     "benchmarks/README.md": "project/benchmarks.md",
     "benchmarks/results/compare.md": "project/compare.md",
     "benchmarks/results/compare.png": "project/compare.png",
@@ -74,7 +75,7 @@ ELSEWHERE = {
     },
 }
 # What is shown where a link leads to a folder, or to the page that the site's first one repeats.
-FIRST = {"docs": "index.md", "README.md": "index.md", "README.zh-CN.md": "zh/index.md"}
+FIRST = {"docs": "index.md", "README.md": "index.md"}
 # Tables that scripts wrote have no heading.
 HEADINGS = {
     "compare.md": "Figures of whole jobs",
