@@ -35,10 +35,10 @@ def distil(
 ) -> Any:
     """Brings a student and data together, to learn what a teacher says of it.
 
-    A teacher says more of a text than its label: how likely each class is. A student that learns
-    both (Hinton et al., 2015, arXiv:1503.02531) is mostly better than one that learns labels alone,
-    and texts without labels teach it, too. What comes back is a learner like any other:
-    `validate`, and the `val_loss` of training, are of true labels alone, `loss` is what is learned.
+    A teacher says more of a text than its label: how likely each class is. A student learns both
+    (Hinton et al., 2015, arXiv:1503.02531), and from texts without labels, too: that helps most
+    where labels are few and texts are many. What comes back is a learner like any other: `validate`
+    and the `val_loss` of training are of true labels alone, `loss` is what is learned.
 
     Args:
         teacher: A predictor, of whatever runtime; or several of them, of whose probabilities the
