@@ -56,8 +56,8 @@ def distil(
             what is unlikely counts more. Numbers have none.
         **options: Others of `get_learner`: `text_column`, `label_columns`, `maxlen`, `batch_size`,
             `loss` (of the labels), ... Columns that are not given are the teacher's. In
-            `cache_folder` what the teacher says is kept as well, so that the next call with the
-            same examples asks nothing.
+            `cache_folder` what the teacher says, but for that of words, is kept as well: the next
+            call with the same examples asks it about a few, to know it again.
 
     Returns:
         A `Learner` of the student.

@@ -37,7 +37,7 @@ def test_loss_of_classes_is_hintons() -> None:
     hard = -np.log(softmax(own)[np.arange(4), targets])
     wanted = (weights * (0.7 * soft + 0.3 * known * hard)).mean()
     loss = taught_loss(task.loss(), task.soft_loss(3.0), 0.7, False)
-    found = loss(packed(targets, known, taught), own, weights[:, None])
+    found = loss(packed(targets, known, taught, False), own, weights[:, None])
     np.testing.assert_allclose(float(found), wanted, rtol=1e-5)
     # Validation has plain targets, whose loss is the task's.
     np.testing.assert_allclose(float(loss(targets, own)), hard.mean(), rtol=1e-5)
@@ -52,17 +52,17 @@ def test_loss_of_several_labels_is_that_of_each() -> None:
     yes = 1 / (1 + np.exp(-own))
     hard = -(targets * np.log(yes) + (1 - targets) * np.log(1 - yes)).mean(axis=-1)
     loss = taught_loss(task.loss(), task.soft_loss(2.0), 0.5, False)
-    found = float(loss(packed(targets, known, taught), own))
+    found = float(loss(packed(targets, known, taught, False), own))
     np.testing.assert_allclose(found, (0.5 * soft + 0.5 * known * hard).mean(), rtol=1e-5)
 
 
 def test_loss_of_numbers_is_the_squared_difference() -> None:
     task = Regression(mean=[3.0], scale=[2.0])
-    targets = np.array([1.0, 4.0], "float32")
+    targets = np.array([1.0, IGNORE], "float32")  # a number like any other
     taught, own = random.normal(size=(2, 2, 1)).astype("float32")
     wanted = 0.5 * (taught - own) ** 2 + 0.5 * ((targets[:, None] - 3) / 2 - own) ** 2
     loss = taught_loss(task.loss(), task.soft_loss(1.0), 0.5, False)
-    found = float(loss(packed(targets, np.array([True, True]), taught), own))
+    found = float(loss(packed(targets, np.array([True, True]), taught, False), own))
     np.testing.assert_allclose(found, wanted.mean(), rtol=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_loss_of_words_is_a_mean_over_those_that_count() -> None:
     task = TokenClassification(["O", "X"])
     targets = np.array([[0, IGNORE, 1], [1, IGNORE, IGNORE]])
     taught, own = random.normal(size=(2, 2, 3, 2)).astype("float32")
-    array = packed(targets, np.array([True, True]), taught)
+    array = packed(targets, np.array([True, True]), taught, True)
     assert (array == IGNORE).all(axis=-1).sum() == 3
     p, q = softmax(taught), softmax(own)
     soft = (p * np.log(p / q)).sum(axis=-1)
@@ -84,7 +84,7 @@ def test_loss_of_words_is_a_mean_over_those_that_count() -> None:
 def test_metric_counts_what_is_known() -> None:
     metric = taught_metric(Classification(["a", "b"]).metrics()[0])
     own = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]], "float32")
-    array = packed(np.array([0, 1, 1]), np.array([True, True, False]), own)
+    array = packed(np.array([0, 1, 1]), np.array([True, True, False]), own, False)
     metric.update_state(array, own)
     assert float(metric.result()) == 0.5
     metric.reset_state()
@@ -247,6 +247,22 @@ def test_with_all_that_changes_a_step(teacher: ktlite.Predictor, tiny_checkpoint
     )  # fmt: skip
     history = student.fit(1e-3, 1, verbose=0, class_weight="balanced").history
     assert np.isfinite(history["loss"]).all() and 0 <= history["f1_macro"][0] <= 1
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_what_was_said_goes_with_its_augmented_example(
+    teacher: ktlite.Predictor, tiny_checkpoint: Path, window: int | None
+) -> None:
+    student = ktlite.distil(
+        teacher, tiny_checkpoint, (TEXTS, LABELS), (TEXTS, LABELS), unlabelled=["a film"],
+        augment=["swap"], window=window, **QUIET,
+    )  # fmt: skip
+    data = student.train_data
+    rows = np.array([len(data) - 1, 7, 2])
+    _, plain = data.examples(rows, (0,))
+    _, changed = data.training_examples(rows, (0,))
+    np.testing.assert_array_equal(changed, plain)
+    assert changed[:, 1].tolist() == [0, 1, 1]
 
 
 def test_refusals(teacher: ktlite.Predictor, tiny_checkpoint: Path, golden: Path) -> None:

@@ -113,8 +113,11 @@ class Dataset(IndexedData):
         drawn = encodings.drawn(rows, seed)
         if drawn is None:
             return self._batch(encodings, rows, seed)
-        targets = None if self.targets is None else self.targets[drawn.examples]
-        return replace(self, targets=targets)._batch(drawn.encodings, drawn.rows, seed)
+        return self._known_of(drawn.examples)._batch(drawn.encodings, drawn.rows, seed)
+
+    def _known_of(self, examples: np.ndarray) -> Dataset:
+        """Returns the same data with what is known of some examples alone, to batch others with."""
+        return replace(self, targets=None if self.targets is None else self.targets[examples])
 
     def _batch(
         self, encodings: Encodings, rows: np.ndarray, seed: Seed

@@ -40,10 +40,19 @@ class TaughtDataset(Dataset):
     def _batch(
         self, encodings: Encodings, rows: np.ndarray, seed: Seed
     ) -> tuple[dict[str, Any], Any]:
+        task, example_of = self.preproc.task, encodings.example_of
         inputs, targets = super()._batch(encodings, rows, seed)
-        taught = self.preproc.task.align(self.taught, encodings, rows)
-        known = self.labelled[rows if self.example_of is None else self.example_of[rows]]
-        return inputs, packed(targets, known, taught)
+        taught = task.align(self.taught, encodings, rows)
+        known = self.labelled[rows if example_of is None else example_of[rows]]
+        return inputs, packed(targets, known, taught, task.counts_targets)
+
+    def _known_of(self, examples: np.ndarray) -> Dataset:
+        return dataclasses.replace(
+            self,
+            targets=None if self.targets is None else self.targets[examples],
+            taught=self.taught[examples],
+            labelled=self.labelled[examples],
+        )
 
     def content(self, rows: np.ndarray) -> Any:
         return super().content(rows), self._batch(self.encodings, rows, (0,))[1]

@@ -85,13 +85,16 @@ def of_numbers() -> SoftLoss:
     return lambda taught, own: ops.mean(ops.square(taught - own), axis=-1)
 
 
-def packed(targets: np.ndarray, labelled: np.ndarray, taught: np.ndarray) -> np.ndarray:
+def packed(
+    targets: np.ndarray, labelled: np.ndarray, taught: np.ndarray, counted: bool
+) -> np.ndarray:
     """Returns what is true and what is taught of each target as one array.
 
     Args:
         targets: The loss's, [...] or [..., outputs]; `IGNORE` where a target does not count.
         labelled: bool [rows], whether they are known of a row, and not the teacher's.
         taught: Logits, float [..., outputs].
+        counted: Whether `IGNORE` is a target that does not count; of numbers, it is one of them.
 
     Returns:
         float32 [..., width]: targets, whether these are known, and logits; all `IGNORE` where the
@@ -102,7 +105,7 @@ def packed(targets: np.ndarray, labelled: np.ndarray, taught: np.ndarray) -> np.
     known = np.broadcast_to(
         labelled.reshape(-1, *[1] * (taught.ndim - 1)), (*taught.shape[:-1], 1)
     ).astype("float32")
-    counts = np.all(targets != IGNORE, axis=-1, keepdims=True)
+    counts = np.all(targets != IGNORE, axis=-1, keepdims=True) if counted else np.True_
     parts = (targets, np.where(counts, known, IGNORE), np.where(counts, taught, IGNORE))
     return np.concatenate([part.astype("float32") for part in parts], axis=-1)
 
