@@ -21,7 +21,8 @@ _FIT = "learner.fit_onecycle(lr, epochs)."
 
 # The public names of `ktlite.text`, which is not imported to look for one.
 TEXT_NAMES = (
-    "Preprocessor", "StandardPreprocessor", "TextDataset", "Transformer", "TransformerEmbedding",
+    "Delete", "Insert", "Preprocessor", "Rewritten", "StandardPreprocessor", "Swap", "Synonym",
+    "TextAugmentation", "TextDataset", "Transformer", "TransformerEmbedding", "Typo",
     "entities_from_array", "entities_from_conll2003", "entities_from_df", "entities_from_gmb",
     "entities_from_txt", "print_sequence_taggers", "print_text_classifiers",
     "print_text_regression_models", "sequence_tagger", "sequence_taggers", "text_classifier",
@@ -31,7 +32,8 @@ TEXT_NAMES = (
 
 # Those of `ktlite.vision`.
 VISION_NAMES = (
-    "StandardImagePreprocessor", "get_data_aug", "image_classifier", "image_classifiers",
+    "RandAugment", "RandomErasing", "StandardImagePreprocessor", "get_data_aug",
+    "image_classifier", "image_classifiers",
     "image_regression_model", "image_regression_models", "images_from_array", "images_from_csv",
     "images_from_df", "images_from_fname", "images_from_folder", "preprocess_csv",
     "preview_data_aug", "print_image_classifiers", "print_image_regression_models", "show_image",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from ktlite.encodings.targets import (
     TargetEncodings,
 )
 from ktlite.encodings.tokens import TokenEncodings
+from ktlite.encodings.varied import VariedEncodings
 from ktlite.encodings.vectors import VectorEncodings
 from ktlite.errors import ArgumentError
 from ktlite.inputs.image_processor import ImageProcessor
@@ -70,6 +71,30 @@ def prompts(kind: type[PromptEncodings]) -> PromptEncodings:
     return kind(**given, decode=str, settled=str, counted=counted, end=end)
 
 
+class Halves:
+    """An augmentation that changes every other example."""
+
+    def drawn(self, random: np.random.Generator) -> bool | None:
+        return True if random.integers(2) else None
+
+    def __repr__(self) -> str:
+        return "Halves()"
+
+
+def varied() -> VariedEncodings:
+    whole = tokens()
+
+    def again(numbers: np.ndarray, changes: Sequence[bool | None]) -> TokenEncodings:
+        made = whole.take(numbers)
+        ids = made.ids.copy()
+        for row, change in enumerate(changes):
+            if change:
+                ids[made.offsets[row] : made.offsets[row + 1]] += 100
+        return dataclasses.replace(made, ids=ids)
+
+    return VariedEncodings(whole, Halves(), again)
+
+
 KINDS: dict[str, Callable[[], Encodings]] = {
     "tokens": tokens,
     "windows": lambda: tokens(example_of=np.array([0, 0, 1, 2, 2, 2])),
@@ -81,6 +106,7 @@ KINDS: dict[str, Callable[[], Encodings]] = {
     "sources": lambda: SourceEncodings(**held(tokens()), decode=str, settled=str),
     "prompts": lambda: prompts(PromptEncodings),
     "continued": lambda: prompts(ContinuedEncodings),
+    "varied": varied,
     "joined": lambda: JoinedEncodings({"": images(), "decoder_": tokens()}),
 }
 
