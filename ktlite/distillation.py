@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from ktlite.data.table import is_tabular
 from ktlite.data.taught import taught_by
 from ktlite.errors import ArgumentError, Problems
 from ktlite.predictor import Predictor
-from ktlite.tasks import TASKS, Task
+from ktlite.tasks import Task
 from ktlite.workflow import get_learner
 
 _PARAMETERS = inspect.signature(get_learner).parameters
@@ -74,11 +75,10 @@ def distil(
     """
     teachers = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
     task = _checked_task(teachers, alpha, temperature, unlabelled, options)
-    known = {
-        k: v for k, v in teachers[0].preproc.reading.items() if k.endswith(("column", "columns"))
-    }
     if is_tabular(train_data):
-        options = {**known, **options}
+        known = teachers[0].preproc.reading
+        columns = {name: known[name] for name in ("text_column", "label_columns") if name in known}
+        options = {**columns, **options}
     learner = get_learner(student, train_data, val_data, task=task, **options)
     verbose = options.get("verbose", 1)
     others = _others(learner, unlabelled, options)
@@ -86,7 +86,7 @@ def distil(
     from ktlite.learner import Learner
     from ktlite.training.taught import learn_from
 
-    learn_from(learner.model, task, alpha, temperature, options)
+    learn_from(learner.model, task, alpha, temperature)
     given = {name: options.get(name, _PARAMETERS[name].default) for name in _OF_LEARNER}
     made = Learner(learner.model, taught, learner.val_data, **given)
     asked = {"alpha": alpha, "temperature": temperature, "teachers": len(teachers)}
@@ -146,8 +146,7 @@ def _same_task(teachers: Sequence[Predictor]) -> Task:
                 f"distil: teacher {number} has learned numbers in other units than the first, from "
                 "other training data; their outputs have no common mean."
             )
-    kind = TASKS.get(first.name, type(first))
-    made = kind.from_config(first.get_config())
+    made = copy.deepcopy(first)
     made.forget_calibration()
     return made
 
@@ -160,7 +159,7 @@ def _others(learner: Any, unlabelled: Any, options: dict[str, Any]) -> list[Any]
     # A list is one of examples here, not of files.
     if isinstance(unlabelled, (list, tuple)) or not is_tabular(unlabelled):
         return list(preproc.preprocess_test(list(unlabelled), verbose=0).items)
-    reading = {**preproc.reading, **_reading(options)}
+    reading = dict(preproc.reading)  # as the training data was read
     texts = reading.pop("text_column", None)
     reading.pop("label_columns", None)
     whole = {"sep": None, "encoding": None, "names": None, "na_values": (), **reading}
@@ -169,8 +168,3 @@ def _others(learner: Any, unlabelled: Any, options: dict[str, Any]) -> list[Any]
         unlabelled, texts, [], source="unlabelled", missing=missing, **whole, **kind
     )
     return list(found.items)
-
-
-def _reading(options: dict[str, Any]) -> dict[str, Any]:
-    names = ("sep", "encoding", "names", "na_values")
-    return {name: options[name] for name in names if options.get(name) is not None}

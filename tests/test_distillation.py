@@ -239,14 +239,20 @@ def test_images(image_predictor: ktlite.Predictor, tiny_vit: Path, class_folders
 
 
 def test_with_all_that_changes_a_step(teacher: ktlite.Predictor, tiny_checkpoint: Path) -> None:
+    import keras
+
+    def margin(y_true: Any, y_pred: Any) -> Any:
+        return keras.ops.abs(y_pred[:, 0] - y_pred[:, 1])
+
     data = (TEXTS, LABELS)
     student = ktlite.distil(
         teacher, tiny_checkpoint, data, data, unlabelled=["a film"], augment=["swap"], mixup=0.2,
-        r_drop=1.0, adversarial=True, accumulate=2, lora=2, ema=0.9, metrics=["f1_macro"],
+        r_drop=1.0, adversarial=True, accumulate=2, lora=2, ema=0.9, metrics=["f1_macro", margin],
         **QUIET,
     )  # fmt: skip
     history = student.fit(1e-3, 1, verbose=0, class_weight="balanced").history
     assert np.isfinite(history["loss"]).all() and 0 <= history["f1_macro"][0] <= 1
+    assert history["margin"][0] > 0
 
 
 @pytest.mark.parametrize("window", [None, 4])

@@ -18,6 +18,8 @@ from ktlite.models.mapping import variable_at
 from ktlite.models.pruning import Kept, pruned
 from ktlite.predictor import Predictor
 from ktlite.training.importance import Importance, most
+from ktlite.training.pieces import pieces_of
+from ktlite.training.remat import rematerialises
 from tests import writers
 
 pytestmark = pytest.mark.usefixtures("eagerly")
@@ -77,6 +79,21 @@ def test_a_learner_gives_a_learner_that_trains_on(learner: Learner, data: Any) -
     small.fit_onecycle(**FIT)
     assert small.metrics()["loss"] < loss
     np.testing.assert_array_equal(learner.get_predictor().logits(data[0]), before)
+
+
+def test_it_trains_as_the_whole_does(two_blocks: Path, data: Any) -> None:
+    whole = ktlite.get_learner(
+        two_blocks, data, data, batch_size=8, maxlen=16, verbose=0, mixup=0.2, remat=True,
+        micro_tokens=64,
+    )  # fmt: skip
+    small = ktlite.prune(whole, layers=1, verbose=0)
+    theirs, own = pieces_of(whole.model), pieces_of(small.model)
+    assert theirs is not None and own is not None and theirs.objective is not None
+    assert own.objective is not None and own.objective.model is small.model
+    assert own.objective.options == theirs.objective.options
+    assert (own.tokens, own.asked, own.counted) == (theirs.tokens, theirs.asked, theirs.counted)
+    assert rematerialises(small.model)
+    assert np.isfinite(small.fit(1e-3, 1, verbose=0).history["loss"]).all()
 
 
 def test_importance_is_the_gradient_of_a_gate(learner: Learner, data: Any) -> None:

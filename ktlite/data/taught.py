@@ -40,22 +40,23 @@ class TaughtDataset(Dataset):
     def _batch(
         self, encodings: Encodings, rows: np.ndarray, seed: Seed
     ) -> tuple[dict[str, Any], Any]:
-        task, example_of = self.preproc.task, encodings.example_of
         inputs, targets = super()._batch(encodings, rows, seed)
-        taught = task.align(self.taught, encodings, rows)
+        known, taught = self._beside(encodings, rows)
+        return inputs, packed(targets, known, taught, self.preproc.task.counts_targets)
+
+    def _beside(self, encodings: Encodings, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns whether the targets of rows are true, and what is taught of them."""
+        example_of = encodings.example_of
         known = self.labelled[rows if example_of is None else example_of[rows]]
-        return inputs, packed(targets, known, taught, task.counts_targets)
+        return known, self.preproc.task.align(self.taught, encodings, rows)
 
     def _known_of(self, examples: np.ndarray) -> Dataset:
-        return dataclasses.replace(
-            self,
-            targets=None if self.targets is None else self.targets[examples],
-            taught=self.taught[examples],
-            labelled=self.labelled[examples],
-        )
+        taught, labelled = self.taught[examples], self.labelled[examples]
+        found: Any = super()._known_of(examples)
+        return dataclasses.replace(found, taught=taught, labelled=labelled)
 
     def content(self, rows: np.ndarray) -> Any:
-        return super().content(rows), self._batch(self.encodings, rows, (0,))[1]
+        return super().content(rows), self._beside(self.encodings, rows)
 
 
 def taught_by(

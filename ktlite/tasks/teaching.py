@@ -161,6 +161,9 @@ def taught_metric(metric: Any) -> Any:
     import keras
     from keras import ops
 
+    if not isinstance(metric, keras.metrics.Metric):  # a function, as Keras takes it
+        metric = keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
+
     class OfLabelled(keras.metrics.Metric):
         def __init__(self) -> None:
             super().__init__(name=metric.name)

@@ -18,8 +18,8 @@ from ktlite.training.freezing import compile_like
 from ktlite.training.metrics import as_metric
 from ktlite.training.objectives import Objective, Regularisation
 from ktlite.training.optimizers import AdamW, LossScaleOptimizer
-from ktlite.training.pieces import check_micro_tokens, pieces_of, train_in_pieces
-from ktlite.training.remat import check_remat, rematerialise
+from ktlite.training.pieces import check_micro_tokens, train_in_pieces, train_like
+from ktlite.training.remat import check_remat, rematerialise, rematerialises
 from ktlite.training.xla import check_xla, compile_encoder, wants_xla
 
 # Keras' policies. Weights stay float32: half-precision ones lose small updates, and AdamW's
@@ -210,10 +210,13 @@ def compile_model(
 
 
 def run_like(model: Any, other: Any) -> None:
-    """Compiles a model as another one is, and lets it train in pieces and with XLA as that does."""
+    """Compiles a model as another one is, and lets it train as that does.
+
+    In pieces, of the same objective, with activations made again, with XLA.
+    """
     compile_like(model, other)
-    pieces = pieces_of(other)
-    if pieces is not None:
-        train_in_pieces(model, pieces.tokens, counted=pieces.counted)
+    train_like(model, other)
+    if rematerialises(other):
+        rematerialise(model)
     if any(tower.stack.compiled for tower in towers_of(other)):
         compile_encoder(model)

@@ -142,6 +142,10 @@ class Objective:
         self.model, self.options, self.divergence = model, options, divergence
         self.tower = towers[0]
 
+    def of(self, model: Any) -> Objective:
+        """Returns the same for another model."""
+        return Objective(model, self.options, self.divergence)
+
     def drawn(self, data: Data, rows: Any) -> tuple[Any, Any]:
         """Draws for a batch each row's partner and its own share: int [rows], float32 [rows].
 

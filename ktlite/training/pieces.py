@@ -88,6 +88,13 @@ def train_in_pieces(
         _set(model, Pieces(model, WHOLE, counted, asked=False, objective=objective))
 
 
+def train_like(model: Any, other: Any) -> None:
+    """Makes the training steps of a compiled model those of another one, or with its new loss."""
+    pieces = pieces_of(other)
+    if pieces is not None:
+        _set(model, pieces.of(model))
+
+
 def _set(model: Any, pieces: Pieces) -> None:
     model.train_step = pieces
     object.__setattr__(model, "_pieces", pieces)  # the step may get others around it
@@ -129,6 +136,11 @@ class Pieces:
     ) -> None:
         self.model, self.loss, self.objective = model, model.loss, objective
         self.tokens, self.counted, self.asked = tokens, counted, asked
+
+    def of(self, model: Any) -> Pieces:
+        """Returns the same for a model, with the loss that it has now."""
+        objective = None if self.objective is None else self.objective.of(model)
+        return Pieces(model, self.tokens, self.counted, asked=self.asked, objective=objective)
 
     def __call__(self, data: Any) -> Any:
         """Does what Keras' `train_step` does with (inputs, targets, weights)."""

@@ -40,6 +40,11 @@ def rematerialise(model: Any) -> None:
         tower.stack.run_block = _run_again
 
 
+def rematerialises(model: Any) -> bool:
+    """Says whether `rematerialise` was called for a model."""
+    return any(tower.stack.run_block is _run_again for tower in towers_of(model))
+
+
 def _run_again(block: Any, x: Any, seen: Seen, training: Any = None) -> Any:
     if not training:
         return block(x, seen=seen, training=training)
