@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from ktlite._arguments import at_least_one, between_0_and_1
 from ktlite._extras import needs_extra
 from ktlite.errors import Problems, listing
 from ktlite.inputs.image_augmentation import Change, ImageAugmentation
+from ktlite.inputs.named_changes import asked_changes
 
 Picture = np.ndarray  # uint8 [height, width, 3]
 _OPERATIONS = (
@@ -181,24 +182,15 @@ class PictureChanges:
         """
         if isinstance(augment, (cls, *_KINDS)):
             return augment
-        if isinstance(augment, str):
-            augment = [name.strip() for name in augment.split(",")]
-        given = list(augment) if isinstance(augment, Sequence) else [augment]
         problems = Problems("augment")
-        problems.add_unless(bool(given), f"it is empty; give some of {listing(WAYS)}.")
-        ways = []
-        for one in given:
-            if isinstance(one, str):
-                problems.choice("augment", one, list(WAYS))
-                ways += [WAYS[one]()] if one in WAYS else []
-                continue
+        ways = asked_changes(problems, augment, WAYS)
+        for one in ways:
             problems.add_unless(
                 isinstance(one, _KINDS),
                 f"augment is of type {type(one).__name__}; expected what "
                 "ktlite.vision.get_data_aug(horizontal_flip=True) returns, or some of "
                 f"{listing(WAYS)}.",
             )
-            ways.append(one)
         problems.raise_if_any()
         return cls(tuple(ways))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ktlite.errors import ArgumentError, Problems, listing
+from ktlite.inputs.named_changes import asked_changes
 from ktlite.inputs.word_changes import (
     Change,
     Delete,
@@ -64,24 +65,14 @@ class TextAugmentation:
             ArgumentError: If it holds anything else; all that it does is named.
         """
         made = augment.changes if isinstance(augment, cls) else augment
-        if isinstance(made, str):
-            made = [name.strip() for name in made.split(",")]
-        single = isinstance(made, Change) or not isinstance(made, Sequence)
-        given = [made] if single else list(made)
         problems = Problems("augment")
-        problems.add_unless(bool(given), f"it is empty; give some of {_known()}.")
         changes = []
-        for one in given:
-            if isinstance(one, str):
-                problems.choice("augment", one, list(CHANGES))
-                one = CHANGES[one]() if one in CHANGES else None
-            elif not isinstance(one, Change):
+        for one in asked_changes(problems, made, CHANGES):
+            if not isinstance(one, Change):
                 problems.add(
                     f"{one!r:.60} is of type {type(one).__name__}; of texts expected some of "
-                    f"{_known()}, or changes such as ktlite.text.Delete(0.2)."
+                    f"{listing(CHANGES)}, or changes such as ktlite.text.Delete(0.2)."
                 )
-                one = None
-            if one is None:
                 continue
             changes.append(one)
             problems.add_unless(
@@ -162,7 +153,3 @@ def words_of_texts(items: Sequence[Any]) -> list[Words]:
         else:
             parts += words_of_texts(item)
     return parts
-
-
-def _known() -> str:
-    return listing(CHANGES)
